@@ -1,0 +1,35 @@
+"""The training step where it is a function from state to state: JAX."""
+
+import keras
+from keras import ops
+
+
+class GuardedTrainStep:
+    """Mixin before `keras.Model`: as in `stateful.py`, on values instead of variables."""
+
+    def train_step(self, state, data):
+        variables = (
+            self.trainable_variables,
+            self.non_trainable_variables,
+            self.optimizer.variables,
+        )
+        values = [
+            pair
+            for vs, old_values in zip(variables, state)  # the metrics come last in `state`
+            for pair in zip(vs, old_values, strict=True)
+        ]
+        with keras.StatelessScope(state_mapping=values) as scope:
+            self.update_teacher()
+        moved = [scope.get_current_value(v) for v in self.non_trainable_variables]
+        logs, new_state = super().train_step((state[0], moved, *state[2:]), data)
+
+        healthy = ops.isfinite(logs["loss"])
+        guarded = {id(v) for v in self.guarded_variables()}
+        kept = [
+            [
+                ops.where(healthy, new, old) if id(v) in guarded else new
+                for v, new, old in zip(vs, new_values, old_values, strict=True)
+            ]
+            for vs, new_values, old_values in zip(variables, new_state, state)
+        ]
+        return logs, (*kept, *new_state[len(kept) :])

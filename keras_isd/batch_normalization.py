@@ -1,0 +1,65 @@
+"""Batch normalisation that is PyTorch's to the last term."""
+
+import keras
+from keras import ops
+
+from keras_isd import backend
+
+
+@keras.saving.register_keras_serializable("keras_isd")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Keras' batch normalisation over the last axis, with PyTorch's conventions.
+
+    The defaults are PyTorch's, epsilon 1e-5 and a share of 0.1 for the new batch
+    (`momentum=0.9` as Keras counts it), and so is the moving variance: it follows the
+    unbiased variance of the batches. Features in evaluation mode then equal those of
+    the authors' network. On the PyTorch backend it runs as one fused kernel.
+
+    Args:
+        momentum: float, share of the moving statistics that stays at each step.
+        epsilon: float, added to the variance.
+        **kwargs: see `keras.layers.BatchNormalization`.
+
+    Raises:
+        ValueError: for options of Keras' layer that this one does not have: `axis`
+            other than -1, `center` or `scale` off, `renorm`.
+
+    Source: `torch.nn.BatchNorm2d`.
+
+    Example:
+
+    >>> layer = keras_isd.BatchNormalization()
+    >>> layer(np.array([[1.0], [3.0]]), training=True).shape
+    (2, 1)
+    >>> float(layer.moving_variance[0])  # 0.9 * 1 + 0.1 * 2
+    1.1
+    """
+
+    def __init__(self, momentum=0.9, epsilon=1e-5, **kwargs):
+        super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
+        if self.axis != -1 or not (self.center and self.scale) or self.renorm:
+            raise ValueError(
+                "BatchNormalization of keras_isd takes axis=-1, center=True, scale=True and "
+                f"renorm=False alone. Received: axis={self.axis}, center={self.center}, "
+                f"scale={self.scale}, renorm={self.renorm}"
+            )
+
+    def call(self, inputs, training=None, mask=None):
+        training = bool(training) and self.trainable
+        count = ops.size(inputs) // inputs.shape[-1]
+        # Of a single value PyTorch's kernel knows no variance.
+        if backend.fused_batch_norm and mask is None and (count > 1 or not training):
+            return backend.fused_batch_norm(self, inputs, training)
+
+        x = ops.cast(inputs, "float32")
+        mean, variance = self.moving_mean, self.moving_variance
+        if training:
+            mean, variance = self._moments(x, mask)
+            count = ops.cast(count, "float32")
+            unbiased = variance * (count / ops.maximum(count - 1, 1))
+            for moving, batch in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
+                moving.assign(moving * self.momentum + batch * (1 - self.momentum))
+        outputs = ops.batch_normalization(
+            x, mean, variance, axis=-1, offset=self.beta, scale=self.gamma, epsilon=self.epsilon
+        )
+        return ops.cast(outputs, self.compute_dtype)

@@ -1,0 +1,55 @@
+"""The projector and the predictor: small networks on top of the backbone."""
+
+import keras
+from keras import layers
+
+from keras_isd.batch_normalization import BatchNormalization
+
+
+def mlp(input_dim, hidden_dim, output_dim, hidden_bias=True, name="mlp"):
+    """Two linear layers with batch normalisation and ReLU between them.
+
+    Used for the projector and the predictor of both recipes. Weights start as
+    PyTorch's `nn.Linear` starts them: uniform within `1 / sqrt(inputs)`.
+
+    Args:
+        input_dim: int, width of the input.
+        hidden_dim: int, width between the two layers.
+        output_dim: int, width of the output.
+        hidden_bias: bool, whether the first layer has a bias.
+        name: str, name of the model. Its layers are `NAME_0`, `NAME_1` (batch
+            normalisation), `NAME_2` (ReLU) and `NAME_3`, the indices of the
+            authors' `nn.Sequential`.
+
+    Returns:
+        A built `keras.Sequential`, `(B, input_dim)` to `(B, output_dim)`.
+
+    Source: `get_mlp` in the authors' `train_isd_plus.py`, `predict_q` in
+    `train_isd_r18.py`.
+
+    Example:
+
+    >>> keras_isd.heads.mlp(512, 1024, 128, name="projector").output_shape
+    (None, 128)
+    """
+    return keras.Sequential(
+        [
+            keras.Input((input_dim,)),
+            _linear(input_dim, hidden_dim, hidden_bias, name=f"{name}_0"),
+            BatchNormalization(name=f"{name}_1"),
+            layers.ReLU(name=f"{name}_2"),
+            _linear(hidden_dim, output_dim, True, name=f"{name}_3"),
+        ],
+        name=name,
+    )
+
+
+def _linear(input_dim, output_dim, use_bias, name):
+    bound = input_dim**-0.5
+    return layers.Dense(
+        output_dim,
+        use_bias=use_bias,
+        kernel_initializer=keras.initializers.RandomUniform(-bound, bound),
+        bias_initializer=keras.initializers.RandomUniform(-bound, bound),
+        name=name,
+    )

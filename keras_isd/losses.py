@@ -1,0 +1,94 @@
+"""Similarity distillation: the loss of ISD (Tejankar et al., ICCV 2021, section 3)."""
+
+from typing import Any, NamedTuple
+
+from keras import ops
+
+
+class Distillation(NamedTuple):
+    """What one batch of queries learns from the teacher.
+
+    Attributes:
+        loss: `(B,)` float32, KL(teacher || student) of each query, in nats.
+            Only this field carries a gradient, and only to the queries.
+        teacher_entropy: `(B,)` float32, entropy of the teacher's distribution
+            over the anchors, in nats: 0 where it points at one anchor, `log(K)`
+            where it sees no difference between them.
+        nearest: `(B, n)` int32, rows of the anchors that the teacher finds most
+            similar, most similar first.
+    """
+
+    loss: Any
+    teacher_entropy: Any
+    nearest: Any
+
+
+def similarity_distillation(
+    query, key, anchors, teacher_temperature=0.01, student_temperature=0.1, num_nearest=0
+):
+    """Trains queries to see the anchors as the teacher's keys see them.
+
+    The similarities of a key to all anchors, sharpened by the teacher's
+    temperature, are a soft target; the similarities of its query to the same
+    anchors make the student's distribution; the loss is the KL divergence
+    between the two. No anchor is a plain negative: what resembles the key is to
+    resemble the query.
+
+    The gradient with respect to the queries is known in closed form,
+    `(p_student - p_teacher) @ anchors / student_temperature`, and is passed on
+    as such. It equals what automatic differentiation gives, on every backend,
+    and nothing of size batch x anchors has to be kept for the backward pass.
+
+    Args:
+        query: `(B, D)`, the student's embeddings, unit rows.
+        key: `(B, D)`, the teacher's embeddings of the other views, unit rows.
+        anchors: `(K, D)`, unit rows. No gradient reaches them, nor the keys.
+        teacher_temperature: float > 0. Small values sharpen the target.
+        student_temperature: float > 0.
+        num_nearest: int, how many of each key's nearest anchors to report.
+
+    Returns:
+        A `Distillation`.
+
+    Source: section 3 and equations 1 to 3 of the paper; `KLD` and
+    `ISD.forward` in the authors' `train_isd_plus.py`.
+
+    Example:
+
+    >>> unit = keras.ops.normalize(np.random.randn(70, 16), axis=-1)
+    >>> result = similarity_distillation(unit[:3], unit[3:6], unit[6:], 0.04, 0.1)
+    >>> result.loss.shape
+    (3,)
+    """
+    # The softmaxes span hundreds of nats at these temperatures: float32, whatever computed q and k.
+    differentiable_query = ops.cast(query, "float32")
+    query = ops.stop_gradient(differentiable_query)
+    key = ops.stop_gradient(ops.cast(key, "float32"))
+    anchors = ops.stop_gradient(ops.cast(anchors, "float32"))
+
+    # Dividing the (B, D) side by the temperature spares a pass over (B, K).
+    teacher_logits = ops.matmul(key / teacher_temperature, ops.transpose(anchors))
+    student_logits = ops.matmul(query / student_temperature, ops.transpose(anchors))
+    teacher_log_p = ops.log_softmax(teacher_logits, axis=-1)
+    student_log_p = ops.log_softmax(student_logits, axis=-1)
+    teacher_p = ops.exp(teacher_log_p)
+
+    negative_entropy = ops.sum(teacher_p * teacher_log_p, axis=-1)
+    value = negative_entropy - ops.sum(teacher_p * student_log_p, axis=-1)
+    gradient = ops.matmul(ops.exp(student_log_p) - teacher_p, anchors) / student_temperature
+
+    return Distillation(
+        loss=_with_gradient(value, differentiable_query, gradient),
+        teacher_entropy=-negative_entropy,
+        nearest=ops.top_k(teacher_logits, num_nearest)[1] if num_nearest else None,
+    )
+
+
+def _with_gradient(value, x, gradient):
+    """`value` `(B,)`, whose derivative with respect to the rows of `x` is `gradient`.
+
+    The added term is zero in the forward pass and `gradient` in the backward one:
+    a custom gradient that every backend understands.
+    """
+    surrogate = ops.sum(x * ops.stop_gradient(gradient), axis=-1)
+    return ops.stop_gradient(value) + (surrogate - ops.stop_gradient(surrogate))

@@ -1,0 +1,120 @@
+"""The queue of anchors: the teacher's recent embeddings, first in, first out."""
+
+import keras
+from keras import ops
+
+from keras_isd import backend
+
+
+@keras.saving.register_keras_serializable("keras_isd")
+class MemoryQueue(keras.layers.Layer):
+    """First-in-first-out store of the teacher's recent embeddings.
+
+    Its rows are the anchors that ISD compares images with. Until the queue has
+    been filled once, the rows not yet written are random unit vectors, as in the
+    authors' code; `filled` says how many rows are real.
+
+    All state is non-trainable, saved with the model, and kept in float32 under
+    any mixed-precision policy.
+
+    Args:
+        size: int >= 1, the number K of anchors.
+        dim: int >= 1, the width D of an embedding.
+        seed: int, `keras.random.SeedGenerator` or None, for the initial rows.
+        **kwargs: `name` and the other arguments of `keras.layers.Layer`.
+
+    Attributes:
+        embeddings: `(K, D)` float32, unit rows.
+        labels: `(K,)` int32, the class of each row, -1 where unknown. They serve
+            the purity metric alone and never reach the loss.
+        pointer: `()` int32 in `[0, K)`, the row that the next key will overwrite.
+        filled: `()` int32 in `[0, K]`, how many rows hold real embeddings.
+
+    Raises:
+        ValueError: if `size` or `dim` is not a positive integer.
+
+    Source: `ISD._dequeue_and_enqueue` in the authors' `train_isd_plus.py`, without
+    its demand that K be a multiple of the batch size.
+
+    Example:
+
+    >>> queue = keras_isd.MemoryQueue(size=5, dim=2)
+    >>> queue.enqueue(np.eye(2, dtype="float32"), labels=np.array([3, 4]))
+    >>> int(queue.pointer.value), int(queue.filled.value)
+    (2, 2)
+    """
+
+    def __init__(self, size, dim, seed=None, **kwargs):
+        for name, value in (("size", size), ("dim", dim)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(
+                    f"Argument `{name}` of MemoryQueue must be a positive integer. "
+                    f"Received: {name}={value!r}"
+                )
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        self.size = size
+        self.dim = dim
+        self.seed = seed
+
+        def random_unit_rows(shape, dtype=None):
+            return ops.normalize(keras.random.normal(shape, dtype=dtype, seed=seed), axis=-1)
+
+        self.embeddings = self.add_weight(
+            name="embeddings",
+            shape=(size, dim),
+            initializer=random_unit_rows,
+            dtype="float32",
+            autocast=False,
+            trainable=False,
+        )
+        self.labels = self._integer_weight("labels", (size,), -1)
+        self.pointer = self._integer_weight("pointer", (), 0)
+        self.filled = self._integer_weight("filled", (), 0)
+        self.built = True
+
+    def _integer_weight(self, name, shape, value):
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=keras.initializers.Constant(value),
+            dtype="int32",
+            trainable=False,
+        )
+
+    def enqueue(self, keys, labels=None, healthy=True):
+        """Writes a batch of keys over the oldest rows.
+
+        Key i of the batch goes to row `(pointer + i) % K`; of a batch larger than
+        the queue the last K keys stay. Call it after the loss has read the queue.
+
+        Args:
+            keys: `(B, D)`, unit rows, any B.
+            labels: `(B,)` integers, -1 where unknown, or None if all are.
+            healthy: scalar bool, or a tensor of one. Where False nothing changes.
+                Pass whether the loss is finite: so no NaN enters the queue, and
+                the write depends on the loss, whereby XLA knows that the old rows
+                have been read and overwrites them in place.
+        """
+        batch = ops.shape(keys)[0]
+        keys = ops.cast(keys[-self.size :], "float32")
+        if labels is None:
+            labels = ops.full((batch,), -1, dtype="int32")
+        labels = ops.cast(labels[-self.size :], "int32")
+        kept = ops.shape(keys)[0]
+
+        rows = (self.pointer + (batch - kept) + ops.arange(kept, dtype="int32")) % self.size
+        _overwrite_rows(self.embeddings, rows, keys, healthy)
+        _overwrite_rows(self.labels, rows, labels, healthy)
+        entered = ops.where(healthy, batch, 0)
+        self.pointer.assign((self.pointer + entered) % self.size)
+        self.filled.assign(ops.minimum(self.filled + entered, self.size))
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size, "dim": self.dim, "seed": self.seed}
+
+
+def _overwrite_rows(variable, rows, values, healthy):
+    backend.overwrite_rows(
+        variable, rows, ops.where(healthy, values, ops.take(variable, rows, axis=0))
+    )

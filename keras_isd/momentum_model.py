@@ -1,0 +1,261 @@
+"""A student, its slowly moving teacher, and the training step on two views."""
+
+import functools
+import inspect
+
+import keras
+from keras import ops
+
+from keras_isd import submodels
+from keras_isd.backend import GuardedTrainStep
+from keras_isd.memory_queue import MemoryQueue
+from keras_isd.non_finite_loss import (
+    NonFiniteLossError,
+    StopOnNonFiniteLoss,
+    non_finite_loss_error,
+)
+
+VIEWS = ("query", "key")
+
+
+class MomentumModel(GuardedTrainStep, keras.Model):
+    """Base of methods in which a student learns from its own moving average.
+
+    The student is a backbone, a projector and a predictor. The teacher is a copy
+    of the backbone and the projector, whose parameters follow the student's:
+    `teacher = momentum * teacher + (1 - momentum) * student` at the start of every
+    training step. The teacher's batch normalisation runs on batch statistics while
+    training, and its moving statistics follow its own batches; they are not averaged.
+
+    A method on this base defines `compute_loss`, which receives as `y_pred` the
+    embeddings of the two views, `{"query": (B, D), "key": (B, D)}`, unit rows in
+    float32, and calls `self.check_views(y_pred)` first.
+
+    Called on images the model gives the student's features, `(B, F)`, so `predict`
+    does; called on `{"query", "key"}` it gives the embeddings of the two views.
+
+    `fit` takes batches of `{"query": (B, H, W, C), "key": (B, H, W, C)}`, or a pair
+    of that and integer labels `(B,)`, -1 where unknown. Labels serve metrics alone.
+
+    A training step whose loss is not finite changes nothing, and `fit` then stops
+    with an error that names it.
+
+    With `gradient_accumulation_steps=n` the teacher moves once for each update of
+    the student, at the first of its n batches, as it would with one batch of n
+    times the size.
+
+    Args:
+        backbone: built `keras.Model`, images `(B, H, W, C)` to features `(B, F)`.
+        projector: built `keras.Model`, `(B, F)` to `(B, D)`, or None (D = F).
+        predictor: built `keras.Model`, `(B, D)` to `(B, D)`, or None.
+        teacher_momentum: float in `[0, 1]`.
+        **kwargs: `name`, and `dtype`, which stays float32 unless given: mixed
+            precision is a matter of the sub-models.
+
+    Attributes:
+        student_backbone, projector, predictor: the sub-models given.
+        teacher_backbone, teacher_projector: their frozen copies.
+        embedding_dim: int, D.
+
+    Raises:
+        ValueError: if a sub-model is not built, has an output of another rank or
+            of a width that does not fit the next, or `teacher_momentum` is outside
+            `[0, 1]`.
+
+    Source: `ISD.__init__` and `_momentum_update_key_encoder` in the authors'
+    `train_isd_plus.py`; He et al., "Momentum Contrast", 2020, for the update.
+
+    Example, a method without a queue (BYOL's loss):
+
+    >>> class Regression(keras_isd.MomentumModel):
+    ...     def compute_loss(self, x, y, y_pred, sample_weight=None, training=False):
+    ...         self.check_views(y_pred)
+    ...         return keras.ops.mean(2 - 2 * keras.ops.sum(y_pred["query"] * y_pred["key"], -1))
+    """
+
+    def __init__(self, backbone, projector=None, predictor=None, teacher_momentum=0.99, **kwargs):
+        _check_fraction("teacher_momentum", teacher_momentum)
+        width = submodels.check_width("backbone", backbone)
+        if projector is not None:
+            width = submodels.check_width("projector", projector, width)
+        if predictor is not None:
+            predicted = submodels.check_width("predictor", predictor, width)
+            if predicted != width:
+                raise ValueError(
+                    "Argument `predictor` must give embeddings as wide as those it takes, since "
+                    f"they are compared with the teacher's, {width} wide. "
+                    f"Received: a predictor from {width} to {predicted}"
+                )
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        self.embedding_dim = width
+        self.teacher_momentum = teacher_momentum
+        self.student_backbone = backbone
+        self.projector = projector
+        self.predictor = predictor
+        self.teacher_backbone = submodels.copy(backbone, name="teacher_backbone")
+        self.teacher_projector = submodels.copy(projector, name="teacher_projector")
+        self.built = True
+        self._freeze_teacher()
+
+    # The two networks
+
+    def call(self, inputs, training=False):
+        if not isinstance(inputs, dict):
+            return self.student_backbone(inputs, training=training)
+        query, key = _unpack_views(inputs)
+        return {
+            "query": self.embed_query(query, training=training),
+            "key": self.embed_key(key, training=training),
+        }
+
+    def embed_query(self, images, training=False):
+        """The student's embeddings of images, `(B, D)`, unit rows."""
+        student = (self.student_backbone, self.projector, self.predictor)
+        return submodels.embed(student, images, training)
+
+    def embed_key(self, images, training=False):
+        """The teacher's embeddings of images, `(B, D)`, unit rows, without gradient."""
+        teacher = (self.teacher_backbone, self.teacher_projector)
+        return ops.stop_gradient(submodels.embed(teacher, images, training))
+
+    def check_views(self, y_pred):
+        """Raises a ValueError unless the batch was one of two views."""
+        if not isinstance(y_pred, dict):
+            raise ValueError(
+                'Expected batches of {"query": images, "key": images}, or a pair of that and '
+                "labels; a pair (query, key) is read as (x, y). "
+                f"Received: x that is not a dict, of which the model made {y_pred}"
+            )
+
+    # The teacher
+
+    def update_teacher(self):
+        """Moves the teacher's parameters towards the student's, once."""
+        momentum = self.teacher_momentum
+        if accumulation_steps := self._base_optimizer.gradient_accumulation_steps:
+            starts_update = self._base_optimizer._iterations % accumulation_steps == 0
+            momentum = ops.where(starts_update, momentum, 1.0)
+        for student, teacher in self._parameter_pairs():
+            teacher.assign(teacher * momentum + student * (1.0 - momentum))
+
+    def _parameter_pairs(self):
+        """Pairs of the student's and the teacher's parameters."""
+        yield from submodels.parameter_pairs(self.student_backbone, self.teacher_backbone)
+        yield from submodels.parameter_pairs(self.projector, self.teacher_projector)
+
+    def _freeze_teacher(self):
+        # Variable by variable: a layer that is frozen whole, if it is batch normalisation, would
+        # run on its moving statistics.
+        for _, variable in self._parameter_pairs():
+            variable.trainable = False
+
+    @property
+    def trainable(self):
+        return super().trainable
+
+    @trainable.setter
+    def trainable(self, value):
+        keras.Model.trainable.fset(self, value)
+        self._freeze_teacher()
+
+    # Training
+
+    def compile(self, optimizer="sgd", loss=None, **kwargs):
+        """Configures training. See `keras.Model.compile`; `loss` is the method's own.
+
+        Under a mixed_float16 policy of any sub-model the optimizer is wrapped in
+        `keras.optimizers.LossScaleOptimizer`, as Keras does for mixed models. The
+        optimizer's variables are created here, so that `load_weights` finds them.
+        """
+        if loss is not None:
+            raise ValueError(
+                f"{type(self).__name__} computes its own loss: leave `loss` out. "
+                f"Received: loss={loss}"
+            )
+        optimizer = keras.optimizers.get(optimizer)
+        half = any(part.dtype_policy.name == "mixed_float16" for part in self._flatten_layers())
+        scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        if half and not scaled and kwargs.get("auto_scale_loss", True):
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        super().compile(optimizer=optimizer, **kwargs)
+        self._freeze_teacher()
+        if not optimizer.built:
+            optimizer.build(self.trainable_variables)
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args, **kwargs):
+        call = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
+        callbacks = call.arguments.get("callbacks") or []
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.append(StopOnNonFiniteLoss())
+        else:
+            callbacks = [*keras.tree.flatten(callbacks), StopOnNonFiniteLoss()]
+        call.arguments["callbacks"] = callbacks
+        try:
+            return super().fit(*call.args[1:], **call.kwargs)
+        except NonFiniteLossError:
+            raise non_finite_loss_error(int(self._base_optimizer._iterations)) from None
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
+        raise NotImplementedError(f"{type(self).__name__} must define `compute_loss`.")
+
+    def guarded_variables(self):
+        """What a step with a non-finite loss must leave as it was; queues guard themselves."""
+        queues = [part for part in self._flatten_layers() if isinstance(part, MemoryQueue)]
+        queued = {id(v) for queue in queues for v in queue.variables}
+        own = [v for v in self.variables if id(v) not in queued]
+        return [*own, *self.optimizer.variables]
+
+    def is_healthy(self, loss):
+        """Whether this loss and those of the epoch so far are finite, for a queue to be told."""
+        healthy = ops.isfinite(loss)
+        if self.compiled:
+            healthy = ops.logical_and(healthy, ops.isfinite(self._loss_tracker.total))
+        return healthy
+
+    @property
+    def _base_optimizer(self):
+        return getattr(self.optimizer, "inner_optimizer", self.optimizer)
+
+    # Saving
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "backbone": serialize(self.student_backbone),
+            "projector": serialize(self.projector),
+            "predictor": serialize(self.predictor),
+            "teacher_momentum": self.teacher_momentum,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        deserialize = keras.saving.deserialize_keras_object
+        parts = {name: deserialize(config[name]) for name in ("backbone", "projector", "predictor")}
+        return cls(**{**config, **parts})
+
+
+def _unpack_views(views):
+    missing = [name for name in VIEWS if name not in views]
+    if missing:
+        raise ValueError(
+            'A batch must hold the two views under "query" and "key". '
+            f"Received: keys {sorted(views)}, without {missing}"
+        )
+    query, key = (views[name] for name in VIEWS)
+    if tuple(query.shape) != tuple(key.shape):
+        raise ValueError(
+            "The two views of a batch must have the same shape. "
+            f"Received: query {tuple(query.shape)}, key {tuple(key.shape)}"
+        )
+    return query, key
+
+
+def _check_fraction(name, value):
+    if not 0 <= value <= 1:
+        raise ValueError(f"Argument `{name}` must be in [0, 1]. Received: {name}={value!r}")

@@ -1,0 +1,88 @@
+"""The sub-models that a momentum model is made of: checked, chained, copied."""
+
+import keras
+from keras import ops
+
+
+def check_width(name, model, input_width=None):
+    """Checks that a sub-model is a built map to `(B, width)`, and returns the width.
+
+    Args:
+        name: str, the argument that errors are to name.
+        model: built `keras.Model`.
+        input_width: int, what the sub-model must take, or None for images.
+
+    Raises:
+        ValueError: if the model is not built, takes another width, or gives anything
+            but `(B, width)`.
+    """
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"Argument `{name}` must be a keras.Model. Received: {name}={model!r}")
+    input_shape = _input_shape(name, model)
+    if input_width is not None and tuple(input_shape[1:]) != (input_width,):
+        raise ValueError(
+            f"Argument `{name}` must take inputs of shape (batch, {input_width}), as the sub-model "
+            f"before it gives. Received: {name} with input shape {input_shape}"
+        )
+    output_shape = model.compute_output_shape(input_shape)
+    if not _is_shape(output_shape) or len(output_shape) != 2 or output_shape[-1] is None:
+        raise ValueError(
+            f"Argument `{name}` must give one output of shape (batch, features): end a backbone "
+            "with a pooling layer, such as GlobalAveragePooling2D. "
+            f"Received: {name} with output shape {output_shape}"
+        )
+    return output_shape[-1]
+
+
+def _input_shape(name, model):
+    if not model.built:
+        raise ValueError(
+            f"Argument `{name}` must be built: call it on a batch, or give it a keras.Input. "
+            f"Received: {name}={model!r}, not built"
+        )
+    # A functional model knows its inputs, a subclassed one what it was built on.
+    shape = getattr(model, "input_shape", None) or (model.get_build_config() or {}).get(
+        "input_shape"
+    )
+    if not _is_shape(shape):
+        raise ValueError(
+            f"Argument `{name}` must take one tensor. Received: {name} with input shape {shape}"
+        )
+    return shape
+
+
+def _is_shape(shape):
+    return isinstance(shape, (tuple, list)) and all(
+        size is None or isinstance(size, int) for size in shape
+    )
+
+
+def embed(submodels, images, training):
+    """Runs sub-models (None is the identity) in turn; `(B, D)` float32 unit rows."""
+    x = images
+    for submodel in submodels:
+        if submodel is not None:
+            x = submodel(x, training=training)
+    # 1e-12 is the bound of PyTorch's `normalize`.
+    return ops.normalize(ops.cast(x, "float32"), axis=-1, epsilon=1e-12)
+
+
+def copy(model, name):
+    """A model of the same architecture and weights, with variables of its own."""
+    if model is None:
+        return None
+    twin = keras.models.clone_model(model)
+    twin.name = name
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def parameter_pairs(student, teacher):
+    """Yields pairs of the parameters of a model and of its copy, moving statistics left out."""
+    if student is None:
+        return
+    # What was made to be trained, whether or not it is frozen now, which `trainable` would tell.
+    parameters = {id(v) for part in teacher._flatten_layers() for v in part._trainable_variables}
+    for pair in zip(student.weights, teacher.weights, strict=True):
+        if id(pair[1]) in parameters:
+            yield pair

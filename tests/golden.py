@@ -1,0 +1,97 @@
+"""Twelve steps of the authors' training code, and the same network in Keras.
+
+See `../shared/golden/README.md` for how the numbers were made; the files are in `tests/data`.
+"""
+
+import pathlib
+
+import keras
+import numpy as np
+
+import keras_isd
+from tests import torch_state
+
+DATA = pathlib.Path(__file__).parent / "data"
+
+
+class Trajectory:
+    """One golden file: images, labels and losses of the steps, state before and after."""
+
+    def __init__(self, name):
+        with np.load(DATA / f"{name}_12_steps.npz") as arrays:
+            self.arrays = dict(arrays)
+        self.name = name
+        self.losses = self.arrays["step/loss"]
+        self.purity = self.arrays.get("step/purity_top5")
+        self.labels = self.arrays["step/labels"]
+        self.views = {
+            "query": self.arrays["step/images_q"].transpose(0, 1, 3, 4, 2),
+            "key": self.arrays["step/images_k"].transpose(0, 1, 3, 4, 2),
+        }
+
+    def state(self, when):
+        """`"init"` or `"final"`: arrays by their PyTorch name."""
+        prefix = f"{when}/"
+        return {k.removeprefix(prefix): v for k, v in self.arrays.items() if k.startswith(prefix)}
+
+    def flat_views(self):
+        """Views of all steps in one array each, `(96, 8, 8, 3)`, and their labels."""
+        views = {name: images.reshape(-1, *images.shape[2:]) for name, images in self.views.items()}
+        return views, self.labels.reshape(-1)
+
+    def batches(self):
+        for step in range(12):
+            yield {name: images[step] for name, images in self.views.items()}, self.labels[step]
+
+
+def small_backbone():
+    layers = keras.layers
+    images = keras.Input((8, 8, 3))
+    x = layers.Conv2D(8, 3, padding="same", use_bias=False, name="conv1")(images)
+    x = layers.ReLU()(keras_isd.BatchNormalization(name="bn1")(x))
+    x = layers.ZeroPadding2D(1)(x)
+    x = layers.Conv2D(16, 3, 2, use_bias=False, name="conv2")(x)
+    x = layers.ReLU()(keras_isd.BatchNormalization(name="bn2")(x))
+    return keras.Model(images, layers.GlobalAveragePooling2D()(x), name="backbone")
+
+
+def golden_optimizer(**kwargs):
+    return keras_isd.optimizers.SGD(0.05, momentum=0.9, weight_decay=1e-4, **kwargs)
+
+
+def golden_model(name, state=None, optimizer=None, **compile_kwargs):
+    """The compiled model of a golden file, in its initial state unless another is given."""
+    if name == "isd_plus":
+        model = keras_isd.ISDModel(
+            small_backbone(),
+            projector=keras_isd.heads.mlp(16, 32, 4, name="projector"),
+            predictor=keras_isd.heads.mlp(4, 32, 4, name="predictor"),
+            queue_size=64,
+        )
+    else:
+        model = keras_isd.ISDModel(
+            small_backbone(),
+            predictor=keras_isd.heads.mlp(16, 16, 16, hidden_bias=False, name="predictor"),
+            queue_size=64,
+            teacher_temperature=0.02,
+            student_temperature=0.02,
+            teacher_momentum=0.999,
+        )
+    state = state or Trajectory(name).state("init")
+    for part, prefix in parts(model):
+        torch_state.load(part, state, prefix)
+    model.queue.embeddings.assign(state["queue"])
+    model.compile(optimizer or golden_optimizer(), **compile_kwargs)
+    return model
+
+
+def parts(model):
+    """Pairs of a sub-model and its prefix in the authors' state dict."""
+    pairs = [
+        (model.student_backbone, "encoder_q"),
+        (model.teacher_backbone, "encoder_k"),
+        (model.projector, "encoder_q.fc"),
+        (model.teacher_projector, "encoder_k.fc"),
+        (model.predictor, "predict_q"),
+    ]
+    return [(part, prefix) for part, prefix in pairs if part is not None]
