@@ -136,9 +136,8 @@ class ISDModel(MomentumModel):
         `y_pred` is what the model gives for two views. `sample_weight` `(B,)` weighs the images.
         Losses of the sub-models, such as regularizers, are added.
         """
-        self.check_views(y_pred)
         query, key = y_pred["query"], y_pred["key"]
-        labels = None if y is None else _check_labels(y, query)
+        labels = None if y is None else ops.cast(y, "int32")
         neighbors = 0 if labels is None else min(PURITY_NEIGHBORS, self.queue.size)
 
         distillation = similarity_distillation(
@@ -183,18 +182,6 @@ class ISDModel(MomentumModel):
             "student_temperature": self.student_temperature,
             "seed": self.queue.seed,
         }
-
-
-def _check_labels(labels, query):
-    if len(labels.shape) == 2 and labels.shape[1] == 1:
-        labels = ops.squeeze(labels, axis=1)  # Keras adds this axis to labels given as an array
-    integer = "int" in keras.backend.standardize_dtype(labels.dtype)
-    if len(labels.shape) != 1 or not integer:
-        raise ValueError(
-            "Labels must be integers of shape (batch,), -1 where unknown. "
-            f"Received: labels of shape {tuple(labels.shape)} and dtype {labels.dtype}"
-        )
-    return ops.cast(labels, "int32")
 
 
 def _check_positive(name, value):

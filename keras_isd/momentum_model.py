@@ -14,8 +14,7 @@ from keras_isd.non_finite_loss import (
     StopOnNonFiniteLoss,
     non_finite_loss_error,
 )
-
-VIEWS = ("query", "key")
+from keras_isd.two_views import check_batch
 
 
 class MomentumModel(GuardedTrainStep, keras.Model):
@@ -29,7 +28,7 @@ class MomentumModel(GuardedTrainStep, keras.Model):
 
     A method on this base defines `compute_loss`, which receives as `y_pred` the
     embeddings of the two views, `{"query": (B, D), "key": (B, D)}`, unit rows in
-    float32, and calls `self.check_views(y_pred)` first.
+    float32.
 
     Called on images the model gives the student's features, `(B, F)`, so `predict`
     does; called on `{"query", "key"}` it gives the embeddings of the two views.
@@ -69,7 +68,6 @@ class MomentumModel(GuardedTrainStep, keras.Model):
 
     >>> class Regression(keras_isd.MomentumModel):
     ...     def compute_loss(self, x, y, y_pred, sample_weight=None, training=False):
-    ...         self.check_views(y_pred)
     ...         return keras.ops.mean(2 - 2 * keras.ops.sum(y_pred["query"] * y_pred["key"], -1))
     """
 
@@ -103,10 +101,9 @@ class MomentumModel(GuardedTrainStep, keras.Model):
     def call(self, inputs, training=False):
         if not isinstance(inputs, dict):
             return self.student_backbone(inputs, training=training)
-        query, key = _unpack_views(inputs)
         return {
-            "query": self.embed_query(query, training=training),
-            "key": self.embed_key(key, training=training),
+            "query": self.embed_query(inputs["query"], training=training),
+            "key": self.embed_key(inputs["key"], training=training),
         }
 
     def embed_query(self, images, training=False):
@@ -118,15 +115,6 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         """The teacher's embeddings of images, `(B, D)`, unit rows, without gradient."""
         teacher = (self.teacher_backbone, self.teacher_projector)
         return ops.stop_gradient(submodels.embed(teacher, images, training))
-
-    def check_views(self, y_pred):
-        """Raises a ValueError unless the batch was one of two views."""
-        if not isinstance(y_pred, dict):
-            raise ValueError(
-                'Expected batches of {"query": images, "key": images}, or a pair of that and '
-                "labels; a pair (query, key) is read as (x, y). "
-                f"Received: x that is not a dict, of which the model made {y_pred}"
-            )
 
     # The teacher
 
@@ -200,6 +188,14 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         except NonFiniteLossError:
             raise non_finite_loss_error(int(self._base_optimizer._iterations)) from None
 
+    def train_step(self, *state_and_data):  # the state on JAX alone
+        check_batch(state_and_data[-1])
+        return super().train_step(*state_and_data)
+
+    def test_step(self, *state_and_data):
+        check_batch(state_and_data[-1])
+        return super().test_step(*state_and_data)
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
         raise NotImplementedError(f"{type(self).__name__} must define `compute_loss`.")
 
@@ -238,22 +234,6 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         deserialize = keras.saving.deserialize_keras_object
         parts = {name: deserialize(config[name]) for name in ("backbone", "projector", "predictor")}
         return cls(**{**config, **parts})
-
-
-def _unpack_views(views):
-    missing = [name for name in VIEWS if name not in views]
-    if missing:
-        raise ValueError(
-            'A batch must hold the two views under "query" and "key". '
-            f"Received: keys {sorted(views)}, without {missing}"
-        )
-    query, key = (views[name] for name in VIEWS)
-    if tuple(query.shape) != tuple(key.shape):
-        raise ValueError(
-            "The two views of a batch must have the same shape. "
-            f"Received: query {tuple(query.shape)}, key {tuple(key.shape)}"
-        )
-    return query, key
 
 
 def _check_fraction(name, value):

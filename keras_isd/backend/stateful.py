@@ -1,6 +1,12 @@
 """The training step where variables are assigned to: TensorFlow and PyTorch."""
 
+import keras
 from keras import ops
+
+if keras.backend.backend() == "torch":
+    from keras_isd.backend.torch import once_read
+else:
+    from keras_isd.backend.tensorflow import once_read
 
 
 class GuardedTrainStep:
@@ -13,7 +19,8 @@ class GuardedTrainStep:
 
     def train_step(self, data):
         before = [(v, ops.stop_gradient(ops.copy(v))) for v in self.guarded_variables()]
-        self.update_teacher()
+        with once_read(data):
+            self.update_teacher()
         logs = super().train_step(data)
 
         healthy = ops.isfinite(logs["loss"])

@@ -1,5 +1,7 @@
 """The training step where it is a function from state to state: JAX."""
 
+import contextlib
+
 import keras
 from keras import ops
 
@@ -33,3 +35,31 @@ class GuardedTrainStep:
             for vs, new_values, old_values in zip(variables, new_state, state)
         ]
         return logs, (*kept, *new_state[len(kept) :])
+
+    def fit(self, *args, **kwargs):
+        with self._values_kept():
+            return super().fit(*args, **kwargs)
+
+    def evaluate(self, *args, **kwargs):
+        with self._values_kept():
+            return super().evaluate(*args, **kwargs)
+
+    def predict(self, *args, **kwargs):
+        with self._values_kept():
+            return super().predict(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def _values_kept(self):
+        """Gives variables their values back where Keras loses them.
+
+        Keras takes the values out of the variables for the length of a loop. Where already the
+        first step fails, on a batch of a wrong shape say, it never puts them back.
+        """
+        optimizer = self.optimizer.variables if self.compiled else []
+        values = [(v, v._value) for v in (*self.variables, *self.metrics_variables, *optimizer)]
+        try:
+            yield
+        finally:
+            for variable, value in values:
+                if variable._value is None:
+                    variable._value = value

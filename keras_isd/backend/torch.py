@@ -1,6 +1,13 @@
 """PyTorch runs eagerly: what XLA would fuse or do in place is asked for by name."""
 
+import contextlib
+
 import torch
+
+
+def once_read(data):
+    """Context in which what is done waits for the batch: here it is there."""
+    return contextlib.nullcontext()
 
 
 def overwrite_rows(variable, rows, values):

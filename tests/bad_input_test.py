@@ -1,0 +1,144 @@
+"""Mistakes are named before work is lost."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import keras_isd
+from tests import golden
+
+PLUS = golden.Trajectory("isd_plus")
+
+
+def isd(backbone=None, **kwargs):
+    return keras_isd.ISDModel(backbone or golden.small_backbone(), **{"queue_size": 8, **kwargs})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"queue_size": 0}, r"`queue_size`.*Received: queue_size=0"),
+        ({"queue_size": 12.5}, r"`queue_size`.*Received: queue_size=12.5"),
+        ({"teacher_temperature": 0.0}, r"`teacher_temperature`.*Received: teacher_temperature=0.0"),
+        ({"student_temperature": -1}, r"`student_temperature`.*Received: student_temperature=-1"),
+        ({"teacher_momentum": 1.01}, r"`teacher_momentum`.*\[0, 1\].*=1.01"),
+        ({"teacher_momentum": -0.1}, r"`teacher_momentum`.*\[0, 1\].*=-0.1"),
+        ({"teacher_momentum": float("nan")}, r"`teacher_momentum`.*=nan"),
+    ],
+)
+def test_values_out_of_range(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        isd(**arguments)
+
+
+def test_backbone_without_pooling():
+    images = keras.Input((8, 8, 3))
+    backbone = keras.Model(images, layers.Conv2D(4, 3)(images))
+    with pytest.raises(ValueError, match=r"`backbone`.*pooling.*\(None, 6, 6, 4\)"):
+        isd(backbone)
+
+
+def test_backbone_of_two_outputs():
+    images = keras.Input((8, 8, 3))
+    features = layers.GlobalAveragePooling2D()(images)
+    with pytest.raises(ValueError, match=r"`backbone` must give one output"):
+        isd(keras.Model(images, [features, features]))
+
+
+def test_backbone_not_built():
+    with pytest.raises(ValueError, match="`backbone` must be built"):
+        isd(keras.Sequential([layers.Flatten()]))
+
+
+def test_backbone_that_is_no_model():
+    with pytest.raises(ValueError, match=r"`backbone` must be a keras.Model. Received: .*<"):
+        isd(lambda images: images)
+
+
+def test_projector_of_another_width_than_the_backbone():
+    with pytest.raises(ValueError, match=r"`projector`.*\(batch, 16\).*\(None, 20\)"):
+        isd(projector=keras_isd.heads.mlp(20, 8, 4))
+
+
+def test_predictor_of_another_width_than_the_projector():
+    projector = keras_isd.heads.mlp(16, 8, 4)
+    with pytest.raises(ValueError, match=r"`predictor`.*\(batch, 4\).*\(None, 16\)"):
+        isd(projector=projector, predictor=keras_isd.heads.mlp(16, 8, 4))
+    with pytest.raises(ValueError, match=r"`predictor`.*from 4 to 6"):
+        isd(projector=projector, predictor=keras_isd.heads.mlp(4, 8, 6))
+
+
+def compiled():
+    return golden.golden_model("isd_plus")
+
+
+def images(count=8, size=8):
+    return np.zeros((count, size, size, 3), "float32")
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        ({"query": images(), "key": images(size=6)}, None, r"same shape.*\(.*8, 8, 3\).*6, 6, 3\)"),
+        ({"query": images()}, None, r"two views.*Received.*without \['key'\]"),
+        (images(), None, r"Expected batches of .*query"),
+        (images(), images(), r"a pair \(query, key\) is read as \(x, y\)"),
+        ({"query": images(), "key": images()}, np.zeros(8), r"Labels must be integers.*float"),
+        ({"query": images(), "key": images()}, np.zeros((8, 10), "int32"), r"Labels.*\(.*, 10\)"),
+    ],
+)
+def test_batches_that_are_no_two_views(x, y, message):
+    model = compiled()
+    before = [ops.convert_to_numpy(v).copy() for v in model.variables]
+    with pytest.raises(ValueError, match=message):
+        model.fit(x, y, batch_size=8, verbose=0)
+    for variable, value in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(variable), value)
+    with pytest.raises(ValueError, match=message):
+        model.evaluate(x, y, batch_size=8, verbose=0)
+
+
+def test_loss_given_to_compile():
+    with pytest.raises(ValueError, match=r"computes its own loss.*Received: loss=mse"):
+        compiled().compile("sgd", loss="mse")
+
+
+def test_unknown_recipe():
+    with pytest.raises(ValueError, match=r"cifar_resnet18.*Received: name='resnet99'"):
+        keras_isd.ISDModel.from_recipe("resnet99")
+    with pytest.raises(ValueError, match="not both"):
+        keras_isd.ISDModel.from_recipe("resnet18", (64, 64, 3), backbone=golden.small_backbone())
+
+
+@pytest.mark.parametrize("setting", [{}, {"jit_compile": True}], ids=str)
+def test_nan_images_stop_the_run_at_the_last_good_state(setting):
+    views, labels = PLUS.flat_views()
+    good = {name: view[:40] for name, view in views.items()}
+    expected = golden.golden_model("isd_plus", **setting)
+    expected.fit(good, labels[:40], batch_size=8, shuffle=False, verbose=0)
+
+    bad = {name: view.copy() for name, view in views.items()}
+    bad["query"][43, 2, 2, 1] = np.nan  # step 6; good batches follow it
+    model = golden.golden_model("isd_plus", **setting)
+    with pytest.raises(FloatingPointError, match=r"step 6 .*as after step 5"):
+        model.fit(bad, labels, batch_size=8, shuffle=False, verbose=0)
+    kept = [*model.variables, *model.optimizer.variables]
+    wanted = [*expected.variables, *expected.optimizer.variables]
+    # Two compilations of one step need not round alike on PyTorch.
+    tolerance = 1e-4 if setting and keras.backend.backend() == "torch" else 0
+    for found, value_wanted in zip(kept, wanted, strict=True):
+        found, value_wanted = ops.convert_to_numpy(found), ops.convert_to_numpy(value_wanted)
+        np.testing.assert_allclose(found, value_wanted, rtol=0, atol=tolerance)
+
+
+def test_run_goes_on_after_a_nan_batch_was_taken_out():
+    views, labels = PLUS.flat_views()
+    bad = {name: view[:16].copy() for name, view in views.items()}
+    bad["key"][9] = np.nan
+    model = golden.golden_model("isd_plus")
+    with pytest.raises(FloatingPointError, match="step 2"):
+        model.fit(bad, labels[:16], batch_size=8, shuffle=False, verbose=0)
+    rest = {name: view[8:] for name, view in views.items()}
+    losses = model.fit(rest, labels[8:], batch_size=8, shuffle=False, verbose=0).history["loss"]
+    np.testing.assert_allclose(losses, [PLUS.losses[1:].mean()], rtol=1e-4)
