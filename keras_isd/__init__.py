@@ -1,11 +1,16 @@
 """Self-supervised image features in Keras, by iterative similarity distillation."""
 
-from keras_isd import backbones, heads, losses, optimizers, recipes
+import importlib
+
+from keras_isd import backbones, evaluation, heads, losses, optimizers, recipes
 from keras_isd.batch_normalization import BatchNormalization
 from keras_isd.isd_model import ISDModel
 from keras_isd.memory_queue import MemoryQueue
 from keras_isd.momentum_model import MomentumModel
 from keras_isd.version import __version__
+
+# These rooms need TensorFlow, which the rest does without on JAX and PyTorch.
+_ON_FIRST_USE = ("augmentation", "data")
 
 __all__ = [
     "BatchNormalization",
@@ -13,9 +18,18 @@ __all__ = [
     "MemoryQueue",
     "MomentumModel",
     "__version__",
+    "augmentation",
     "backbones",
+    "data",
+    "evaluation",
     "heads",
     "losses",
     "optimizers",
     "recipes",
 ]
+
+
+def __getattr__(name):
+    if name in _ON_FIRST_USE:
+        return importlib.import_module(f"keras_isd.{name}")
+    raise AttributeError(f"module 'keras_isd' has no attribute {name!r}")

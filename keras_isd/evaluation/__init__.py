@@ -1,0 +1,5 @@
+"""Evaluation: what the features are worth."""
+
+from keras_isd.evaluation.knn import knn_accuracy
+
+__all__ = ["knn_accuracy"]

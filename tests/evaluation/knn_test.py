@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from keras_isd.evaluation import knn_accuracy
+
+
+def test_votes_by_hand():
+    # Cosines with the query (1, 0): 1 (class 0), 0.8 (class 1), 0.6 (class 1), -1 (class 2)
+    bank = np.array([[2.0, 0.0], [0.8, 0.6], [0.6, -0.8], [-1.0, 0.0]])
+    classes = np.array([0, 1, 1, 2])
+    query = np.array([[3.0, 0.0]])
+
+    def predicts(label, **kwargs):
+        return knn_accuracy(bank, classes, query, np.array([label]), **kwargs) == {"top1": 1.0}
+
+    assert predicts(0, k=1)
+    assert predicts(0, k=2)  # one vote each: the smaller label
+    assert predicts(1, k=3)
+    # exp(1 / T) against exp(0.8 / T) + exp(0.6 / T): at T = 0.1 the nearest outweighs both
+    assert predicts(0, k=3, temperature=0.1)
+    assert predicts(1, k=3, temperature=1.0)
+
+
+def test_length_of_features_does_not_matter():
+    random = np.random.RandomState(0)
+    bank, queries = random.standard_normal((200, 8)), random.standard_normal((50, 8))
+    labels, answers = random.randint(0, 5, 200), random.randint(0, 5, 50)
+    one = knn_accuracy(bank, labels, queries, answers, k=7)
+    scaled = bank * random.uniform(0.1, 10, (200, 1))
+    assert knn_accuracy(scaled, labels, 3 * queries, answers, k=7) == one
+
+
+@pytest.mark.parametrize("k", [1, 5, 20])
+def test_agrees_with_scikit_learn(k):
+    neighbors = pytest.importorskip("sklearn.neighbors", reason="scikit-learn is the reference")
+    random = np.random.RandomState(k)
+    # 2,300 queries: more than two blocks
+    bank, queries = random.standard_normal((500, 6)), random.standard_normal((2300, 6))
+    labels = (bank[:, 0] > 0) * 2 + (bank[:, 1] > 0)
+    answers = (queries[:, 0] > 0) * 2 + (queries[:, 1] > 0)
+    reference = neighbors.KNeighborsClassifier(k, algorithm="brute", metric="cosine")
+    expected = reference.fit(bank, labels).score(queries, answers)
+    found = knn_accuracy(bank, labels, queries, answers, k=k)["top1"]
+    assert 0.6 < found < 1
+    assert found == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"k": 0}, r"`k`.*10 training features.*Received: k=0"),
+        ({"k": 11}, r"Received: k=11"),
+        ({"labels": np.zeros(4, int)}, r"`labels`.*5 rows.*shape \(4,\)"),
+        ({"train_labels": np.zeros((10, 2), int)}, r"`train_labels`.*shape \(10, 2\)"),
+    ],
+)
+def test_refuses_bad_arguments(change, message):
+    arguments = {
+        "train_features": np.ones((10, 3)),
+        "train_labels": np.zeros(10, int),
+        "features": np.ones((5, 3)),
+        "labels": np.zeros(5, int),
+        "k": 3,
+    }
+    with pytest.raises(ValueError, match=message):
+        knn_accuracy(**{**arguments, **change})

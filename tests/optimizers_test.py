@@ -1,0 +1,138 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import ops
+
+from keras_isd import optimizers
+
+
+def run(optimizer, gradients, start):
+    weight = keras.Variable(np.array(start, "float32"))
+    path = []
+    for gradient in gradients:
+        optimizer.apply([ops.convert_to_tensor(np.array(gradient, "float32"))], [weight])
+        path.append(ops.convert_to_numpy(weight).copy())
+    return np.array(path)
+
+
+def test_two_steps_by_hand():
+    # v1 = 1 + 0.5 * 2 = 2, w1 = 2 - 0.1 * 2 = 1.8; v2 = 0.9 * 2 + (1 + 0.9) = 3.7, w2 = 1.43
+    path = run(optimizers.SGD(0.1, momentum=0.9, weight_decay=0.5), [[1.0], [1.0]], [2.0])
+    np.testing.assert_allclose(path, [[1.8], [1.43]], rtol=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    momentum=st.sampled_from([0.0, 0.5, 0.9]),
+    nesterov=st.booleans(),
+    weight_decay=st.sampled_from([None, 1e-4, 0.1]),
+    seed=st.integers(0, 1000),
+)
+def test_equals_pytorch_while_the_learning_rate_changes(momentum, nesterov, weight_decay, seed):
+    torch = pytest.importorskip("torch", reason="PyTorch's SGD is the reference")
+    nesterov = nesterov and momentum > 0
+    random = np.random.RandomState(seed)
+    start, gradients = random.standard_normal(4), random.standard_normal((6, 4))
+
+    weight = torch.tensor(start, dtype=torch.float32, device="cpu", requires_grad=True)
+    reference = torch.optim.SGD(
+        [weight], 0.5, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay or 0
+    )
+    expected = []
+    for step, gradient in enumerate(gradients):
+        reference.param_groups[0]["lr"] = 0.5 / (step + 1)
+        weight.grad = torch.tensor(gradient, dtype=torch.float32, device="cpu")
+        reference.step()
+        expected.append(weight.detach().numpy().copy())
+
+    class Harmonic(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step):
+            return 0.5 / (ops.cast(step, "float32") + 1)
+
+    mine = optimizers.SGD(
+        Harmonic(), momentum=momentum, nesterov=nesterov, weight_decay=weight_decay
+    )
+    np.testing.assert_allclose(run(mine, gradients, start), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_weight_decay_is_added_after_clipping():
+    # The gradient of 10 is clipped to 1, then 0.5 * 2 is added.
+    path = run(optimizers.SGD(0.1, weight_decay=0.5, clipvalue=1.0), [[10.0]], [2.0])
+    np.testing.assert_allclose(path, [[2 - 0.1 * (1 + 1)]], rtol=1e-6)
+
+
+def test_weight_decay_comes_once_an_accumulated_update():
+    optimizer = optimizers.SGD(0.1, weight_decay=0.5, gradient_accumulation_steps=2)
+    path = run(optimizer, [[1.0], [3.0]], [2.0])
+    np.testing.assert_allclose(path, [[2.0], [2 - 0.1 * (2 + 1)]], rtol=1e-6)
+
+
+def test_variables_excluded_from_weight_decay_have_none():
+    optimizer = optimizers.SGD(0.1, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    variables = [keras.Variable([2.0], name="kernel"), keras.Variable([2.0], name="bias")]
+    optimizer.build(variables)
+    optimizer.apply([ops.ones(1), ops.ones(1)], variables)
+    values = [float(v[0]) for v in variables]
+    np.testing.assert_allclose(values, [2 - 0.1 * 2, 2 - 0.1 * 1], rtol=1e-6)
+
+
+def authors_learning_rate(epoch, learning_rate, epochs, drops=None):
+    """`adjust_learning_rate` of the authors' util.py, whose epochs count from 1."""
+    if drops is None:
+        return learning_rate * 0.5 * (1.0 + math.cos(math.pi * (epoch - 1) / epochs))
+    return learning_rate * 0.2 ** np.sum(epoch > np.asarray(drops))
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 99, 139, 140, 141, 179, 180, 199])
+@pytest.mark.parametrize("step", [0, 6])
+def test_schedules_of_the_recipes_are_the_authors(epoch, step):
+    cosine = optimizers.from_recipe("resnet50", steps_per_epoch=7)
+    steps = optimizers.from_recipe("resnet18", steps_per_epoch=7)
+    for optimizer in (cosine, steps):
+        optimizer.iterations.assign(7 * epoch + step)
+    expected = authors_learning_rate(epoch + 1, 0.05, 200)
+    assert float(cosine.learning_rate) == pytest.approx(expected, rel=1e-4, abs=1e-9)
+    expected = authors_learning_rate(epoch + 1, 0.01, 200, drops=(140, 180))
+    assert float(steps.learning_rate) == pytest.approx(expected, rel=1e-5)
+
+
+def test_per_step_cosine_with_warm_up_is_keras_own():
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, decay_steps=90, warmup_target=0.1, warmup_steps=10
+    )
+    optimizer = optimizers.SGD(schedule, momentum=0.9, weight_decay=1e-4)
+    rates = []
+    for step in (0, 5, 10, 55, 100):
+        optimizer.iterations.assign(step)
+        rates.append(float(optimizer.learning_rate))
+    np.testing.assert_allclose(rates, [0, 0.05, 0.1, 0.05, 0], atol=1e-6)
+
+
+def test_recipe_values_can_be_replaced():
+    optimizer = optimizers.from_recipe(
+        "resnet50", steps_per_epoch=10, epochs=4, learning_rate=0.2, weight_decay=0.0, nesterov=True
+    )
+    optimizer.iterations.assign(20)
+    assert float(optimizer.learning_rate) == pytest.approx(0.1)
+    assert (optimizer.weight_decay, optimizer.nesterov, optimizer.momentum) == (0.0, True, 0.9)
+
+
+def test_optimizer_and_schedule_survive_serialisation():
+    optimizer = optimizers.from_recipe("resnet18", steps_per_epoch=3)
+    config = keras.saving.serialize_keras_object(optimizer)
+    twin = keras.saving.deserialize_keras_object(config)
+    assert isinstance(twin, optimizers.SGD)
+    for opt in (optimizer, twin):
+        opt.iterations.assign(3 * 150)
+    assert float(twin.learning_rate) == float(optimizer.learning_rate) == pytest.approx(0.002)
+    assert twin.weight_decay == 1e-4
+
+
+def test_refuses_an_epoch_of_no_steps():
+    with pytest.raises(ValueError, match=r"`steps_per_epoch`.*Received: steps_per_epoch=0"):
+        optimizers.epoch_cosine(0.1, epochs=10, steps_per_epoch=0)

@@ -1,0 +1,91 @@
+"""A model saved and loaded is the same model, down to the last bit of the next steps."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import keras_isd
+from tests import golden
+from tests.processes import run_python
+
+PLUS = golden.Trajectory("isd_plus")
+
+
+def state(model):
+    variables = [*model.weights, *model.optimizer.variables]
+    return [ops.convert_to_numpy(v).copy() for v in variables]
+
+
+def assert_same_state(model, other):
+    for found, wanted in zip(state(other), state(model), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.fixture
+def trained():
+    model = golden.golden_model("isd_plus")
+    views, labels = PLUS.flat_views()
+    first = {name: view[:36] for name, view in views.items()}  # ends in a partial batch
+    model.fit(first, labels[:36], batch_size=8, shuffle=False, verbose=0)
+    return model
+
+
+def test_new_process_goes_on_to_the_last_bit(tmp_path):
+    whole, first, second = (tmp_path / f"{name}.npz" for name in ("whole", "first", "second"))
+    saved = tmp_path / "model.keras"
+    script = ("-m", "tests.training_script")
+    run_python(*script, whole, "--steps", 9)
+    run_python(*script, first, "--steps", 4, "--save", saved)
+    run_python(*script, second, "--first", 4, "--steps", 5, "--load", saved)
+    with np.load(whole) as one, np.load(first) as two, np.load(second) as three:
+        np.testing.assert_array_equal(two["loss"], one["loss"][:4])
+        np.testing.assert_array_equal(three["loss"], one["loss"][4:])
+        for name in one.files:
+            if name.startswith("weight/"):
+                np.testing.assert_array_equal(three[name], one[name], err_msg=name)
+
+
+def test_keras_file_brings_back_everything(trained, tmp_path):
+    trained.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert type(loaded) is keras_isd.ISDModel
+    for name in ("queue_size", "teacher_temperature", "student_temperature", "teacher_momentum"):
+        assert loaded.get_config()[name] == trained.get_config()[name]
+    assert_same_state(trained, loaded)
+    assert int(loaded.queue.pointer.value) == int(loaded.queue.filled.value) == 36
+    assert len(loaded.trainable_variables) == 18  # the teacher is still frozen
+    assert isinstance(loaded.optimizer, keras_isd.optimizers.SGD)
+    images = PLUS.flat_views()[0]["query"]
+    np.testing.assert_array_equal(
+        loaded.predict(images, verbose=0), trained.predict(images, verbose=0)
+    )
+
+
+def test_weights_file_brings_back_everything(trained, tmp_path, recwarn):
+    trained.save_weights(tmp_path / "model.weights.h5")
+    fresh = golden.golden_model("isd_plus")
+    fresh.load_weights(tmp_path / "model.weights.h5")
+    assert_same_state(trained, fresh)
+    assert not [w for w in recwarn if "optimizer" in str(w.message)]
+
+
+def test_models_of_other_shapes_survive_too(tmp_path):
+    backbone = keras.Sequential(
+        [keras.Input((8, 8, 3)), layers.Conv2D(6, 3), layers.GlobalMaxPooling2D()]
+    )
+    model = keras_isd.ISDModel(backbone, queue_size=12, seed=3, name="mine")
+    model.save(tmp_path / "model.keras")  # not compiled, no heads
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert (loaded.name, loaded.projector, loaded.predictor) == ("mine", None, None)
+    for found, wanted in zip(loaded.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(found), ops.convert_to_numpy(wanted))
+
+
+def test_loss_scaling_survives(mixed_precision, tmp_path):
+    mixed_precision("mixed_float16")
+    model = golden.golden_model("isd_plus")
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert isinstance(loaded.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert isinstance(loaded.optimizer.inner_optimizer, keras_isd.optimizers.SGD)
