@@ -57,7 +57,7 @@ def similarity_distillation(
 
     >>> unit = keras.ops.normalize(np.random.randn(70, 16), axis=-1)
     >>> result = similarity_distillation(unit[:3], unit[3:6], unit[6:], 0.04, 0.1)
-    >>> result.loss.shape
+    >>> tuple(result.loss.shape)
     (3,)
     """
     # The softmaxes span hundreds of nats at these temperatures: float32, whatever computed q and k.

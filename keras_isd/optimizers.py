@@ -37,8 +37,8 @@ class SGD(keras.optimizers.SGD):
 
     >>> weight = keras.Variable([1.0])
     >>> keras_isd.optimizers.SGD(0.1, weight_decay=0.5).apply([keras.ops.ones(1)], [weight])
-    >>> float(weight[0])  # 1 - 0.1 * (1 + 0.5 * 1)
-    0.85
+    >>> keras.ops.convert_to_numpy(weight)  # 1 - 0.1 * (1 + 0.5 * 1)
+    array([0.85], dtype=float32)
     """
 
     def update_step(self, gradient, variable, learning_rate):

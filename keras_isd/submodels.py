@@ -24,7 +24,10 @@ def check_width(name, model, input_width=None):
             f"Argument `{name}` must take inputs of shape (batch, {input_width}), as the sub-model "
             f"before it gives. Received: {name} with input shape {input_shape}"
         )
-    output_shape = model.compute_output_shape(input_shape)
+    # Not `compute_output_shape`, which a subclassed model need not have.
+    output_shape = keras.tree.map_structure(
+        lambda x: x.shape, model(keras.KerasTensor(input_shape))
+    )
     if not _is_shape(output_shape) or len(output_shape) != 2 or output_shape[-1] is None:
         raise ValueError(
             f"Argument `{name}` must give one output of shape (batch, features): end a backbone "

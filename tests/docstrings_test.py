@@ -1,0 +1,56 @@
+"""Every example in a docstring runs and gives what it says."""
+
+import doctest
+import importlib
+import pkgutil
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_isd
+
+NEED_TENSORFLOW = ("keras_isd.augmentation", "keras_isd.data")
+
+
+def modules():
+    names = [m.name for m in pkgutil.walk_packages(keras_isd.__path__, "keras_isd.")]
+    return [name for name in names if not name.startswith("keras_isd.backend")]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_examples_run(name):
+    module = importlib.import_module(name)
+    names = {"keras": keras, "np": np, "keras_isd": keras_isd, **vars(module)}
+    if name.startswith(NEED_TENSORFLOW):
+        names["tf"] = sys.modules["tensorflow"]
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    runner = doctest.DocTestRunner(optionflags=flags)
+    output = []
+    for test in finder.find(module, globs=names):
+        runner.run(test, out=output.append)
+    assert runner.summarize(verbose=False).failed == 0, "".join(output)
+
+
+def test_every_public_object_has_an_example():
+    finder = doctest.DocTestFinder()
+    for name in ("ISDModel", "MomentumModel", "MemoryQueue", "BatchNormalization"):
+        tests = finder.find(getattr(keras_isd, name), name, globs={})
+        assert any(test.examples for test in tests), name
+    for module in ("losses", "heads", "optimizers", "backbones", "evaluation"):
+        room = getattr(keras_isd, module)
+        for name in getattr(room, "__all__", None) or public_names(room):
+            tests = finder.find(getattr(room, name), name, globs={})
+            assert any(test.examples for test in tests), f"{module}.{name}"
+
+
+def public_names(module):
+    return [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and getattr(value, "__module__", "") == module.__name__
+        and name != "Distillation"
+    ]

@@ -1,0 +1,40 @@
+"""The examples run from the command line, as printed in the README."""
+
+import os
+import pathlib
+import re
+
+import pytest
+
+from tests.processes import ROOT, run_python
+
+CIFAR = pathlib.Path(os.environ.get("KERAS_ISD_DATA", ROOT.parent / "shared/data/tfds"))
+
+
+def table(output, row):
+    found = re.search(rf"^{re.escape(row)}\s+([\d. ]+)$", output, re.MULTILINE)
+    assert found, output[-2000:]
+    return [float(value) for value in found.group(1).split()]
+
+
+def test_quickstart_learns_in_a_fifth_of_its_epochs():
+    output = run_python("examples/quickstart.py", "--epochs=25")
+    untrained, student = table(output, "untrained network"), table(output, "trained student")
+    assert len(table(output, "pixels")) == 3
+    assert student[0] > untrained[0] + 0.08  # 1-shot
+    assert student[1] > untrained[1] + 0.05  # 5-shot
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not CIFAR.is_dir(), reason=f"CIFAR-10 is not in {CIFAR}")
+def test_cifar_runs_on_real_images_and_saves(tmp_path):
+    saved = tmp_path / "models" / "cifar.keras"
+    arguments = ("--preset=smoke", f"--data_dir={CIFAR}", f"--output={saved}")
+    output = run_python("examples/cifar.py", *arguments)
+    for row in ("1-NN", "20-NN", "200-NN, weighted"):
+        before, after = table(output, row)
+        assert 0.05 < before < 0.5
+        assert 0.05 < after < 0.5
+    assert saved.is_file()
+    again = run_python("examples/cifar.py", *arguments)
+    assert table(again, "20-NN") == table(output, "20-NN")  # one seed, one run
