@@ -54,7 +54,7 @@ def make_step(anchors, dim, batch, jit_compile):
     def steps(count):
         """Seconds of `count` steps in a row."""
         times.clear()
-        repeated = (views for _ in range(count))
+        repeated = ((views,) for _ in range(count))
         model.fit(repeated, steps_per_epoch=count, shuffle=False, verbose=0, callbacks=[Clock()])
         return list(times)
 

@@ -61,7 +61,9 @@ def strong(size, statistics=IMAGENET, blur=True):
     layers = keras_cv.layers
     jitter = layers.RandomColorJitter(
         value_range=_VALUES,
-        brightness_factor=0.4,
+        # Added by this layer, where torchvision multiplies by 0.6 to 1.4: about that much at the
+        # mean brightness of photographs. 0.4 would saturate a good part of the pixels.
+        brightness_factor=0.2,
         contrast_factor=0.4,
         # This layer's factor f scales saturation by f / (1 - f): here by 0.6 to 1.4.
         saturation_factor=(0.375, 7 / 12),
