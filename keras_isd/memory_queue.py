@@ -20,7 +20,7 @@ class MemoryQueue(keras.layers.Layer):
     Args:
         size: int >= 1, the number K of anchors.
         dim: int >= 1, the width D of an embedding.
-        seed: int, `keras.random.SeedGenerator` or None, for the initial rows.
+        seed: int or None, for the initial rows.
         **kwargs: `name` and the other arguments of `keras.layers.Layer`.
 
     Attributes:

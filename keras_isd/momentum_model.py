@@ -41,7 +41,9 @@ class MomentumModel(GuardedTrainStep, keras.Model):
 
     With `gradient_accumulation_steps=n` the teacher moves once for each update of
     the student, at the first of its n batches, as it would with one batch of n
-    times the size.
+    times the size. Steps that float16 loss scaling skips are not counted, here and in the error.
+
+    Layers that are frozen in the student when the model is compiled are so in the teacher.
 
     Args:
         backbone: built `keras.Model`, images `(B, H, W, C)` to features `(B, F)`.
@@ -121,7 +123,7 @@ class MomentumModel(GuardedTrainStep, keras.Model):
     def update_teacher(self):
         """Moves the teacher's parameters towards the student's, once."""
         momentum = self.teacher_momentum
-        if accumulation_steps := self._base_optimizer.gradient_accumulation_steps:
+        if accumulation_steps := getattr(self._base_optimizer, "gradient_accumulation_steps", None):
             starts_update = self._base_optimizer._iterations % accumulation_steps == 0
             momentum = ops.where(starts_update, momentum, 1.0)
         for student, teacher in self._parameter_pairs():
@@ -156,17 +158,21 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         `keras.optimizers.LossScaleOptimizer`, as Keras does for mixed models. The
         optimizer's variables are created here, so that `load_weights` finds them.
         """
-        if loss is not None:
-            raise ValueError(
-                f"{type(self).__name__} computes its own loss: leave `loss` out. "
-                f"Received: loss={loss}"
-            )
+        own = {"loss": loss, **{name: kwargs.get(name) for name in ("metrics", "weighted_metrics")}}
+        for name, value in own.items():
+            if value is not None:
+                raise ValueError(
+                    f"{type(self).__name__} computes its own loss and metrics: leave `{name}` out. "
+                    f"Received: {name}={value}"
+                )
         optimizer = keras.optimizers.get(optimizer)
         half = any(part.dtype_policy.name == "mixed_float16" for part in self._flatten_layers())
         scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         if half and not scaled and kwargs.get("auto_scale_loss", True):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         super().compile(optimizer=optimizer, **kwargs)
+        submodels.follow_freezing(self.student_backbone, self.teacher_backbone)
+        submodels.follow_freezing(self.projector, self.teacher_projector)
         self._freeze_teacher()
         if not optimizer.built:
             optimizer.build(self.trainable_variables)
@@ -215,7 +221,8 @@ class MomentumModel(GuardedTrainStep, keras.Model):
 
     @property
     def _base_optimizer(self):
-        return getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        optimizer = getattr(self, "optimizer", None)  # None before `compile`
+        return getattr(optimizer, "inner_optimizer", optimizer)
 
     # Saving
 

@@ -65,7 +65,8 @@ class PerEpoch(schedules.LearningRateSchedule):
 
     Args:
         schedule: `keras.optimizers.schedules.LearningRateSchedule` over epochs.
-        steps_per_epoch: int >= 1, updates of the optimizer in an epoch.
+        steps_per_epoch: int >= 1, batches in an epoch. With gradient accumulation too: Keras
+            counts batches for its schedules.
 
     Raises:
         ValueError: if `steps_per_epoch` is not positive.
@@ -102,16 +103,61 @@ class PerEpoch(schedules.LearningRateSchedule):
         return cls(schedule, config["steps_per_epoch"])
 
 
+@keras.saving.register_keras_serializable("keras_isd")
+class WarmUp(schedules.LearningRateSchedule):
+    """Raises the learning rate linearly, step by step, to that of another schedule.
+
+    At step s, counted from 0, of `warmup_steps` the rate is `(s + 1) / warmup_steps` of the
+    other schedule's; from then on it is the other schedule's.
+
+    Args:
+        schedule: `keras.optimizers.schedules.LearningRateSchedule` over steps.
+        warmup_steps: int >= 1.
+
+    Raises:
+        ValueError: if `warmup_steps` is not positive.
+
+    Example:
+
+    >>> steps = keras_isd.optimizers.epoch_steps(0.4, (140, 180), steps_per_epoch=10)
+    >>> schedule = keras_isd.optimizers.WarmUp(steps, warmup_steps=4)
+    >>> [round(float(schedule(step)), 3) for step in (0, 1, 3, 4)]
+    [0.1, 0.2, 0.4, 0.4]
+    """
+
+    def __init__(self, schedule, warmup_steps):
+        if warmup_steps < 1:
+            raise ValueError(
+                f"Argument `warmup_steps` must be at least 1. Received: {warmup_steps=}"
+            )
+        self.schedule = schedule
+        self.warmup_steps = int(warmup_steps)
+
+    def __call__(self, step):
+        share = (ops.cast(step, "float32") + 1) / self.warmup_steps
+        return self.schedule(step) * ops.minimum(share, 1.0)
+
+    def get_config(self):
+        return {
+            "schedule": keras.saving.serialize_keras_object(self.schedule),
+            "warmup_steps": self.warmup_steps,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        schedule = keras.saving.deserialize_keras_object(config["schedule"])
+        return cls(schedule, config["warmup_steps"])
+
+
 def epoch_cosine(learning_rate, epochs, steps_per_epoch):
     """Half a cosine from `learning_rate` to 0, constant within each epoch.
 
-    Source: `adjust_learning_rate` in the authors' `util.py`, with `--cos`. For a
-    cosine that moves at every step, with warm-up, use Keras' `CosineDecay`.
+    Source: `adjust_learning_rate` in the authors' `util.py`, with `--cos`.
 
     Args:
         learning_rate: float, of the first epoch.
         epochs: int, length of the run.
-        steps_per_epoch: int, updates of the optimizer in an epoch.
+        steps_per_epoch: int, batches in an epoch.
 
     Returns:
         A `PerEpoch` schedule.
@@ -134,7 +180,7 @@ def epoch_steps(learning_rate, drop_epochs, steps_per_epoch, factor=0.2):
     Args:
         learning_rate: float, of the first epoch.
         drop_epochs: increasing sequence of ints, such as `(140, 180)`.
-        steps_per_epoch: int, updates of the optimizer in an epoch.
+        steps_per_epoch: int, batches in an epoch.
         factor: float.
 
     Returns:
@@ -152,15 +198,26 @@ def epoch_steps(learning_rate, drop_epochs, steps_per_epoch, factor=0.2):
     return PerEpoch(schedules.PiecewiseConstantDecay(boundaries, values), steps_per_epoch)
 
 
-def from_recipe(name, steps_per_epoch, epochs=None, learning_rate=None, **kwargs):
+def from_recipe(
+    name,
+    steps_per_epoch,
+    epochs=None,
+    learning_rate=None,
+    per_step=False,
+    warmup_epochs=0,
+    **kwargs,
+):
     """Builds the optimizer of a recipe, with its schedule.
 
     Args:
         name: name of a recipe, see `ISDModel.from_recipe`.
-        steps_per_epoch: int, updates of the optimizer in an epoch.
+        steps_per_epoch: int, batches in an epoch.
         epochs: int, length of the run instead of the recipe's 200. The step
             schedule drops at 70 % and 90 % of it.
         learning_rate: float, instead of the recipe's.
+        per_step: bool, whether a cosine moves at every step instead of every epoch.
+        warmup_epochs: float, length of a linear warm-up, step by step; 0 for none, as the
+            authors have it.
         **kwargs: arguments of `SGD`, instead of the recipe's.
 
     Returns:
@@ -178,10 +235,14 @@ def from_recipe(name, steps_per_epoch, epochs=None, learning_rate=None, **kwargs
     recipe = get_recipe(name)
     epochs = epochs or recipe.epochs
     learning_rate = learning_rate or recipe.sgd["learning_rate"]
-    if recipe.schedule == "cosine":
+    if recipe.schedule == "cosine" and per_step:
+        schedule = schedules.CosineDecay(learning_rate, epochs * steps_per_epoch)
+    elif recipe.schedule == "cosine":
         schedule = epoch_cosine(learning_rate, epochs, steps_per_epoch)
     else:
         # 140 and 180 of 200
         drops = (round(0.7 * epochs), round(0.9 * epochs))
         schedule = epoch_steps(learning_rate, drops, steps_per_epoch)
+    if warmup_epochs:
+        schedule = WarmUp(schedule, round(warmup_epochs * steps_per_epoch))
     return SGD(**{**recipe.sgd, "learning_rate": schedule, **kwargs})

@@ -61,13 +61,19 @@ def _is_shape(shape):
 
 
 def embed(submodels, images, training):
-    """Runs sub-models (None is the identity) in turn; `(B, D)` float32 unit rows."""
+    """Runs sub-models (None is the identity) in turn; `(B, D)` float32 unit rows.
+
+    An image that is not finite gets an embedding that is not, so that the loss tells of it: a
+    ReLU or a max-pooling may swallow a NaN on its way, and hide it until the gradient.
+    """
     x = images
     for submodel in submodels:
         if submodel is not None:
             x = submodel(x, training=training)
     # 1e-12 is the bound of PyTorch's `normalize`.
-    return ops.normalize(ops.cast(x, "float32"), axis=-1, epsilon=1e-12)
+    x = ops.normalize(ops.cast(x, "float32"), axis=-1, epsilon=1e-12)
+    finite = ops.all(ops.isfinite(images), axis=tuple(range(1, len(images.shape))))
+    return ops.where(finite[:, None], x, float("nan"))
 
 
 def copy(model, name):
@@ -77,7 +83,19 @@ def copy(model, name):
     twin = keras.models.clone_model(model)
     twin.name = name
     twin.set_weights(model.get_weights())
+    for layer in twin._flatten_layers():
+        # Normalization computes with what it derives from its weights.
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()
     return twin
+
+
+def follow_freezing(student, teacher):
+    """Freezes and thaws the layers of a copy as those of its original are by now."""
+    if student is not None:
+        # Containers come before what they contain, so the innermost setting stands.
+        for one, other in zip(student._flatten_layers(), teacher._flatten_layers(), strict=True):
+            other.trainable = one.trainable
 
 
 def parameter_pairs(student, teacher):

@@ -1,5 +1,6 @@
 """Views made in tf.data; TensorFlow runs them under any Keras backend."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -26,6 +27,18 @@ def test_views_are_random_and_in_range(make):
     differences = np.abs(first - second).reshape(16, -1).max(axis=1)
     assert (differences > 0.01).all()  # every image drew anew
     assert np.abs(first[0] - first[1]).max() > 0.01
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_views_are_float32_under_mixed_precision(mixed_precision, policy):
+    mixed_precision(policy)
+    for make in (augmentation.weak, augmentation.strong, augmentation.evaluation):
+        dataset = tf.data.Dataset.from_tensors(IMAGES).map(make(32))
+        views = unnormalised(next(iter(dataset)))
+        assert views.dtype == np.float32
+        assert -1e-3 < views.min() < views.max() < 1.001
+        assert views.std() > 0.1
+    assert keras.config.dtype_policy().name == policy
 
 
 def test_weak_view_keeps_colour_and_strong_view_does_not():

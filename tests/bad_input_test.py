@@ -99,9 +99,58 @@ def test_batches_that_are_no_two_views(x, y, message):
         model.evaluate(x, y, batch_size=8, verbose=0)
 
 
-def test_loss_given_to_compile():
-    with pytest.raises(ValueError, match=r"computes its own loss.*Received: loss=mse"):
-        compiled().compile("sgd", loss="mse")
+def test_sample_weights_of_another_shape():
+    views = {"query": images(), "key": images()}
+    with pytest.raises(ValueError, match=r"Sample weights.*\(batch,\).*\(.*, 1\)"):
+        compiled().fit(views, np.zeros(8, int), sample_weight=np.ones((8, 1)), verbose=0)
+
+
+def test_shapes_that_are_not_known_yet_may_fit():
+    tf = pytest.importorskip("tensorflow", reason="only tf.data has shapes that are not known")
+    dataset = tf.data.Dataset.from_tensors(({"query": images(), "key": images()}, np.zeros(8, int)))
+
+    def forget(views, labels):
+        return (
+            {
+                "query": tf.ensure_shape(
+                    tf.py_function(tf.identity, [views["query"]], "float32"), (None, 8, 8, 3)
+                ),
+                "key": views["key"],
+            },
+            tf.py_function(tf.identity, [labels], labels.dtype),
+        )
+
+    keras_isd.two_views.check_batch(dataset.map(forget).element_spec)
+
+
+@pytest.mark.parametrize("name", ["loss", "metrics"])
+def test_loss_or_metrics_given_to_compile(name):
+    with pytest.raises(ValueError, match=rf"computes its own loss.*Received: {name}=mse"):
+        compiled().compile("sgd", **{name: "mse"})
+
+
+@pytest.mark.parametrize(
+    "setting", [{}, {"jit_compile": keras.backend.backend() != "torch"}], ids=str
+)
+def test_nan_that_the_network_would_swallow_is_found(setting):
+    # TensorFlow's ReLU and max-pooling turn NaN into numbers; the gradient is still NaN.
+    backbone = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.GlobalMaxPooling2D(),
+        ]
+    )
+    model = isd(backbone)
+    model.compile(keras_isd.optimizers.SGD(0.1), **setting)
+    random = np.random.RandomState(0)
+    views = {name: random.rand(12, 8, 8, 3).astype("float32") for name in ("query", "key")}
+    views["query"][5, 1, 1, 1] = np.nan
+    with pytest.raises(FloatingPointError, match="step 2 "):
+        model.fit(views, batch_size=4, shuffle=False, verbose=0)
+    for variable in model.variables:
+        assert np.isfinite(ops.convert_to_numpy(variable)).all(), variable.path
 
 
 def test_unknown_recipe():
@@ -126,7 +175,7 @@ def test_nan_images_stop_the_run_at_the_last_good_state(setting):
     kept = [*model.variables, *model.optimizer.variables]
     wanted = [*expected.variables, *expected.optimizer.variables]
     # Two compilations of one step need not round alike on PyTorch.
-    tolerance = 1e-4 if setting and keras.backend.backend() == "torch" else 0
+    tolerance = 1e-3 if setting and keras.backend.backend() == "torch" else 0
     for found, value_wanted in zip(kept, wanted, strict=True):
         found, value_wanted = ops.convert_to_numpy(found), ops.convert_to_numpy(value_wanted)
         np.testing.assert_allclose(found, value_wanted, rtol=0, atol=tolerance)

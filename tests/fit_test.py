@@ -14,6 +14,7 @@ PLUS = golden.Trajectory("isd_plus")
 
 def assert_ends_as_the_authors(model, history):
     np.testing.assert_allclose(history.history["loss"], [PLUS.losses.mean()], rtol=1e-4)
+    assert int(model.optimizer.iterations) == 12
     final = PLUS.state("final")
     for part, prefix in golden.parts(model):
         assert torch_state.largest_difference(part, final, prefix) < 1e-3
@@ -183,8 +184,21 @@ def test_sample_weights_weigh_the_images():
     views, labels = PLUS.flat_views()
     first = {name: images[:8] for name, images in views.items()}
     losses = []
-    for weight in (np.ones(8), np.full(8, 3.0), np.zeros(8)):
+    rows = [np.eye(8)[i] for i in range(8)]
+    for weight in (np.ones(8), np.full(8, 3.0), np.zeros(8), np.arange(8.0), *rows):
         model = golden.golden_model("isd_plus")
         history = one_epoch(model, first, labels[:8], sample_weight=weight)
         losses.append(history.history["loss"][0])
-    np.testing.assert_allclose(losses, [PLUS.losses[0], 3 * PLUS.losses[0], 0], rtol=1e-4)
+    whole = PLUS.losses[0]
+    alone = np.array(losses[4:])  # an eighth of each image's own loss
+    expected = [whole, 3 * whole, 0, np.sum(np.arange(8) * alone)]
+    np.testing.assert_allclose(losses[:4], expected, rtol=1e-4)
+    assert alone.sum() == pytest.approx(whole, rel=1e-4)
+    assert np.ptp(alone) > 0.1
+
+
+def test_train_on_batch_takes_the_same_steps():
+    model = golden.golden_model("isd_plus")
+    for step, (views, labels) in enumerate(PLUS.batches()):
+        logs = model.train_on_batch(views, labels if step % 2 else None, return_dict=True)
+        assert logs["loss"] == pytest.approx(PLUS.losses[step], rel=1e-4)

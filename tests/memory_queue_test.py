@@ -82,6 +82,15 @@ def test_unhealthy_batch_changes_nothing():
         np.testing.assert_array_equal(found, wanted)
 
 
+def test_takes_keys_that_carry_a_gradient():
+    queue, keys = MemoryQueue(4, 2), ops.convert_to_tensor(numbered_keys(0, 2))
+    if hasattr(keys, "requires_grad_"):  # PyTorch
+        keys.requires_grad_()
+    queue.enqueue(keys)
+    assert not getattr(queue.embeddings.value, "requires_grad", False)
+    np.testing.assert_array_equal(contents(queue)[0][:2, 0], [0, 1])
+
+
 def test_same_seed_same_rows():
     first, second, other = (contents(MemoryQueue(6, 3, seed=s))[0] for s in (7, 7, 8))
     np.testing.assert_array_equal(first, second)

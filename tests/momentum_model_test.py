@@ -53,6 +53,45 @@ def test_teacher_starts_equal_and_shares_nothing():
     assert not student & {id(v) for v in model.teacher_backbone.variables}
 
 
+def test_teacher_of_an_adapted_normalization_answers_as_the_student():
+    normalization = layers.Normalization(mean=3.0, variance=4.0)
+    adapted = layers.Normalization()
+    adapted.adapt(5 + 2 * random_views(64)["query"])
+    for layer in (normalization, adapted):
+        backbone = keras.Sequential(
+            [keras.Input((8, 8, 3)), layer, layers.Conv2D(6, 3), layers.GlobalMaxPooling2D()]
+        )
+        images = random_views()["query"]
+        model = Regression(backbone)
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(ops.stop_gradient(model.embed_query(images))),
+            ops.convert_to_numpy(model.embed_key(images)),
+            atol=1e-5,
+        )
+
+
+def test_teacher_moves_before_compile_too():
+    model = Regression(tiny_backbone(), teacher_momentum=0.0)
+    model.student_backbone.layers[0].bias.assign(np.ones(6))
+    model.update_teacher()
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(model.teacher_backbone.layers[0].bias), np.ones(6)
+    )
+
+
+def test_layers_thawed_before_compile_are_thawed_in_the_teacher():
+    backbone = tiny_backbone(layers.BatchNormalization())
+    backbone.trainable = False
+    model = Regression(backbone)
+    backbone.trainable = True
+    model.compile(keras_isd.optimizers.SGD(0.1))
+    assert len(model.trainable_variables) == 4
+    statistics = [model.teacher_backbone.layers[1].moving_mean]
+    before = values(statistics)
+    model.fit(random_views(), batch_size=8, verbose=0)
+    assert largest_change(statistics, before) > 1e-4
+
+
 def test_trainable_variables_are_the_students_alone():
     model = golden.golden_model("isd_plus")
     student = (model.student_backbone, model.projector, model.predictor)

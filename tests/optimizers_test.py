@@ -101,16 +101,30 @@ def test_schedules_of_the_recipes_are_the_authors(epoch, step):
     assert float(steps.learning_rate) == pytest.approx(expected, rel=1e-5)
 
 
-def test_per_step_cosine_with_warm_up_is_keras_own():
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, decay_steps=90, warmup_target=0.1, warmup_steps=10
-    )
-    optimizer = optimizers.SGD(schedule, momentum=0.9, weight_decay=1e-4)
-    rates = []
-    for step in (0, 5, 10, 55, 100):
+def rates(optimizer, steps):
+    found = []
+    for step in steps:
         optimizer.iterations.assign(step)
-        rates.append(float(optimizer.learning_rate))
-    np.testing.assert_allclose(rates, [0, 0.05, 0.1, 0.05, 0], atol=1e-6)
+        found.append(float(optimizer.learning_rate))
+    return found
+
+
+def test_cosine_per_step_with_warm_up():
+    optimizer = optimizers.from_recipe(
+        "resnet50", 10, epochs=10, learning_rate=0.1, per_step=True, warmup_epochs=1
+    )
+    expected = [0.1 * 0.5 * (1 + math.cos(math.pi * step / 100)) for step in (0, 4, 9, 50, 73, 100)]
+    expected[:2] = [expected[0] * 0.1, expected[1] * 0.5]
+    np.testing.assert_allclose(rates(optimizer, (0, 4, 9, 50, 73, 100)), expected, atol=1e-6)
+
+
+def test_steps_with_warm_up_survive_serialisation():
+    optimizer = optimizers.from_recipe("resnet18", 10, epochs=10, warmup_epochs=0.5)
+    config = keras.saving.serialize_keras_object(optimizer)
+    for one in (optimizer, keras.saving.deserialize_keras_object(config)):
+        np.testing.assert_allclose(
+            rates(one, (0, 4, 69, 70, 90)), [0.002, 0.01, 0.01, 0.002, 0.0004], rtol=1e-5
+        )
 
 
 def test_recipe_values_can_be_replaced():

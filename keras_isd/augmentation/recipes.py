@@ -9,6 +9,9 @@ log-uniform, and brightness is added, not multiplied. Their random numbers follo
 (`keras.utils.set_random_seed`) and the order of the batches.
 """
 
+import contextlib
+
+import keras
 import keras_cv
 import tensorflow as tf
 
@@ -36,7 +39,8 @@ def weak(size, statistics=IMAGENET):
     >>> keras_isd.augmentation.weak(32)(np.zeros((4, 40, 50, 3), "float32")).shape
     TensorShape([4, 32, 32, 3])
     """
-    return _in_turn([_crop(size), _flip()], statistics)
+    with _float32():
+        return _in_turn([_crop(size), _flip()], statistics)
 
 
 def strong(size, statistics=IMAGENET, blur=True):
@@ -58,6 +62,26 @@ def strong(size, statistics=IMAGENET, blur=True):
     >>> keras_isd.augmentation.strong(32)(np.zeros((4, 40, 50, 3), "float32")).shape
     TensorShape([4, 32, 32, 3])
     """
+    with _float32():
+        return _in_turn(_strong_layers(size, blur), statistics)
+
+
+def evaluation(size, statistics=IMAGENET):
+    """Resizes to `size` squared and normalises; nothing is random.
+
+    Example:
+
+    >>> keras_isd.augmentation.evaluation(32)(np.zeros((4, 40, 50, 3), "float32")).shape
+    TensorShape([4, 32, 32, 3])
+    """
+
+    def resize(images, training):
+        return tf.image.resize(images, (size, size), antialias=True)
+
+    return _in_turn([resize], statistics)
+
+
+def _strong_layers(size, blur):
     layers = keras_cv.layers
     jitter = layers.RandomColorJitter(
         value_range=_VALUES,
@@ -78,22 +102,7 @@ def strong(size, statistics=IMAGENET, blur=True):
         kernel_size = max(3, size // 10 // 2 * 2 + 1)  # a tenth of the side, as in SimCLR; odd
         gaussian = layers.RandomGaussianBlur(kernel_size=kernel_size, factor=(0.1, 2.0))
         chain.append(layers.RandomApply(gaussian, rate=0.5))
-    return _in_turn([*chain, _flip()], statistics)
-
-
-def evaluation(size, statistics=IMAGENET):
-    """Resizes to `size` squared and normalises; nothing is random.
-
-    Example:
-
-    >>> keras_isd.augmentation.evaluation(32)(np.zeros((4, 40, 50, 3), "float32")).shape
-    TensorShape([4, 32, 32, 3])
-    """
-
-    def resize(images, training):
-        return tf.image.resize(images, (size, size), antialias=True)
-
-    return _in_turn([resize], statistics)
+    return [*chain, _flip()]
 
 
 def _crop(size):
@@ -116,3 +125,14 @@ def _in_turn(layers, statistics):
         return (x / 255.0 - mean) / std
 
     return views
+
+
+@contextlib.contextmanager
+def _float32():
+    """keras-cv's layers fail, or give NaN, where they are made under a mixed policy."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)

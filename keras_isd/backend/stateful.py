@@ -21,9 +21,9 @@ class GuardedTrainStep:
         before = [(v, ops.stop_gradient(ops.copy(v))) for v in self.guarded_variables()]
         with once_read(data):
             self.update_teacher()
-        logs = super().train_step(data)
+            logs = super().train_step(data)
 
-        healthy = ops.isfinite(logs["loss"])
-        for variable, value in before:
-            variable.assign(ops.where(healthy, variable, value))
+            healthy = ops.isfinite(logs["loss"])
+            for variable, value in before:
+                variable.assign(ops.where(healthy, variable, value))
         return logs

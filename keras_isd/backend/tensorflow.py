@@ -7,6 +7,7 @@ def once_read(data):
     """Context in which what is done waits for the batch.
 
     Keras reads the batch inside the graph of the step. Where the end of the data is not known
-    beforehand the last step is begun and fails on reading, and by then the teacher may have moved.
+    beforehand the last step is begun and fails on reading, and by then what does not depend on the
+    batch, as the teacher, the count of steps and random seeds, may have moved.
     """
-    return tf.control_dependencies(tf.nest.flatten(data))
+    return tf.control_dependencies([x for x in tf.nest.flatten(data) if x is not None])

@@ -12,7 +12,7 @@ def once_read(data):
 
 def overwrite_rows(variable, rows, values):
     # `assign` would copy the whole variable. It takes no gradient, so it may be written in place.
-    variable.value.index_copy_(0, rows.long(), values)
+    variable.value.index_copy_(0, rows.long(), values.detach())
 
 
 def fused_batch_norm(layer, inputs, training):

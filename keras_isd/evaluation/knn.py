@@ -25,7 +25,8 @@ def knn_accuracy(train_features, train_labels, features, labels, k=20, temperatu
         Dict with `"top1"`, the share of rightly classified rows, in [0, 1].
 
     Raises:
-        ValueError: if `k` is not in [1, N], or features and labels differ in number.
+        ValueError: if `k` is not in [1, N], `temperature` is not positive, or features and
+            labels differ in number.
 
     Source: `eval_knn.py` of the authors; Wu et al., "Unsupervised Feature Learning via
     Non-Parametric Instance Discrimination", CVPR 2018, section 3.4.
@@ -42,6 +43,8 @@ def knn_accuracy(train_features, train_labels, features, labels, k=20, temperatu
             f"Argument `k` must be between 1 and the {len(train_features)} training features. "
             f"Received: k={k}"
         )
+    if temperature is not None and not temperature > 0:
+        raise ValueError(f"Argument `temperature` must be positive. Received: {temperature=}")
     for name, x, y in (("train_", train_features, train_labels), ("", features, labels)):
         if y.shape != (len(x),):
             raise ValueError(
@@ -55,7 +58,8 @@ def knn_accuracy(train_features, train_labels, features, labels, k=20, temperatu
         nearest = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
         weights = np.ones(nearest.shape)
         if temperature is not None:
-            weights = np.exp(np.take_along_axis(similarity, nearest, axis=1) / temperature)
+            weights = np.take_along_axis(similarity, nearest, axis=1) / temperature
+            weights = np.exp(weights - weights.max(axis=1, keepdims=True))  # no overflow
         votes = np.zeros((len(nearest), train_labels.max() + 1))
         np.add.at(votes, (np.arange(len(nearest))[:, None], train_labels[nearest]), weights)
         right += int((votes.argmax(axis=1) == labels[start : start + _BLOCK]).sum())

@@ -19,6 +19,7 @@ def test_votes_by_hand():
     # exp(1 / T) against exp(0.8 / T) + exp(0.6 / T): at T = 0.1 the nearest outweighs both
     assert predicts(0, k=3, temperature=0.1)
     assert predicts(1, k=3, temperature=1.0)
+    assert predicts(0, k=3, temperature=0.001)  # exp(1000) would overflow
 
 
 def test_length_of_features_does_not_matter():
@@ -50,6 +51,7 @@ def test_agrees_with_scikit_learn(k):
     [
         ({"k": 0}, r"`k`.*10 training features.*Received: k=0"),
         ({"k": 11}, r"Received: k=11"),
+        ({"temperature": 0.0}, r"`temperature`.*Received: temperature=0.0"),
         ({"labels": np.zeros(4, int)}, r"`labels`.*5 rows.*shape \(4,\)"),
         ({"train_labels": np.zeros((10, 2), int)}, r"`train_labels`.*shape \(10, 2\)"),
     ],
