@@ -5,11 +5,13 @@ batch of views `(B, size, size, 3)`, float32, normalised. They run in TensorFlow
 pipelines, under any Keras backend.
 
 The layers are close to torchvision's, not equal: the crop's aspect ratio is uniform, not
-log-uniform, and brightness is added, not multiplied. Their random numbers follow the global seed
-(`keras.utils.set_random_seed`) and the order of the batches.
+log-uniform, and brightness is added, not multiplied. Their random numbers follow
+`keras.utils.set_random_seed`, called before the recipe, and the order of the batches; those of the
+blur need not.
 """
 
 import contextlib
+import random
 
 import keras
 import keras_cv
@@ -39,7 +41,7 @@ def weak(size, statistics=IMAGENET):
     >>> keras_isd.augmentation.weak(32)(np.zeros((4, 40, 50, 3), "float32")).shape
     TensorShape([4, 32, 32, 3])
     """
-    with _float32():
+    with _float32_and_seeded():
         return _in_turn([_crop(size), _flip()], statistics)
 
 
@@ -62,7 +64,7 @@ def strong(size, statistics=IMAGENET, blur=True):
     >>> keras_isd.augmentation.strong(32)(np.zeros((4, 40, 50, 3), "float32")).shape
     TensorShape([4, 32, 32, 3])
     """
-    with _float32():
+    with _float32_and_seeded():
         return _in_turn(_strong_layers(size, blur), statistics)
 
 
@@ -95,13 +97,13 @@ def _strong_layers(size, blur):
     )
     chain = [
         _crop(size),
-        layers.RandomApply(jitter, rate=0.8),
-        layers.RandomApply(layers.Grayscale(output_channels=3), rate=0.2),
+        _sometimes(jitter, rate=0.8),
+        _sometimes(layers.Grayscale(output_channels=3), rate=0.2),
     ]
     if blur:
         kernel_size = max(3, size // 10 // 2 * 2 + 1)  # a tenth of the side, as in SimCLR; odd
         gaussian = layers.RandomGaussianBlur(kernel_size=kernel_size, factor=(0.1, 2.0))
-        chain.append(layers.RandomApply(gaussian, rate=0.5))
+        chain.append(_sometimes(gaussian, rate=0.5))
     return [*chain, _flip()]
 
 
@@ -113,6 +115,21 @@ def _crop(size):
 
 def _flip():
     return keras_cv.layers.RandomFlip("horizontal")
+
+
+def _sometimes(layer, rate):
+    """Applies a layer to each image with probability `rate`.
+
+    keras-cv's RandomApply goes through the images one by one and several at a time, which draws
+    their random numbers in no fixed order.
+    """
+    generator = tf.random.get_global_generator()
+
+    def apply(images, training):
+        chosen = generator.uniform((tf.shape(images)[0], 1, 1, 1)) < rate
+        return tf.where(chosen, layer(images, training=training), images)
+
+    return apply
 
 
 def _in_turn(layers, statistics):
@@ -128,11 +145,17 @@ def _in_turn(layers, statistics):
 
 
 @contextlib.contextmanager
-def _float32():
-    """keras-cv's layers fail, or give NaN, where they are made under a mixed policy."""
-    policy = keras.config.dtype_policy()
+def _float32_and_seeded():
+    """What keras-cv's layers need about them when they are made.
+
+    Under a mixed policy they fail or give NaN. And they draw from TensorFlow's global generator as
+    it is at that moment, which `keras.utils.set_random_seed` does not seed; Python's it does.
+    """
+    policy, generator = keras.config.dtype_policy(), tf.random.get_global_generator()
     keras.config.set_dtype_policy("float32")
+    tf.random.set_global_generator(tf.random.Generator.from_seed(random.getrandbits(31)))
     try:
         yield
     finally:
         keras.config.set_dtype_policy(policy)
+        tf.random.set_global_generator(generator)
