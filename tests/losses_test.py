@@ -78,7 +78,7 @@ def test_nearest_anchors_are_the_teachers_most_similar_first():
     np.testing.assert_array_equal(nearest, np.argsort(-key @ anchors.T, axis=1)[:, :5])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     batch=st.integers(1, 9),
     anchors=st.integers(1, 70),

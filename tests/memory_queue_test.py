@@ -49,7 +49,7 @@ def test_batch_larger_than_the_queue_keeps_its_last_keys():
     assert (pointer, filled) == (3, 4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(size=st.integers(1, 12), batches=st.lists(st.integers(1, 30), max_size=6))
 def test_is_a_ring_for_any_sizes(size, batches):
     queue = MemoryQueue(size, 2)
