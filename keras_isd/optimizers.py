@@ -57,8 +57,20 @@ class SGD(keras.optimizers.SGD):
         pass  # Keras' decoupled decay; ours is in the gradient.
 
 
+class _MadeOfSchedule(schedules.LearningRateSchedule):
+    """A schedule made of another, `schedule`; its arguments are its attributes."""
+
+    def get_config(self):
+        return {**vars(self), "schedule": keras.saving.serialize_keras_object(self.schedule)}
+
+    @classmethod
+    def from_config(cls, config):
+        schedule = keras.saving.deserialize_keras_object(config["schedule"])
+        return cls(**{**config, "schedule": schedule})
+
+
 @keras.saving.register_keras_serializable("keras_isd")
-class PerEpoch(schedules.LearningRateSchedule):
+class PerEpoch(_MadeOfSchedule):
     """Holds another schedule constant within each epoch, as PyTorch scripts do.
 
     The schedule is asked for its value at the number of the epoch, counted from 0.
@@ -91,20 +103,9 @@ class PerEpoch(schedules.LearningRateSchedule):
     def __call__(self, step):
         return self.schedule(step // self.steps_per_epoch)
 
-    def get_config(self):
-        return {
-            "schedule": keras.saving.serialize_keras_object(self.schedule),
-            "steps_per_epoch": self.steps_per_epoch,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        schedule = keras.saving.deserialize_keras_object(config["schedule"])
-        return cls(schedule, config["steps_per_epoch"])
-
 
 @keras.saving.register_keras_serializable("keras_isd")
-class WarmUp(schedules.LearningRateSchedule):
+class WarmUp(_MadeOfSchedule):
     """Raises the learning rate linearly, step by step, to that of another schedule.
 
     At step s, counted from 0, of `warmup_steps` the rate is `(s + 1) / warmup_steps` of the
@@ -136,17 +137,6 @@ class WarmUp(schedules.LearningRateSchedule):
     def __call__(self, step):
         share = (ops.cast(step, "float32") + 1) / self.warmup_steps
         return self.schedule(step) * ops.minimum(share, 1.0)
-
-    def get_config(self):
-        return {
-            "schedule": keras.saving.serialize_keras_object(self.schedule),
-            "warmup_steps": self.warmup_steps,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        schedule = keras.saving.deserialize_keras_object(config["schedule"])
-        return cls(schedule, config["warmup_steps"])
 
 
 def epoch_cosine(learning_rate, epochs, steps_per_epoch):
