@@ -15,7 +15,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-from keras import layers
 from sklearn.datasets import load_digits
 
 import keras_isd
@@ -68,16 +67,6 @@ def view(images, seed):
     return contrast * images + tf.random.stateless_normal(images.shape, seed, stddev=0.1)
 
 
-def backbone():
-    images = keras.Input((8, 8, 1))
-    x = images
-    for filters, stride in ((32, 1), (64, 2), (128, 2)):
-        x = layers.ZeroPadding2D(1)(x)
-        x = layers.Conv2D(filters, 3, stride, use_bias=False)(x)
-        x = layers.ReLU()(keras_isd.BatchNormalization()(x))
-    return keras.Model(images, layers.GlobalAveragePooling2D()(x))
-
-
 def nearest_centroid_accuracy(bank, bank_labels, features, labels, shots, trials=50):
     """Mean accuracy of the nearest centroid of `shots` random examples a class."""
     bank = bank / np.linalg.norm(bank, axis=1, keepdims=True)
@@ -107,9 +96,8 @@ def main(_):
     views = two_views(images[:TRAIN], SEED.value, EPOCHS.value)
     steps = TRAIN // BATCH_SIZE
 
-    student = backbone()
     model = keras_isd.ISDModel(
-        student,
+        keras_isd.backbones.ConvNet((8, 8, 1), filters=(32, 64, 128)),
         projector=keras_isd.heads.mlp(128, 256, 32, name="projector"),
         predictor=keras_isd.heads.mlp(32, 256, 32, name="predictor"),
         queue_size=700,

@@ -1,5 +1,6 @@
 """Backbones: Keras models from images `(B, H, W, C)` to features `(B, F)`."""
 
+from keras_isd.backbones.convnet import ConvNet
 from keras_isd.backbones.resnet import ResNet18, ResNet34, ResNet50
 
-__all__ = ["ResNet18", "ResNet34", "ResNet50"]
+__all__ = ["ConvNet", "ResNet18", "ResNet34", "ResNet50"]

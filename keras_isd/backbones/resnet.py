@@ -8,6 +8,7 @@ PyTorch: Keras' `padding="same"` pads strided convolutions on another side.
 import keras
 from keras import layers
 
+from keras_isd.backbones.convolution import convolution
 from keras_isd.batch_normalization import BatchNormalization
 
 _STEMS = ("imagenet", "small")
@@ -81,9 +82,9 @@ def _resnet(block, depths, input_shape, stem, width, name):
 
     images = keras.Input(tuple(input_shape), name="images")
     if stem == "imagenet":
-        x = _conv(images, width, 7, stride=2, name="conv1")
+        x = convolution(images, width, 7, stride=2, name="conv1")
     else:
-        x = _conv(images, width, 3, stride=1, name="conv1")
+        x = convolution(images, width, 3, stride=1, name="conv1")
     x = layers.ReLU(name="relu")(BatchNormalization(name="bn1")(x))
     if stem == "imagenet":
         # After a ReLU zeros are as good a padding as PyTorch's minus infinity.
@@ -99,20 +100,20 @@ def _resnet(block, depths, input_shape, stem, width, name):
 
 def _basic_block(x, channels, stride, name):
     shortcut = _shortcut(x, channels, stride, name)
-    x = _conv(x, channels, 3, stride, f"{name}_conv1")
+    x = convolution(x, channels, 3, stride, f"{name}_conv1")
     x = layers.ReLU(name=f"{name}_relu1")(BatchNormalization(name=f"{name}_bn1")(x))
-    x = _conv(x, channels, 3, 1, f"{name}_conv2")
+    x = convolution(x, channels, 3, 1, f"{name}_conv2")
     x = BatchNormalization(name=f"{name}_bn2")(x)
     return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, shortcut]))
 
 
 def _bottleneck(x, channels, stride, name):
     shortcut = _shortcut(x, 4 * channels, stride, name)
-    x = _conv(x, channels, 1, 1, f"{name}_conv1")
+    x = convolution(x, channels, 1, 1, f"{name}_conv1")
     x = layers.ReLU(name=f"{name}_relu1")(BatchNormalization(name=f"{name}_bn1")(x))
-    x = _conv(x, channels, 3, stride, f"{name}_conv2")
+    x = convolution(x, channels, 3, stride, f"{name}_conv2")
     x = layers.ReLU(name=f"{name}_relu2")(BatchNormalization(name=f"{name}_bn2")(x))
-    x = _conv(x, 4 * channels, 1, 1, f"{name}_conv3")
+    x = convolution(x, 4 * channels, 1, 1, f"{name}_conv3")
     x = BatchNormalization(name=f"{name}_bn3")(x)
     return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, shortcut]))
 
@@ -120,21 +121,5 @@ def _bottleneck(x, channels, stride, name):
 def _shortcut(x, channels, stride, name):
     if stride == 1 and x.shape[-1] == channels:
         return x
-    x = _conv(x, channels, 1, stride, f"{name}_downsample_0")
+    x = convolution(x, channels, 1, stride, f"{name}_downsample_0")
     return BatchNormalization(name=f"{name}_downsample_1")(x)
-
-
-def _conv(x, channels, kernel_size, stride, name):
-    if kernel_size > 1:
-        x = layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
-    return layers.Conv2D(
-        channels,
-        kernel_size,
-        stride,
-        use_bias=False,
-        # normal with variance 2 / (k * k * output channels), as in the authors' `ResNet.__init__`
-        kernel_initializer=keras.initializers.VarianceScaling(
-            2.0, mode="fan_out", distribution="untruncated_normal"
-        ),
-        name=name,
-    )(x)
