@@ -17,12 +17,12 @@ def table(output, row):
     return [float(value) for value in found.group(1).split()]
 
 
-def test_quickstart_learns_in_a_fifth_of_its_epochs():
-    output = run_python("examples/quickstart.py", "--epochs=25")
+def test_quickstart_learns_in_a_third_of_its_epochs():
+    output = run_python("examples/quickstart.py", "--epochs=40")
     untrained, student = table(output, "untrained network"), table(output, "trained student")
     assert len(table(output, "pixels")) == 3
-    assert student[0] > untrained[0] + 0.08  # 1-shot
-    assert student[1] > untrained[1] + 0.05  # 5-shot
+    assert student[0] > untrained[0] + 0.06  # 1-shot
+    assert student[1] > untrained[1] + 0.04  # 5-shot
 
 
 @pytest.mark.data
