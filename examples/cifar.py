@@ -100,8 +100,8 @@ def main(_):
     train, test = load("train", preset.train_images), load("test", preset.test_images)
 
     batches = keras_isd.data.two_view_dataset(
-        tf.data.Dataset.from_tensor_slices(train),
-        query=augmentation.strong(32, augmentation.CIFAR10, blur=False),
+        keras_isd.data.from_arrays(*train),
+        query=augmentation.strong(32, augmentation.CIFAR10, blur=0),
         key=augmentation.weak(32, augmentation.CIFAR10),
         batch_size=preset.batch_size or recipe.batch_size,
         seed=SEED.value,

@@ -2,15 +2,15 @@
 
 import importlib
 
-from keras_isd import backbones, evaluation, heads, losses, optimizers, recipes
+from keras_isd import augmentation, backbones, evaluation, heads, losses, optimizers, recipes
 from keras_isd.batch_normalization import BatchNormalization
 from keras_isd.isd_model import ISDModel
 from keras_isd.memory_queue import MemoryQueue
 from keras_isd.momentum_model import MomentumModel
 from keras_isd.version import __version__
 
-# These rooms need TensorFlow, which the rest does without on JAX and PyTorch.
-_ON_FIRST_USE = ("augmentation", "data")
+# This room needs TensorFlow, which the rest does without on JAX and PyTorch.
+_ON_FIRST_USE = ("data",)
 
 __all__ = [
     "BatchNormalization",

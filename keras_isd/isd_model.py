@@ -45,7 +45,9 @@ class ISDModel(MomentumModel):
         teacher_temperature: float > 0; small values sharpen the target.
         student_temperature: float > 0.
         teacher_momentum: float in `[0, 1]`, the share of the teacher that stays.
-        seed: int or None, for the initial rows of the queue.
+        query_augmenter, key_augmenter: `keras_isd.augmentation.Augmenter`s, both or
+            none: with them `fit` takes plain images and makes the views inside the step.
+        seed: int or None, for the initial rows of the queue and for such views.
         **kwargs: `name`, `dtype`.
 
     Attributes:
@@ -81,6 +83,8 @@ class ISDModel(MomentumModel):
         teacher_temperature=0.01,
         student_temperature=0.1,
         teacher_momentum=0.99,
+        query_augmenter=None,
+        key_augmenter=None,
         seed=None,
         **kwargs,
     ):
@@ -91,7 +95,16 @@ class ISDModel(MomentumModel):
                 "Argument `queue_size` must be a positive integer. "
                 f"Received: queue_size={queue_size!r}"
             )
-        super().__init__(backbone, projector, predictor, teacher_momentum, **kwargs)
+        super().__init__(
+            backbone,
+            projector,
+            predictor,
+            teacher_momentum,
+            query_augmenter,
+            key_augmenter,
+            seed,
+            **kwargs,
+        )
         self.teacher_temperature = teacher_temperature
         self.student_temperature = student_temperature
         self.queue = MemoryQueue(queue_size, self.embedding_dim, seed=seed, name="queue")
@@ -180,7 +193,6 @@ class ISDModel(MomentumModel):
             "queue_size": self.queue.size,
             "teacher_temperature": self.teacher_temperature,
             "student_temperature": self.student_temperature,
-            "seed": self.queue.seed,
         }
 
 

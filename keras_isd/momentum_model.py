@@ -14,7 +14,7 @@ from keras_isd.non_finite_loss import (
     StopOnNonFiniteLoss,
     non_finite_loss_error,
 )
-from keras_isd.two_views import check_batch
+from keras_isd.two_views import TwoViews, check_batch
 
 
 class MomentumModel(GuardedTrainStep, keras.Model):
@@ -34,7 +34,10 @@ class MomentumModel(GuardedTrainStep, keras.Model):
     does; called on `{"query", "key"}` it gives the embeddings of the two views.
 
     `fit` takes batches of `{"query": (B, H, W, C), "key": (B, H, W, C)}`, or a pair
-    of that and integer labels `(B,)`, -1 where unknown. Labels serve metrics alone.
+    of that and integer labels `(B,)`, -1 where unknown. Labels serve metrics alone. With a
+    `query_augmenter` and a `key_augmenter` it also takes plain images `(B, H, W, 3)` in
+    [0, 255] and makes both views itself, on the accelerator; `predict` still takes images as the
+    backbone sees them, such as `keras_isd.augmentation.evaluation` gives.
 
     A training step whose loss is not finite changes nothing, and `fit` then stops
     with an error that names it.
@@ -50,6 +53,9 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         projector: built `keras.Model`, `(B, F)` to `(B, D)`, or None (D = F).
         predictor: built `keras.Model`, `(B, D)` to `(B, D)`, or None.
         teacher_momentum: float in `[0, 1]`.
+        query_augmenter, key_augmenter: `keras_isd.augmentation.Augmenter`s, both or
+            none, for views made inside the training step.
+        seed: int or None, for those views.
         **kwargs: `name`, and `dtype`, which stays float32 unless given: mixed
             precision is a matter of the sub-models.
 
@@ -60,8 +66,8 @@ class MomentumModel(GuardedTrainStep, keras.Model):
 
     Raises:
         ValueError: if a sub-model is not built, has an output of another rank or
-            of a width that does not fit the next, or `teacher_momentum` is outside
-            `[0, 1]`.
+            of a width that does not fit the next, `teacher_momentum` is outside
+            `[0, 1]`, or one augmenter is given without the other.
 
     Source: `ISD.__init__` and `_momentum_update_key_encoder` in the authors'
     `train_isd_plus.py`; He et al., "Momentum Contrast", 2020, for the update.
@@ -73,8 +79,23 @@ class MomentumModel(GuardedTrainStep, keras.Model):
     ...         return keras.ops.mean(2 - 2 * keras.ops.sum(y_pred["query"] * y_pred["key"], -1))
     """
 
-    def __init__(self, backbone, projector=None, predictor=None, teacher_momentum=0.99, **kwargs):
+    def __init__(
+        self,
+        backbone,
+        projector=None,
+        predictor=None,
+        teacher_momentum=0.99,
+        query_augmenter=None,
+        key_augmenter=None,
+        seed=None,
+        **kwargs,
+    ):
         _check_fraction("teacher_momentum", teacher_momentum)
+        if (query_augmenter is None) != (key_augmenter is None):
+            raise ValueError(
+                "Give both `query_augmenter` and `key_augmenter`, or none. "
+                f"Received: {query_augmenter=}, {key_augmenter=}"
+            )
         width = submodels.check_width("backbone", backbone)
         if projector is not None:
             width = submodels.check_width("projector", projector, width)
@@ -90,6 +111,10 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         super().__init__(**kwargs)
         self.embedding_dim = width
         self.teacher_momentum = teacher_momentum
+        self.query_augmenter = query_augmenter
+        self.key_augmenter = key_augmenter
+        self.seed = seed
+        self.two_views = query_augmenter and TwoViews(query_augmenter, key_augmenter, seed)
         self.student_backbone = backbone
         self.projector = projector
         self.predictor = predictor
@@ -103,6 +128,8 @@ class MomentumModel(GuardedTrainStep, keras.Model):
     def call(self, inputs, training=False):
         if not isinstance(inputs, dict):
             return self.student_backbone(inputs, training=training)
+        if "images" in inputs:
+            inputs = self.two_views(inputs["images"], training=training)
         return {
             "query": self.embed_query(inputs["query"], training=training),
             "key": self.embed_key(inputs["key"], training=training),
@@ -195,12 +222,17 @@ class MomentumModel(GuardedTrainStep, keras.Model):
             raise non_finite_loss_error(int(self._base_optimizer._iterations)) from None
 
     def train_step(self, *state_and_data):  # the state on JAX alone
-        check_batch(state_and_data[-1])
-        return super().train_step(*state_and_data)
+        return super().train_step(*state_and_data[:-1], self._checked(state_and_data[-1]))
 
     def test_step(self, *state_and_data):
-        check_batch(state_and_data[-1])
-        return super().test_step(*state_and_data)
+        return super().test_step(*state_and_data[:-1], self._checked(state_and_data[-1]))
+
+    def _checked(self, data):
+        """The batch, once it has been looked at; plain images are marked as such for `call`."""
+        check_batch(data, plain=self.two_views is not None)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x = x if isinstance(x, dict) else {"images": x}
+        return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
         raise NotImplementedError(f"{type(self).__name__} must define `compute_loss`.")
@@ -234,12 +266,16 @@ class MomentumModel(GuardedTrainStep, keras.Model):
             "projector": serialize(self.projector),
             "predictor": serialize(self.predictor),
             "teacher_momentum": self.teacher_momentum,
+            "query_augmenter": serialize(self.query_augmenter),
+            "key_augmenter": serialize(self.key_augmenter),
+            "seed": self.seed,
         }
 
     @classmethod
     def from_config(cls, config):
         deserialize = keras.saving.deserialize_keras_object
-        parts = {name: deserialize(config[name]) for name in ("backbone", "projector", "predictor")}
+        parts = ("backbone", "projector", "predictor", "query_augmenter", "key_augmenter")
+        parts = {name: deserialize(config[name]) for name in parts}
         return cls(**{**config, **parts})
 
 

@@ -1,33 +1,73 @@
-"""What `fit` and `evaluate` take: batches of two views, checked before they are used."""
+"""The two views of a batch: checked where they are given, made where plain images are."""
 
 import keras
 
 VIEWS = ("query", "key")
 
 
-def check_batch(data):
+@keras.saving.register_keras_serializable("keras_isd")
+class TwoViews(keras.layers.Layer):
+    """Makes the query and the key of plain images, inside the training step.
+
+    While training every call draws new numbers; its seeds are saved with the model, so that a run
+    that is resumed goes on with the views it would have had. Otherwise the numbers are always the
+    same, so that `evaluate` changes nothing and gives one result.
+
+    Args:
+        query, key: `keras_isd.augmentation.Augmenter`s.
+        seed: int or None.
+    """
+
+    def __init__(self, query, key, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.augmenters = {"query": query, "key": key}
+        self.seeds = keras.random.SeedGenerator(seed)
+        self.built = True
+
+    def call(self, images, training=False):
+        # One draw for both, so that a step moves the seeds once.
+        seed = self.seeds if training else 0
+        draws = [augmenter.draws for augmenter in self.augmenters.values()]
+        numbers = keras.random.uniform(
+            (keras.ops.shape(images)[0], sum(draws)), seed=seed, dtype="float32"
+        )
+        query, key = self.augmenters["query"], self.augmenters["key"]
+        return {
+            "query": query(images, numbers[:, : query.draws]),
+            "key": key(images, numbers[:, query.draws :]),
+        }
+
+    # Keras leaves the state of seed generators out of what it saves.
+
+    def save_own_variables(self, store):
+        store["seeds"] = keras.ops.convert_to_numpy(self.seeds.state)
+
+    def load_own_variables(self, store):
+        self.seeds.state.assign(store["seeds"])
+
+
+def check_batch(data, plain=False):
     """Raises a ValueError unless `data` is a batch of two views, with or without labels.
+
+    With `plain` it may be images `(B, H, W, C)`, of which the model makes its views.
 
     A batch is `{"query": (B, H, W, C), "key": (B, H, W, C)}`, or a pair of that and
     integer labels `(B,)`. Shapes and dtypes are looked at, not values, so that nothing
     is left of the check in a compiled step.
     """
     views, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-    if not isinstance(views, dict):
+    if isinstance(views, dict):
+        _check_views(views)
+    elif not plain:
         raise ValueError(
             'Expected batches of {"query": images, "key": images}, or a pair of that and labels; '
-            f"a pair (query, key) is read as (x, y). Received: x={_describe(views)}"
+            "a pair (query, key) is read as (x, y). Plain images take a model that has a "
+            f"`query_augmenter` and a `key_augmenter`. Received: x={_describe(views)}"
         )
-    missing = [name for name in VIEWS if name not in views]
-    if missing:
+    elif not (hasattr(views, "shape") and _compatible(_dimensions(views), (None,) * 4)):
         raise ValueError(
-            'A batch must hold the two views under "query" and "key". '
-            f"Received: keys {sorted(views)}, without {missing}"
-        )
-    query, key = (_dimensions(views[name]) for name in VIEWS)
-    if not _compatible(query, key):
-        raise ValueError(
-            f"The two views of a batch must have the same shape. Received: query {query}, key {key}"
+            "Expected batches of plain images (batch, height, width, channels), or of two views. "
+            f"Received: x={_describe(views)}"
         )
     if labels is not None and not (_is_vector(labels) and "int" in str(labels.dtype)):
         raise ValueError(
@@ -38,6 +78,20 @@ def check_batch(data):
         raise ValueError(
             "Sample weights must be of shape (batch,), one for each image. "
             f"Received: sample_weight={_describe(weights)}"
+        )
+
+
+def _check_views(views):
+    missing = [name for name in VIEWS if name not in views]
+    if missing:
+        raise ValueError(
+            'A batch must hold the two views under "query" and "key". '
+            f"Received: keys {sorted(views)}, without {missing}"
+        )
+    query, key = (_dimensions(views[name]) for name in VIEWS)
+    if not _compatible(query, key):
+        raise ValueError(
+            f"The two views of a batch must have the same shape. Received: query {query}, key {key}"
         )
 
 

@@ -1,5 +1,40 @@
-"""Augmentation: the views of an image, as keras-cv layers for tf.data pipelines."""
+"""Views of images, for tf.data and for the training step."""
 
+from keras_isd.augmentation.augmenter import Augmenter
+from keras_isd.augmentation.operations import (
+    CentralCrop,
+    ColorJitter,
+    GaussianBlur,
+    Grayscale,
+    HorizontalFlip,
+    Normalize,
+    RandomResizedCrop,
+    Solarize,
+)
 from keras_isd.augmentation.recipes import CIFAR10, IMAGENET, evaluation, strong, weak
 
-__all__ = ["CIFAR10", "IMAGENET", "evaluation", "strong", "weak"]
+__all__ = [
+    "CIFAR10",
+    "IMAGENET",
+    "AugmentationLayer",
+    "Augmenter",
+    "CentralCrop",
+    "ColorJitter",
+    "GaussianBlur",
+    "Grayscale",
+    "HorizontalFlip",
+    "Normalize",
+    "RandomResizedCrop",
+    "Solarize",
+    "evaluation",
+    "strong",
+    "weak",
+]
+
+
+def __getattr__(name):
+    if name == "AugmentationLayer":  # the only one that needs keras-cv, and so TensorFlow
+        from keras_isd.augmentation.keras_cv_layer import AugmentationLayer
+
+        return AugmentationLayer
+    raise AttributeError(f"module 'keras_isd.augmentation' has no attribute {name!r}")

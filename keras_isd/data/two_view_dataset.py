@@ -1,31 +1,60 @@
-"""From a data set of images to batches of two views."""
+"""From images to batches of two views, the same ones whenever they are asked for."""
+
+import random
 
 import tensorflow as tf
 
+from keras_isd.data.image_source import ImageSource
+from keras_isd.data.order import shuffled_elements, shuffled_rows
+from keras_isd.data.views import Views
+
 
 def two_view_dataset(
-    dataset, query, key, batch_size, seed=None, shuffle_buffer=50_000, drop_remainder=True
+    dataset,
+    query,
+    key,
+    batch_size,
+    seed=None,
+    shuffle_buffer=50_000,
+    drop_remainder=True,
+    initial_epoch=0,
+    initial_step=0,
+    num_parallel_calls=tf.data.AUTOTUNE,
 ):
     """Makes batches of two views of each image, for `ISDModel.fit`.
 
+    Each pass over the result is an epoch, with another order and other views. Both depend on
+    `seed`, the epoch and the image's row alone: not on how many calls run at a time, nor on
+    whether the run began here or was resumed. Each image's views are drawn from Threefry, a
+    counter-based generator, with (seed, epoch) as key and (row, view) as counter; for images of 32
+    pixels that is about a tenth of the cost of a view.
+
     Args:
-        dataset: `tf.data.Dataset` of single images `(H, W, 3)` in [0, 255], all of one
-            size, or of pairs (image, integer label).
-        query: function from a batch of images to the student's views, such as
-            `keras_isd.augmentation.strong(32)`.
+        dataset: `keras_isd.data.ImageSource`, or a `tf.data.Dataset` of single images
+            `(H, W, 3)` in [0, 255], or of pairs (image, integer label), in the same order
+            whenever it is read. Images may differ in size.
+        query: `keras_isd.augmentation.Augmenter`, for the student's views, such as
+            `keras_isd.augmentation.strong(32)`; or any function from a batch of images of one
+            size to views, whose randomness is then its own affair.
         key: the same for the teacher's views.
         batch_size: int.
-        seed: int or None, for the order of the images, another in each epoch.
-        shuffle_buffer: int, images to draw the next from; 0 keeps the order.
+        seed: int or None, which draws one that `keras.utils.set_random_seed` fixes.
+        shuffle_buffer: int, of a `tf.data.Dataset`: images to draw the next from; 0 keeps the
+            order. A source is always shuffled whole, at no cost of memory, unless it is 0.
         drop_remainder: bool, whether to leave out an epoch's last batch where it is
             smaller, as the authors do.
+        initial_epoch, initial_step: ints, where the first pass begins, to resume a run. From a
+            source that costs nothing; a `tf.data.Dataset` is read up to there.
+        num_parallel_calls: int, batches (or files) that are worked on at a time.
 
     Returns:
-        `tf.data.Dataset` of `{"query": (B, H, W, 3), "key": (B, H, W, 3)}`, with labels
-        `(B,)` as a pair.
+        `tf.data.Dataset` of `{"query": (B, size, size, 3), "key": (B, size, size, 3)}`, with
+        labels `(B,)` as a pair. Its length is known where that of `dataset` is, and the first
+        pass is a whole one.
 
     Raises:
-        ValueError: if `batch_size` is not positive.
+        ValueError: if `batch_size` is not positive or greater than the number of images, or the
+            first step is outside the epoch.
 
     Example:
 
@@ -37,14 +66,70 @@ def two_view_dataset(
     """
     if batch_size < 1:
         raise ValueError(f"Argument `batch_size` must be positive. Received: {batch_size=}")
+    from_source = isinstance(dataset, ImageSource)
+    count = len(dataset) if from_source else int(dataset.cardinality())
+    steps = _steps_of_an_epoch(count, batch_size, drop_remainder)
+    if initial_step < 0 or (steps is not None and initial_step >= steps):
+        raise ValueError(
+            f"Argument `initial_step` must be in [0, {steps}), the steps of an epoch. "
+            f"Received: {initial_step=}"
+        )
+    seed = random.getrandbits(31) if seed is None else seed
+    views = Views({"query": query, "key": key}, seed)
+    calls = num_parallel_calls if views.stateless else None  # which keeps the order of their draws
+    epoch = tf.Variable(initial_epoch, dtype=tf.int64, trainable=False)
 
-    def views(images, *labels):
-        # One layer cannot draw for both views at once, so they are made one after the other.
-        both = {"query": query(images), "key": key(images)}
+    def one_pass(epoch):
+        first = tf.where(epoch == initial_epoch, initial_step * batch_size, 0)
+        order = (seed, epoch, tf.cast(first, tf.int64), shuffle_buffer)
+        elements = _of_source(dataset, *order, calls) if from_source else _of(dataset, *order)
+        return _in_batches(elements, views, epoch, batch_size, drop_remainder, calls)
+
+    # Each pass takes the next epoch from the variable.
+    passes = tf.data.Dataset.from_tensors(0).map(lambda _: epoch.assign_add(1) - 1)
+    batches = passes.flat_map(one_pass)
+    if steps is not None and initial_step == 0:
+        batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def _steps_of_an_epoch(count, batch_size, drop_remainder):
+    """How many batches a pass gives, or None if that is not known."""
+    if count < 0:
+        return None
+    steps = count // batch_size if drop_remainder else -(-count // batch_size)
+    if steps == 0:
+        raise ValueError(
+            "Argument `batch_size` must be at most the number of images, unless "
+            f"`drop_remainder=False`. Received: {batch_size=}, {count} images"
+        )
+    return steps
+
+
+def _of_source(source, seed, epoch, first, shuffle, calls):
+    """Elements (row, image, *label) of an `ImageSource`."""
+    rows = shuffled_rows(len(source), seed, epoch, first, bool(shuffle))
+    return rows.map(lambda row: (row, *source.read(row)), num_parallel_calls=calls)
+
+
+def _of(dataset, seed, epoch, first, buffer):
+    """Elements (row, image, *label) of a `tf.data.Dataset`."""
+    elements = shuffled_elements(dataset, seed, epoch, first, buffer)
+    return elements.map(lambda row, x: (row, *x) if isinstance(x, tuple) else (row, x))
+
+
+def _in_batches(elements, views, epoch, batch_size, drop_remainder, calls):
+    """Batches of `{"query", "key"}`, with labels if there are any."""
+
+    def crops(row, image, *labels):
+        return row, views.crops_of_one(epoch, row, image), *labels
+
+    def finished(rows, images, *labels):
+        make = views.of_crops if isinstance(images, dict) else views.of_batch
+        both = make(epoch, rows, images)
         return (both, *labels) if labels else both
 
-    if shuffle_buffer:
-        dataset = dataset.shuffle(shuffle_buffer, seed=seed)
-    # Several calls at once would draw the layers' random numbers in no fixed order.
-    batches = dataset.batch(batch_size, drop_remainder=drop_remainder).map(views)
-    return batches.prefetch(tf.data.AUTOTUNE)
+    if not elements.element_spec[1].shape.is_fully_defined():
+        elements = elements.map(crops, num_parallel_calls=calls)
+    batches = elements.batch(batch_size, drop_remainder=drop_remainder)
+    return batches.map(finished, num_parallel_calls=calls)

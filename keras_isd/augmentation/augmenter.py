@@ -1,0 +1,91 @@
+"""A chain of operations, from images to views."""
+
+import keras
+
+from keras_isd.augmentation.array_functions import functions_for, is_tensorflow
+
+
+@keras.saving.register_keras_serializable("keras_isd")
+class Augmenter:
+    """Makes views of images: operations one after the other, each with its factors per image.
+
+    One augmenter serves in two places, with the same pixels for the same numbers: in tf.data
+    under any backend (`keras_isd.data.two_view_dataset`), and on the accelerator inside the
+    training step (`ISDModel(..., query_augmenter=, key_augmenter=)`), from `keras.ops` alone.
+    It computes in float32 under any policy.
+
+    Args:
+        operations: list of operations of `keras_isd.augmentation`, the first of which gives all
+            images one size.
+
+    Called on images `(B, H, W, 3)` or `(H, W, 3)`, values in [0, 255] of any type, it gives views
+    `(B, size, size, 3)` or `(size, size, 3)`, float32. Its second argument `numbers`, `(B, draws)`
+    uniform in [0, 1), determines them; left out, they come from the backend's own generator,
+    which follows `keras.utils.set_random_seed`.
+
+    Attributes:
+        draws: int, how many numbers an image takes.
+
+    Raises:
+        ValueError: if images are not of rank 3 or 4 with three channels.
+
+    Example:
+
+    >>> views = keras_isd.augmentation.Augmenter(
+    ...     [keras_isd.augmentation.RandomResizedCrop(32), keras_isd.augmentation.HorizontalFlip()])
+    >>> tuple(views(np.zeros((4, 40, 50, 3), "uint8")).shape)
+    (4, 32, 32, 3)
+    """
+
+    def __init__(self, operations):
+        self.operations = list(operations)
+        self.draws = sum(operation.draws for operation in self.operations)
+
+    def __call__(self, images, numbers=None):
+        xp = functions_for(images)
+        if len(images.shape) not in (3, 4) or images.shape[-1] != 3:
+            raise ValueError(
+                "Images must be `(B, H, W, 3)` or `(H, W, 3)`. "
+                f"Received: shape={tuple(images.shape)}"
+            )
+        single = len(images.shape) == 3
+        images = xp.cast(xp.convert_to_tensor(images), "float32")
+        if single:
+            images = images[None]
+        if numbers is None:
+            numbers = _uniform((xp.shape(images)[0], self.draws), images)
+        elif single:
+            numbers = numbers[None]
+        views = self.apply(images, xp.convert_to_tensor(numbers))
+        return views[0] if single else views
+
+    def apply(self, images, numbers, operations=slice(None)):
+        """Applies a slice of the operations; `numbers` `(B, draws)` are those of all of them.
+
+        `images` are `(B, H, W, 3)` float32 tensors.
+        """
+        xp = functions_for(images)
+        chosen = range(len(self.operations))[operations]
+        first = 0
+        for index, operation in enumerate(self.operations):
+            if index in chosen:
+                own = numbers[:, first : first + operation.draws]
+                factors = operation.factors(xp, own, *images.shape[1:3])
+                images = operation.apply(xp, images, **factors)
+            first += operation.draws
+        return images
+
+    def get_config(self):
+        return {"operations": [keras.saving.serialize_keras_object(o) for o in self.operations]}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls([keras.saving.deserialize_keras_object(o) for o in config["operations"]])
+
+
+def _uniform(shape, images):
+    if keras.backend.backend() != "tensorflow" and is_tensorflow(images):
+        import tensorflow as tf
+
+        return tf.random.uniform(shape)
+    return keras.random.uniform(shape)

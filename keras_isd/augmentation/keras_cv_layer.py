@@ -1,0 +1,67 @@
+"""The operations as keras-cv layers, for pipelines that are made of such."""
+
+import keras
+import keras_cv
+import tensorflow as tf
+
+from keras_isd.augmentation.array_functions import functions_for
+
+
+@keras.saving.register_keras_serializable("keras_isd")
+class AugmentationLayer(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
+    """An operation of `keras_isd.augmentation` as a layer of keras-cv.
+
+    It takes and gives what keras-cv's own layers do, images or dicts with "images", one or a
+    batch, and runs in tf.data under any backend. Unlike keras-cv 0.9's layers it draws what
+    torchvision draws, reproduces under a seed, and computes in float32 under a mixed policy.
+
+    keras-cv's own layers are not in the paper's views: its colour jitter adds brightness and has
+    one order, its crop draws the aspect ratio uniformly and, when seeded, together with the area,
+    its blur has zeros beyond the border.
+
+    Args:
+        operation: such as `keras_isd.augmentation.ColorJitter()`.
+        seed: int or None. One seed gives one sequence of draws, call after call.
+        **kwargs: `name`.
+
+    Example:
+
+    >>> layer = keras_isd.augmentation.AugmentationLayer(keras_isd.augmentation.Grayscale(1.0))
+    >>> grey = layer({"images": np.random.rand(2, 8, 8, 3), "labels": np.array([3, 5])})
+    >>> sorted(grey), tuple(grey["images"].shape)
+    (['images', 'labels'], (2, 8, 8, 3))
+    """
+
+    def __init__(self, operation, seed=None, **kwargs):
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+        # keras-cv takes the seed 0 for none.
+        self._random_generator = (
+            tf.random.get_global_generator()
+            if seed is None
+            else tf.random.Generator.from_seed(seed)
+        )
+        self.operation = operation
+        self.seed = seed
+
+    def get_random_transformation_batch(self, batch_size, images=None, **kwargs):
+        numbers = self._random_generator.uniform((batch_size, self.operation.draws))
+        height, width = tf.unstack(tf.shape(images)[1:3])
+        return self.operation.factors(functions_for(numbers), numbers, height, width)
+
+    def augment_images(self, images, transformations, **kwargs):
+        return self.operation.apply(functions_for(images), images, **transformations)
+
+    def augment_labels(self, labels, transformations, **kwargs):
+        return labels
+
+    def get_config(self):
+        operation = keras.saving.serialize_keras_object(self.operation)
+        config = {**super().get_config(), "operation": operation, "seed": self.seed}
+        del config["dtype"]
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        operation = keras.saving.deserialize_keras_object(config["operation"])
+        return cls(**{**config, "operation": operation})

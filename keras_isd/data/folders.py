@@ -1,0 +1,133 @@
+"""Folders of image files."""
+
+import pathlib
+
+from keras_isd.data.image_source import ImageSource
+
+EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+
+
+def from_folder(directory, split=None, on_error="skip"):
+    """Makes a source of the image files in a folder, labelled by subfolder or not at all.
+
+    In ImageNet's layout, `DIRECTORY/SPLIT/CLASS/*.JPEG`, the classes are the names of the
+    subfolders in alphabetical order. A flat folder, with images in it and no subfolders of
+    images, is unlabelled. Files are read when they are needed; hidden ones are left out.
+
+    Args:
+        directory: path.
+        split: str, a subfolder such as `"train"`, or None.
+        on_error: `"skip"` or `"raise"`, for files that cannot be read. Where one is skipped the
+            next one stands in; `source.unreadable()` and `keras_isd.data.ReportUnreadable` tell.
+
+    Returns:
+        An `ImageSource`.
+
+    Raises:
+        ValueError: if there is no such folder, or no image in it.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> from PIL import Image
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> for name in ("cat", "dog"):
+    ...     (folder / name).mkdir()
+    ...     Image.new("RGB", (9, 8)).save(folder / name / "1.png")
+    >>> source = keras_isd.data.from_folder(folder)
+    >>> source.class_names, source.labels
+    (['cat', 'dog'], array([0, 1], dtype=int32))
+    """
+    folder = pathlib.Path(directory, split or "")
+    if not folder.is_dir():
+        raise ValueError(f"Argument `directory` must be a folder. Received: {folder}")
+    flat = _images_in(folder)
+    by_class = {
+        part.name: _images_in(part)
+        for part in sorted(folder.iterdir())
+        if part.is_dir() and not part.name.startswith(".")
+    }
+    class_names = [name for name, files in by_class.items() if files]
+    if class_names and flat:
+        raise ValueError(
+            "A folder must hold images, or subfolders of images, one for each class. "
+            f"Received: {folder} with both, such as {flat[0].name} and {class_names[0]}"
+        )
+    if not class_names and not flat:
+        raise ValueError(
+            f"Argument `directory` must hold image files ({', '.join(EXTENSIONS)}), at once or in "
+            f"one subfolder for each class. Received: {folder}"
+        )
+    if flat:
+        return _source(flat, None, None, on_error)
+    files = [file for name in class_names for file in by_class[name]]
+    labels = [label for label, name in enumerate(class_names) for _ in by_class[name]]
+    return _source(files, labels, class_names, on_error)
+
+
+def from_list_file(list_file, directory, on_error="skip"):
+    """Makes a source of the files that a list names: the authors' unbalanced subsets.
+
+    The list is a line `class names :`, the names, one a line, a line `Train Images:` and the
+    files, as `/train/CLASS/NAME`, relative to the folder.
+
+    Args:
+        list_file: path.
+        directory: path of the folder that has the file names' first part in it.
+        on_error: see `from_folder`.
+
+    Returns:
+        An `ImageSource`, its classes in the list's order.
+
+    Raises:
+        ValueError: if the list is not of this form.
+
+    Source: `unbalanced_dataset/D1.txt` to `D10.txt` of the authors.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "list").write_text(
+    ...     "class names :\\ncat\\ndog\\nTrain Images:\\n/train/dog/1.png\\n/train/cat/7.png\\n")
+    >>> keras_isd.data.from_list_file(folder / "list", folder).labels
+    array([1, 0], dtype=int32)
+    """
+    lines = [line.strip() for line in pathlib.Path(list_file).read_text().splitlines()]
+    headers = [line.rstrip(" :").lower() for line in lines]
+    if headers[:1] != ["class names"] or "train images" not in headers:
+        raise ValueError(
+            "Argument `list_file` must begin with a line `class names :` and have a line "
+            f"`Train Images:`. Received: {list_file}, which begins with {lines[:1]}"
+        )
+    border = headers.index("train images")
+    class_names = lines[1:border]
+    files = [pathlib.Path(directory, line.lstrip("/")) for line in lines[border + 1 :] if line]
+    unknown = [file for file in files if file.parent.name not in class_names]
+    if unknown or not files:
+        raise ValueError(
+            f"Argument `list_file` must name files of its classes. Received: {list_file} with "
+            + (f"{unknown[0]}" if unknown else "no files")
+        )
+    numbers = {name: number for number, name in enumerate(class_names)}
+    labels = [numbers[file.parent.name] for file in files]
+    return _source(files, labels, class_names, on_error)
+
+
+def _images_in(folder):
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in EXTENSIONS and not file.name.startswith(".") and file.is_file()
+    )
+
+
+def _source(files, labels, class_names, on_error):
+    return ImageSource(
+        lambda row: files[row].read_bytes(),
+        labels,
+        len(files),
+        names=[str(file) for file in files],
+        class_names=class_names,
+        on_error=on_error,
+    )

@@ -1,0 +1,154 @@
+"""Images that can be read in any order."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_isd.data.decoding import UnreadableImageError, decode_image
+
+
+class ImageSource:
+    """Images, and perhaps labels, by row number.
+
+    Since any row can be read at any time, an epoch's order is a permutation of rows that takes no
+    memory, a run resumes anywhere at no cost, and a subset is a list of rows. Made by
+    `from_arrays`, `from_folder` and `from_tfds` of `keras_isd.data`.
+
+    Args:
+        images: `(N, H, W, 3)` uint8 variable, or a function from a row number to the contents of
+            an image file.
+        labels: `(N,)` integers, -1 where unknown, or None.
+        count: int, N, where there are no labels.
+        names: list of N str, what reports call the images, or None.
+        class_names: list of str, or None.
+        rows: `(n,)` integers, which of the N rows this source has; all by default.
+        on_error: `"skip"` or `"raise"`, for files that cannot be read. Where one is skipped the
+            source's next readable row stands in, so that the number of steps and all other views
+            stay as they are; `unreadable` tells of it.
+
+    Attributes:
+        labels: `(n,)` int32 or None.
+        in_memory: bool, whether all images are of one size and any number of rows can be read at
+            a time.
+        names, class_names: see above.
+
+    Raises:
+        ValueError: if a label or a row is out of range.
+
+    Example:
+
+    >>> images = np.zeros((6, 8, 8, 3), "uint8")
+    >>> source = keras_isd.data.from_arrays(images, labels=[0, 1, 2, 0, 1, 2])
+    >>> part = source.subset(keras_isd.data.of_classes(source.labels, [0, 2]))
+    >>> len(part), part.labels
+    (4, array([0, 2, 0, 2], dtype=int32))
+    """
+
+    def __init__(
+        self,
+        images,
+        labels=None,
+        count=None,
+        names=None,
+        class_names=None,
+        rows=None,
+        on_error="skip",
+    ):
+        total = count if labels is None else len(labels)
+        if on_error not in ("skip", "raise"):
+            raise ValueError(
+                f'Argument `on_error` must be "skip" or "raise". Received: {on_error=}'
+            )
+        labels = None if labels is None else _checked_labels(labels, class_names)
+        rows = _checked_rows(np.arange(total) if rows is None else rows, total)
+        self._whole = {
+            "images": images,
+            "labels": labels,
+            "count": count,
+            "names": names,
+            "class_names": class_names,
+            "on_error": on_error,
+        }
+        self._rows = rows
+        self._unreadable = []
+        self.in_memory = not callable(images)
+        self.class_names = class_names
+        self.labels = None if labels is None else labels[rows]
+        self.names = None if names is None else [names[row] for row in rows]
+
+    def __len__(self):
+        return len(self._rows)
+
+    def read(self, rows):
+        """Images of rows, and labels: `(image, *label)` of TensorFlow tensors.
+
+        Args:
+            rows: int64 tensor of row numbers of this source; a scalar, or if `in_memory` of any
+                shape.
+        """
+        if self.in_memory:
+            images = tf.gather(self._whole["images"], tf.gather(tf.constant(self._rows), rows))
+        else:
+            images, rows = tf.py_function(self._first_readable, [rows], (tf.uint8, tf.int64))
+            images.set_shape((None, None, 3))
+            rows.set_shape(())
+        return (images,) if self.labels is None else (images, tf.gather(self.labels, rows))
+
+    def _first_readable(self, row):
+        """The image of a row, or of the next that can be read, and the row that it is of."""
+        for candidate in np.roll(np.arange(len(self)), -int(row)):
+            try:
+                return decode_image(self._whole["images"](self._rows[candidate])), candidate
+            except UnreadableImageError as error:
+                name = f"row {candidate}" if self.names is None else self.names[candidate]
+                if self._whole["on_error"] == "raise":
+                    raise ValueError(f"{name} cannot be read: {error}") from None
+                self._unreadable.append((name, str(error)))
+        name, reason = self._unreadable[-1]
+        raise ValueError(f"None of {len(self)} images can be read. The last: {name}: {reason}")
+
+    def subset(self, rows):
+        """The source of these rows of this one, in this order."""
+        return ImageSource(**self._whole, rows=self._rows[_checked_rows(rows, len(self))])
+
+    def dataset(self):
+        """All images in the order of their rows, with labels if there are any, as a
+        `tf.data.Dataset` of single images: for evaluation."""
+        rows = tf.data.Dataset.range(len(self))
+        single = rows.map(self.read, num_parallel_calls=tf.data.AUTOTUNE)
+        return single if self.labels is not None else single.map(lambda image: image)
+
+    def unreadable(self):
+        """What could not be read since this was last asked: list of pairs (name, reason)."""
+        found, self._unreadable = self._unreadable, []
+        return found
+
+
+def _checked_rows(rows, count):
+    rows = np.asarray(rows)
+    if rows.ndim != 1 or rows.dtype.kind not in "iu" or len(rows) == 0:
+        raise ValueError(
+            f"Argument `rows` must be a list of at least one row number. Received: rows={rows}"
+        )
+    if rows.min() < 0 or rows.max() >= count:
+        raise ValueError(
+            f"Argument `rows` must lie in [0, {count}). "
+            f"Received: rows from {rows.min()} to {rows.max()}"
+        )
+    return rows.astype("int64")
+
+
+def _checked_labels(labels, class_names):
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ValueError(
+            "Argument `labels` must be integers of shape (images,). "
+            f"Received: labels of shape {labels.shape}, {labels.dtype}"
+        )
+    limit = np.inf if class_names is None else len(class_names)
+    wrong = np.flatnonzero((labels < -1) | (labels >= limit))
+    if len(wrong):
+        raise ValueError(
+            f"Argument `labels` must lie in [-1, {limit}), -1 where unknown. "
+            f"Received: label {labels[wrong[0]]} of row {wrong[0]}"
+        )
+    return labels.astype("int32")

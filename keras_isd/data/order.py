@@ -1,0 +1,34 @@
+"""The order in which an epoch goes through the images: a function of seed and epoch."""
+
+import tensorflow as tf
+
+
+def shuffled_rows(count, seed, epoch, first, shuffle=True):
+    """Rows 0 to `count` - 1 in the epoch's order, from place `first` on.
+
+    The order is a pseudo-random permutation that is computed place by place: it takes no memory
+    and can begin anywhere.
+    """
+    places = tf.data.Dataset.range(first, count)
+    if not shuffle:
+        return places
+    key = tf.stack([tf.cast(seed, tf.int64), epoch])
+    return places.map(
+        lambda place: tf.random.experimental.index_shuffle(place, key, max_index=count - 1)
+    )
+
+
+def shuffled_elements(dataset, seed, epoch, first, buffer):
+    """Pairs (row, element) of a data set that can only be read from its beginning.
+
+    Rows are places in the data set's own order. What comes before place `first` of the epoch's
+    order is read and dropped.
+    """
+    numbered = dataset.enumerate()
+    if buffer:
+        # In this function's graph alone: else TensorFlow's global seed would have a say.
+        tf.compat.v1.set_random_seed(1)
+        # An odd factor keeps the epochs of neighbouring seeds apart.
+        mixed = tf.cast(seed, tf.int64) * 1_000_003 + epoch
+        numbered = numbered.shuffle(buffer, mixed, reshuffle_each_iteration=False)
+    return numbered.skip(first)

@@ -1,0 +1,239 @@
+"""Sources: arrays, folders, lists, TensorFlow Datasets; readable and unreadable files."""
+
+import io
+import os
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+tf = pytest.importorskip("tensorflow", reason="sources are read by tf.data")
+from keras_isd import augmentation, data  # noqa: E402
+from keras_isd.data.decoding import UnreadableImageError, decode_image  # noqa: E402
+from tests.augmentation.photographs import small_photographs  # noqa: E402
+from tests.processes import ROOT  # noqa: E402
+
+SHARED = ROOT.parent / "shared" / "data"
+CIFAR = pathlib.Path(os.environ.get("KERAS_ISD_DATA", SHARED / "tfds"))
+PHOTOGRAPH = small_photographs()[2]
+
+
+def contents(image, form, **arguments):
+    file = io.BytesIO()
+    image.save(file, form, **arguments)
+    return file.getvalue()
+
+
+def photograph(mode="RGB"):
+    return Image.fromarray(PHOTOGRAPH).convert(mode)
+
+
+def decoded(data):
+    return np.asarray(decode_image(data)).astype("int32")
+
+
+READABLE = {
+    "colour JPEG": contents(photograph(), "JPEG", quality=95),
+    "gray JPEG": contents(photograph("L"), "JPEG", quality=95),
+    "CMYK JPEG": contents(photograph("CMYK"), "JPEG", quality=95),
+    "PNG": contents(photograph(), "PNG"),
+    "gray PNG": contents(photograph("L"), "PNG"),
+    "PNG of 16 bits": contents(
+        Image.fromarray(np.asarray(photograph("L")).astype("uint16") * 256 + 17), "PNG"
+    ),
+    "palette PNG": contents(photograph().quantize(256), "PNG"),
+    "transparent PNG": contents(photograph("RGBA"), "PNG"),
+    "GIF": contents(photograph().quantize(256), "GIF"),
+    "BMP": contents(photograph(), "BMP"),
+    "WebP": contents(photograph(), "WebP", lossless=True),
+}
+JPEG = READABLE["colour JPEG"]
+UNREADABLE = {
+    "empty": b"",
+    "text": b"no image",
+    "truncated JPEG": JPEG[: len(JPEG) // 2],
+    "JPEG header": JPEG[:3],
+    "truncated PNG": READABLE["PNG"][:4000],
+    "JPEG header, then noise": JPEG[:200] + bytes(range(256)) * 8,
+}
+
+
+@pytest.mark.parametrize("kind", READABLE)
+def test_images_of_every_kind_are_read_as_rgb(kind):
+    found = decoded(READABLE[kind])
+    gray = "gray" in kind or "16" in kind
+    expected = np.asarray(photograph("L").convert("RGB") if gray else photograph(), "int32")
+    assert found.shape == expected.shape
+    # JPEG and palettes lose a few levels; 16 bits are cut to 8 without loss.
+    allowed = 8 if any(word in kind for word in ("JPEG", "palette", "GIF")) else 0
+    assert np.abs(found - expected).mean() <= allowed
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_what_is_no_whole_image_is_named_unreadable(kind):
+    with pytest.raises(UnreadableImageError):
+        decode_image(UNREADABLE[kind])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes of four files; in the first, two that cannot be read."""
+    for name, files in {
+        "cat": [JPEG, b"", READABLE["PNG"], UNREADABLE["truncated JPEG"]],
+        "dog": [JPEG] * 4,
+    }.items():
+        (tmp_path / "train" / name).mkdir(parents=True)
+        for number, file in enumerate(files):
+            (tmp_path / "train" / name / f"{number}.JPEG").write_bytes(file)
+    (tmp_path / "train" / "cat" / "notes.txt").write_text("no image, and not taken for one")
+    (tmp_path / "train" / "empty").mkdir()
+    return tmp_path
+
+
+def test_a_folder_in_imagenets_layout_has_labels(folder):
+    source = data.from_folder(folder, split="train")
+    assert len(source) == 8
+    assert source.class_names == ["cat", "dog"]
+    assert source.labels.tolist() == [0] * 4 + [1] * 4
+    assert source.names[2].endswith("train/cat/2.JPEG")
+    image, label = source.read(tf.constant(2, tf.int64))
+    np.testing.assert_array_equal(image, PHOTOGRAPH)
+    assert int(label) == 0
+
+
+def test_for_an_unreadable_file_the_next_stands_in_and_is_told_of(folder, caplog):
+    source = data.from_folder(folder, split="train")
+    dataset = data.two_view_dataset(
+        source, augmentation.weak(16), augmentation.weak(16), 4, seed=0, shuffle_buffer=0
+    )
+    labels = [labels.numpy().tolist() for _, labels in dataset]
+    assert labels == [[0, 0, 0, 1], [1, 1, 1, 1]]  # file 3 of "cat" gave way to a dog
+    callback = data.ReportUnreadable(source)
+    with caplog.at_level("WARNING", logger="absl"):
+        callback.on_epoch_end(0)
+    assert "Epoch 1: 2 of 8 images could not be read" in caplog.text
+    assert "train/cat/1.JPEG: the file is empty" in caplog.text
+    assert "train/cat/3.JPEG: bad JPEG data" in caplog.text
+    caplog.clear()
+    callback.on_epoch_end(1)
+    assert not caplog.text
+
+
+def test_subsets_take_their_stand_ins_from_themselves(folder):
+    cats = data.from_folder(folder, split="train").subset(np.array([1, 3, 0]))
+    assert [int(cats.read(tf.constant(row, tf.int64))[1]) for row in range(3)] == [0, 0, 0]
+    unreadable = [name[-10:] for name, _ in cats.unreadable()]
+    assert unreadable == ["cat/1.JPEG", "cat/3.JPEG", "cat/3.JPEG"]
+
+
+def test_an_unreadable_file_is_an_error_if_asked(folder):
+    source = data.from_folder(folder, split="train", on_error="raise")
+    with pytest.raises(Exception, match=r"cat/1\.JPEG cannot be read: the file is empty"):
+        source.read(tf.constant(1, tf.int64))
+
+
+def test_a_source_without_a_readable_image_is_an_error(folder):
+    source = data.from_folder(folder, split="train").subset(np.array([1, 3]))
+    with pytest.raises(Exception, match="None of 2 images can be read"):
+        source.read(tf.constant(0, tf.int64))
+
+
+def test_a_flat_folder_has_no_labels(folder):
+    source = data.from_folder(folder / "train" / "dog")
+    assert source.labels is None
+    assert len(source.read(tf.constant(0, tf.int64))) == 1
+
+
+def test_folders_without_images_or_with_both_layouts_are_refused(folder, tmp_path):
+    with pytest.raises(ValueError, match="must be a folder"):
+        data.from_folder(folder, split="test")
+    with pytest.raises(ValueError, match="must hold image files"):
+        data.from_folder(folder / "train" / "empty")
+    (folder / "train" / "stray.png").write_bytes(JPEG)
+    with pytest.raises(ValueError, match=r"or subfolders of images.*stray.png and cat"):
+        data.from_folder(folder, split="train")
+
+
+def test_a_list_of_the_authors_form_is_read(folder):
+    listed = folder / "D.txt"
+    names = "class names : \ndog\ncat\nTrain Images: \n/train/dog/3.JPEG\n/train/cat/2.JPEG\n"
+    listed.write_text(names)
+    source = data.from_list_file(listed, folder)
+    assert source.class_names == ["dog", "cat"]
+    assert source.labels.tolist() == [0, 1]
+    np.testing.assert_array_equal(source.read(tf.constant(1, tf.int64))[0], PHOTOGRAPH)
+    listed.write_text(names.replace("train/cat", "train/cow"))
+    with pytest.raises(ValueError, match=r"must name files of its classes.*cow"):
+        data.from_list_file(listed, folder)
+    listed.write_text("train/cat/2.JPEG\n")
+    with pytest.raises(ValueError, match="must begin with a line `class names :`"):
+        data.from_list_file(listed, folder)
+
+
+def test_arrays_are_read_in_any_order_and_number():
+    images = np.arange(5, dtype="uint8")[:, None, None] * np.ones((1, 4, 6), "uint8")
+    source = data.from_arrays(images, [4, 3, 2, 1, 0]).subset(np.array([4, 0, 2]))
+    found, labels = source.read(tf.constant([[0, 1], [2, 0]], tf.int64))
+    assert found.shape == (2, 2, 4, 6, 3)
+    assert found[..., 0, 0, 2].numpy().tolist() == [[4, 0], [2, 4]]
+    assert labels.numpy().tolist() == [[0, 4], [2, 0]]
+    assert [int(label) for _, label in source.dataset()] == [0, 4, 2]
+
+
+@pytest.mark.parametrize(
+    ("images", "arguments", "message"),
+    [
+        (np.zeros((3, 4, 4, 2), "uint8"), {}, "`images` must be uint8"),
+        (np.zeros((3, 4, 4, 3)), {}, "`images` must be uint8"),
+        (np.zeros((3, 4, 4), "uint8"), {"labels": [0, 1]}, "must be as many.*3 images, 2 labels"),
+        (np.zeros((2, 4, 4), "uint8"), {"labels": [0, -2]}, "label -2 of row 1"),
+        (np.zeros((2, 4, 4), "uint8"), {"labels": [0, 2], "class_names": ["a", "b"]}, "label 2 of"),
+        (np.zeros((2, 4, 4), "uint8"), {"labels": [0.0, 2.0]}, "must be integers"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(images, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        data.from_arrays(images, **arguments)
+
+
+@pytest.mark.parametrize("rows", [[], [5], [-1], [0.5]])
+def test_rows_that_there_are_not_are_refused(rows):
+    with pytest.raises(ValueError, match="Argument `rows` must"):
+        data.from_arrays(np.zeros((5, 4, 4), "uint8")).subset(np.array(rows))
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not CIFAR.is_dir(), reason=f"CIFAR-10 is not in {CIFAR}")
+def test_cifar_comes_from_tensorflow_datasets():
+    source = data.from_tfds("cifar10", split="test[:100]", data_dir=CIFAR)
+    assert len(source) == 100
+    assert source.in_memory
+    assert source.class_names[3] == "cat"
+    assert source.read(tf.constant([0, 99], tf.int64))[0].shape == (2, 32, 32, 3)
+    with pytest.raises(ValueError, match=r"`max_bytes` must .* Received: max_bytes=10000"):
+        data.from_tfds("cifar10", split="test[:100]", data_dir=CIFAR, max_bytes=10_000)
+
+
+@pytest.mark.parametrize(("name", "in_memory"), [("cifar100", True), ("imagenette", False)])
+def test_other_sets_come_from_tensorflow_datasets(tmp_path, name, in_memory):
+    tfds = pytest.importorskip("tensorflow_datasets", reason="the sets are its own")
+    with tfds.testing.mock_data(num_examples=6):
+        source = data.from_tfds(name, data_dir=tmp_path)
+    assert len(source) == 6
+    assert source.in_memory == in_memory
+    image, label = source.read(tf.constant(3, tf.int64))
+    assert image.dtype == tf.uint8
+    assert image.shape[-1] == 3
+    assert int(label) == source.labels[3]
+
+
+@pytest.mark.data
+@pytest.mark.skipif(
+    not (SHARED / "imagenet_sample").is_dir(), reason="the ImageNet sample is not here"
+)
+def test_original_photographs_of_imagenet_are_all_read():
+    source = data.from_folder(SHARED / "imagenet_sample", split="train", on_error="raise")
+    assert len(source) == 252
+    for image, _ in source.dataset().take(20):
+        assert image.shape[-1] == 3

@@ -1,0 +1,185 @@
+"""Views and order depend on seed, epoch, row and view, and on nothing else."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+tf = pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's")
+from keras_isd import augmentation, data  # noqa: E402
+from tests.augmentation.photographs import photographs, small_photographs  # noqa: E402
+
+# 22 parts of two photographs: enough for five batches of four, and two left over.
+PHOTOGRAPHS = np.stack([p[y : y + 40, 100:140] for p in photographs() for y in range(0, 385, 35)])
+LABELS = np.arange(len(PHOTOGRAPHS), dtype="int32")
+STRONG, WEAK = augmentation.strong(24), augmentation.weak(24)  # `WEAK` is quicker to compile
+KINDS = {
+    "source": lambda: data.from_arrays(PHOTOGRAPHS, LABELS),
+    "stream": lambda: tf.data.Dataset.from_tensor_slices((PHOTOGRAPHS, LABELS)),
+}
+
+
+def batches(kind="source", **arguments):
+    arguments = {"query": WEAK, "key": WEAK, "batch_size": 4, "seed": 7, **arguments}
+    return data.two_view_dataset(KINDS[kind](), **arguments)
+
+
+def seen(dataset, epochs=1):
+    """What an observer of so many passes sees: for each batch its bytes."""
+    found = []
+    for _ in range(epochs):
+        for views, labels in dataset:
+            found.append(b"".join(x.numpy().tobytes() for x in (*views.values(), labels)))
+    return found
+
+
+def by_label(dataset):
+    return {
+        label: (query, key)
+        for views, labels in dataset
+        for query, key, label in zip(
+            views["query"].numpy(), views["key"].numpy(), labels.numpy().tolist(), strict=True
+        )
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_stream_is_equal_byte_for_byte_whoever_asks(kind):
+    expected = seen(batches(kind, query=STRONG), epochs=2)
+    assert len(set(expected)) == 10  # five steps a pass, all different
+    for calls in (1, 2):
+        keras.utils.set_random_seed(90 + calls)
+        assert seen(batches(kind, query=STRONG, num_parallel_calls=calls), epochs=2) == expected
+    assert seen(batches(kind, query=STRONG, seed=8)) != expected[:5]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("epoch", "step"), [(0, 3), (2, 0), (1, 4)])
+def test_a_resumed_stream_goes_on_as_it_would_have(kind, epoch, step):
+    whole = seen(batches(kind), epochs=3)
+    resumed = batches(kind, initial_epoch=epoch, initial_step=step)
+    assert seen(resumed, epochs=3 - epoch) == whole[5 * epoch + step :]
+
+
+def test_views_do_not_depend_on_the_batch_that_an_image_is_in():
+    one = by_label(batches(batch_size=4, drop_remainder=False))
+    other = by_label(batches(batch_size=11, shuffle_buffer=0))
+    assert sorted(one) == sorted(other) == list(range(22))
+    for label, views in one.items():
+        for view, twin in zip(views, other[label], strict=True):
+            # Other shapes may be compiled to sums in another order.
+            np.testing.assert_allclose(view, twin, atol=1e-4)
+
+
+def test_an_epoch_has_every_image_once_and_every_epoch_other_views_and_order():
+    dataset = batches(drop_remainder=False)
+    epochs = [list(dataset) for _ in range(3)]
+    orders = [tuple(label for _, labels in e for label in labels.numpy()) for e in epochs]
+    assert len(set(orders)) == 3
+    for order in orders:
+        assert sorted(order) == list(range(22))
+    first, second = by_label(epochs[0]), by_label(epochs[1])
+    for label in range(22):
+        assert np.abs(first[label][0] - second[label][0]).max() > 0.02
+        assert np.abs(first[label][0] - first[label][1]).max() > 0.02
+
+
+def test_subsets_have_views_of_their_own_rows():
+    source = data.from_arrays(PHOTOGRAPHS, LABELS).subset(np.arange(4, 12))
+    found = by_label(data.two_view_dataset(source, WEAK, WEAK, batch_size=4, seed=7))
+    assert sorted(found) == list(range(4, 12))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fit_knows_how_long_an_epoch_is(kind):
+    assert len(batches(kind)) == 5
+    assert len(batches(kind, drop_remainder=False)) == 6
+    assert len(list(batches(kind, drop_remainder=False))) == 6
+
+
+def test_without_labels_batches_are_views_alone():
+    source = data.from_arrays(PHOTOGRAPHS)
+    views = next(iter(data.two_view_dataset(source, STRONG, WEAK, batch_size=4)))
+    assert {name: tuple(v.shape) for name, v in views.items()} == {
+        "query": (4, 24, 24, 3),
+        "key": (4, 24, 24, 3),
+    }
+
+
+def test_a_seed_that_is_not_given_follows_the_global_one():
+    def stream(seed):
+        keras.utils.set_random_seed(seed)
+        return seen(batches(seed=None))
+
+    assert stream(1) == stream(1)
+    assert stream(1) != stream(2)
+
+
+def test_files_of_many_sizes_give_the_views_that_arrays_give(tmp_path):
+    sizes = [(40, 52), (64, 33), (90, 90), (31, 60)]
+    images = [p[:h, :w] for p, (h, w) in zip(small_photographs(), sizes, strict=True)]
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    source = data.from_folder(tmp_path)
+    found = next(iter(data.two_view_dataset(source, STRONG, WEAK, 4, seed=3, shuffle_buffer=0)))
+    for row, image in enumerate(images):
+        # The same row of a set of arrays of that image's size.
+        alone = data.from_arrays(np.stack([image] * 4))
+        views = data.two_view_dataset(alone, STRONG, WEAK, 4, seed=3, shuffle_buffer=0)
+        for name, view in next(iter(views)).items():
+            np.testing.assert_allclose(found[name][row], view[row], atol=2e-3)
+
+
+def test_other_functions_make_views_of_batches_one_after_the_other():
+    dataset = tf.data.Dataset.range(5)
+    pairs = data.two_view_dataset(
+        dataset, lambda x: x, lambda x: -x, batch_size=3, shuffle_buffer=0, drop_remainder=False
+    )
+    found = [{k: list(v.numpy()) for k, v in batch.items()} for batch in pairs]
+    assert found == [
+        {"query": [0, 1, 2], "key": [0, -1, -2]},
+        {"query": [3, 4], "key": [-3, -4]},
+    ]
+
+
+def test_other_functions_cannot_take_images_of_many_sizes():
+    dataset = tf.data.Dataset.from_generator(
+        lambda: iter([np.zeros((4, 4, 3))]),
+        output_signature=tf.TensorSpec((None, None, 3), tf.float32),
+    )
+    with pytest.raises(ValueError, match="differ in size need an `Augmenter`"):
+        list(data.two_view_dataset(dataset, lambda x: x, lambda x: x, batch_size=1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"batch_size": 0}, "batch_size"),
+        ({"batch_size": 23}, "batch_size"),
+        ({"initial_step": 5}, "initial_step"),
+        ({"initial_step": -1}, "initial_step"),
+    ],
+)
+def test_what_leaves_an_epoch_empty_is_refused(arguments, name):
+    with pytest.raises(ValueError, match=f"`{name}` must .* Received: {name}="):
+        batches(**arguments)
+
+
+@settings(max_examples=20, deadline=None)
+@given(count=st.integers(1, 300), seed=st.integers(0, 2**31 - 1), epoch=st.integers(0, 1000))
+def test_every_order_is_a_permutation(count, seed, epoch):
+    from keras_isd.data.order import shuffled_rows
+
+    def order(epoch, first=0):
+        rows = shuffled_rows(
+            count, seed, tf.constant(epoch, tf.int64), tf.constant(first, tf.int64)
+        )
+        return [int(row) for row in rows.as_numpy_iterator()]
+
+    whole = order(epoch)
+    assert sorted(whole) == list(range(count))
+    assert order(epoch, first=count // 2) == whole[count // 2 :]
+    if count > 20:
+        assert order(epoch + 1) != whole
