@@ -56,6 +56,7 @@ DATASET = flags.DEFINE_enum("dataset", "cifar10", ["cifar10", "cifar100"], "What
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TensorFlow Datasets keeps the data.")
 EPOCHS = flags.DEFINE_integer("epochs", None, "Passes over the images, instead of the preset's.")
 SEED = flags.DEFINE_integer("seed", 0, "Fixes weights, order and views, and so the run.")
+PLOT_VIEWS = flags.DEFINE_string("plot_views", None, "Where to save a picture of some views.")
 OUTPUT = flags.DEFINE_string("output", "runs/cifar.keras", "Where the trained model is saved.")
 
 
@@ -99,13 +100,24 @@ def main(_):
     epochs = EPOCHS.value or preset.epochs or recipe.epochs
     train, test = load("train", preset.train_images), load("test", preset.test_images)
 
-    batches = keras_isd.data.two_view_dataset(
-        keras_isd.data.from_arrays(*train),
-        query=augmentation.strong(32, augmentation.CIFAR10, blur=0),
-        key=augmentation.weak(32, augmentation.CIFAR10),
-        batch_size=preset.batch_size or recipe.batch_size,
-        seed=SEED.value,
-    )
+    def two_views(**order):
+        return keras_isd.data.two_view_dataset(
+            keras_isd.data.from_arrays(*train),
+            query=augmentation.strong(32, augmentation.CIFAR10, blur=0),
+            key=augmentation.weak(32, augmentation.CIFAR10),
+            batch_size=preset.batch_size or recipe.batch_size,
+            seed=SEED.value,
+            **order,
+        )
+
+    if PLOT_VIEWS.value:
+        keras_isd.visualization.plot_views(
+            two_views(shuffle_buffer=0),
+            statistics=augmentation.CIFAR10,
+            originals=train[0],
+            path=PLOT_VIEWS.value,
+        )
+    batches = two_views()
     small = keras_isd.backbones.ConvNet((32, 32, 3), preset.filters) if preset.filters else None
     model = keras_isd.ISDModel.from_recipe(
         "cifar_resnet18",

@@ -2,7 +2,16 @@
 
 import importlib
 
-from keras_isd import augmentation, backbones, evaluation, heads, losses, optimizers, recipes
+from keras_isd import (
+    augmentation,
+    backbones,
+    evaluation,
+    heads,
+    losses,
+    optimizers,
+    recipes,
+    visualization,
+)
 from keras_isd.batch_normalization import BatchNormalization
 from keras_isd.isd_model import ISDModel
 from keras_isd.memory_queue import MemoryQueue
@@ -26,6 +35,7 @@ __all__ = [
     "losses",
     "optimizers",
     "recipes",
+    "visualization",
 ]
 
 

@@ -30,7 +30,9 @@ def test_quickstart_learns_in_a_third_of_its_epochs():
 def test_cifar_runs_on_real_images_and_saves(tmp_path):
     saved = tmp_path / "models" / "cifar.keras"
     arguments = ("--preset=smoke", f"--data_dir={CIFAR}", f"--output={saved}")
-    output = run_python("examples/cifar.py", *arguments)
+    views = tmp_path / "views.png"
+    output = run_python("examples/cifar.py", *arguments, f"--plot_views={views}")
+    assert views.stat().st_size > 10_000
     for row in ("1-NN", "20-NN", "200-NN, weighted"):
         before, after = table(output, row)
         assert 0.05 < before < 0.5

@@ -41,6 +41,6 @@ def from_arrays(images, labels=None, class_names=None):
     if images.shape[-1] == 1:
         images = np.repeat(images, 3, axis=-1)
     # A variable's value is not copied into every graph that reads it, as a constant would be.
-    return ImageSource(
-        tf.Variable(images, trainable=False), labels, len(images), class_names=class_names
-    )
+    with tf.device("CPU"):  # where tf.data reads
+        variable = tf.Variable(images, trainable=False)
+    return ImageSource(variable, labels, len(images), class_names=class_names)

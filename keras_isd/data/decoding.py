@@ -4,27 +4,42 @@ import io
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
-
-_JPEG = b"\xff\xd8\xff"
+from PIL import Image, UnidentifiedImageError
 
 
 class UnreadableImageError(ValueError):
     """The contents of a file are no image, or not the whole of one."""
 
 
-def decode_image(contents):
-    """Decodes the contents of an image file, whatever its name says that it is.
+def decode_quickly(contents):
+    """Decodes JPEG and most PNG by TensorFlow, inside a graph and on as many threads as there are.
 
-    JPEG goes through TensorFlow, which is quick; CMYK JPEG (whose colours TensorFlow takes for
-    what they are not), PNG, GIF, BMP, WebP and the rest through Pillow. Palettes are resolved, 16
-    bits become 8, transparency is dropped, of an animation the first picture is taken.
+    Fails where `decode_image` has to be asked. The settings are those of Pillow and torchvision,
+    to the last bit; TensorFlow's own are 4 % quicker and off by up to 22 levels.
+
+    Args:
+        contents: scalar string tensor.
+
+    Returns:
+        `(H, W, 3)` uint8 tensor.
+    """
+    image = tf.io.decode_jpeg(
+        contents, channels=3, dct_method="INTEGER_ACCURATE", fancy_upscaling=True
+    )
+    return tf.ensure_shape(image, (None, None, 3))  # animations have four axes
+
+
+def decode_image(contents):
+    """Decodes the contents of an image file, whatever its name says that it is, by Pillow.
+
+    Palettes are resolved, 16 bits become 8, transparency is dropped, of an animation the first
+    picture is taken.
 
     Args:
         contents: bytes.
 
     Returns:
-        `(H, W, 3)` uint8 tensor or array.
+        `(H, W, 3)` uint8 array.
 
     Raises:
         UnreadableImageError: if there is nothing, or no whole image, in it.
@@ -40,26 +55,16 @@ def decode_image(contents):
     """
     if not contents:
         raise UnreadableImageError("the file is empty")
-    if contents.startswith(_JPEG):
-        try:
-            if int(tf.io.extract_jpeg_shape(contents)[2]) != 4:
-                return tf.io.decode_jpeg(contents, channels=3)
-        except tf.errors.InvalidArgumentError as error:
-            raise UnreadableImageError(f"bad JPEG data ({_first_line(error.message)})") from None
-    return _decode_by_pillow(contents)
-
-
-def _decode_by_pillow(contents):
     try:
         image = Image.open(io.BytesIO(contents))
         image.load()
+    except UnidentifiedImageError:
+        raise UnreadableImageError("it is no image of a known kind") from None
     # Pillow raises these and more, by format, where data is cut off or makes no sense.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UnreadableImageError(_first_line(str(error))) from None
+        raise UnreadableImageError(str(error).split("\n")[0]) from None
     if image.mode.startswith("I"):  # 16 bits a pixel, in one of three forms
         image = Image.fromarray((np.asarray(image).astype("uint32") >> 8).astype("uint8"))
+    if image.mode == "P":
+        image = image.convert("RGBA")  # straight to RGB, Pillow warns of lost transparency
     return np.asarray(image.convert("RGB"))
-
-
-def _first_line(text):
-    return text.split("\n")[0]

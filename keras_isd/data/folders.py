@@ -2,6 +2,8 @@
 
 import pathlib
 
+import tensorflow as tf
+
 from keras_isd.data.image_source import ImageSource
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
@@ -123,11 +125,13 @@ def _images_in(folder):
 
 
 def _source(files, labels, class_names, on_error):
+    names = [str(file) for file in files]
+    paths = tf.constant(names)
     return ImageSource(
-        lambda row: files[row].read_bytes(),
+        lambda row: tf.io.read_file(paths[row]),
         labels,
-        len(files),
-        names=[str(file) for file in files],
+        len(names),
+        names=names,
         class_names=class_names,
         on_error=on_error,
     )

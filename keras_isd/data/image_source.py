@@ -1,9 +1,12 @@
 """Images that can be read in any order."""
 
+import itertools
+import threading
+
 import numpy as np
 import tensorflow as tf
 
-from keras_isd.data.decoding import UnreadableImageError, decode_image
+from keras_isd.data.decoding import UnreadableImageError, decode_image, decode_quickly
 
 
 class ImageSource:
@@ -14,8 +17,8 @@ class ImageSource:
     `from_arrays`, `from_folder` and `from_tfds` of `keras_isd.data`.
 
     Args:
-        images: `(N, H, W, 3)` uint8 variable, or a function from a row number to the contents of
-            an image file.
+        images: `(N, H, W, 3)` uint8 variable, or a function, in TensorFlow's operations, from a
+            scalar int64 row number to the contents of an image file.
         labels: `(N,)` integers, -1 where unknown, or None.
         count: int, N, where there are no labels.
         names: list of N str, what reports call the images, or None.
@@ -69,7 +72,10 @@ class ImageSource:
             "on_error": on_error,
         }
         self._rows = rows
+        with tf.device("CPU"):  # where tf.data reads
+            self._row_numbers = tf.constant(rows)
         self._unreadable = []
+        self._lock = threading.Lock()
         self.in_memory = not callable(images)
         self.class_names = class_names
         self.labels = None if labels is None else labels[rows]
@@ -86,25 +92,45 @@ class ImageSource:
                 shape.
         """
         if self.in_memory:
-            images = tf.gather(self._whole["images"], tf.gather(tf.constant(self._rows), rows))
+            images = tf.gather(self._whole["images"], tf.gather(self._row_numbers, rows))
         else:
-            images, rows = tf.py_function(self._first_readable, [rows], (tf.uint8, tf.int64))
-            images.set_shape((None, None, 3))
-            rows.set_shape(())
+            images, rows = self._read_file(rows)
         return (images,) if self.labels is None else (images, tf.gather(self.labels, rows))
+
+    def _read_file(self, row):
+        # A data set of one element is how a graph can catch an error. Python, which runs on one
+        # thread at a time, is asked only where TensorFlow failed.
+        one = tf.data.Dataset.from_tensors(row)
+        quick = one.map(lambda row: (decode_quickly(self._contents(row)), row)).ignore_errors()
+        return quick.concatenate(one.map(self._read_patiently)).take(1).get_single_element()
+
+    def _read_patiently(self, row):
+        image, row = tf.numpy_function(self._first_readable, [row], (tf.uint8, tf.int64))
+        return tf.ensure_shape(image, (None, None, 3)), tf.ensure_shape(row, ())
+
+    def _contents(self, row):
+        return self._whole["images"](self._row_numbers[row])
 
     def _first_readable(self, row):
         """The image of a row, or of the next that can be read, and the row that it is of."""
-        for candidate in np.roll(np.arange(len(self)), -int(row)):
+        for candidate in itertools.chain(range(row, len(self)), range(row)):
             try:
-                return decode_image(self._whole["images"](self._rows[candidate])), candidate
+                return self._read_by_pillow(candidate), np.int64(candidate)
             except UnreadableImageError as error:
                 name = f"row {candidate}" if self.names is None else self.names[candidate]
+                last = f"{name} cannot be read: {error}"
                 if self._whole["on_error"] == "raise":
-                    raise ValueError(f"{name} cannot be read: {error}") from None
-                self._unreadable.append((name, str(error)))
-        name, reason = self._unreadable[-1]
-        raise ValueError(f"None of {len(self)} images can be read. The last: {name}: {reason}")
+                    raise ValueError(last) from None
+                with self._lock:
+                    self._unreadable.append((name, str(error)))
+        raise ValueError(f"None of {len(self)} images can be read. The last: {last}")
+
+    def _read_by_pillow(self, row):
+        try:
+            contents = self._contents(row).numpy()
+        except tf.errors.OpError as error:  # the file is gone, or may not be read
+            raise UnreadableImageError(error.message.split("} ")[-1]) from None
+        return decode_image(contents)
 
     def subset(self, rows):
         """The source of these rows of this one, in this order."""
@@ -119,7 +145,8 @@ class ImageSource:
 
     def unreadable(self):
         """What could not be read since this was last asked: list of pairs (name, reason)."""
-        found, self._unreadable = self._unreadable, []
+        with self._lock:
+            found, self._unreadable = self._unreadable, []
         return found
 
 

@@ -3,23 +3,23 @@
 import tensorflow as tf
 
 
-def shuffled_rows(count, seed, epoch, first, shuffle=True):
-    """Rows 0 to `count` - 1 in the epoch's order, from place `first` on.
+def shuffled_rows(count, batch, seed, epoch, first, shuffle=True):
+    """Batches of the rows 0 to `count` - 1 in the epoch's order, from place `first` on.
 
     The order is a pseudo-random permutation that is computed place by place: it takes no memory
-    and can begin anywhere.
+    and can begin anywhere. `batch` makes batches of a data set.
     """
-    places = tf.data.Dataset.range(first, count)
+    places = batch(tf.data.Dataset.range(first, count))
     if not shuffle:
         return places
     key = tf.stack([tf.cast(seed, tf.int64), epoch])
     return places.map(
-        lambda place: tf.random.experimental.index_shuffle(place, key, max_index=count - 1)
+        lambda places: tf.random.experimental.index_shuffle(places, key, max_index=count - 1)
     )
 
 
 def shuffled_elements(dataset, seed, epoch, first, buffer):
-    """Pairs (row, element) of a data set that can only be read from its beginning.
+    """Elements (row, *element) of a data set that can only be read from its beginning.
 
     Rows are places in the data set's own order. What comes before place `first` of the epoch's
     order is read and dropped.
@@ -31,4 +31,5 @@ def shuffled_elements(dataset, seed, epoch, first, buffer):
         # An odd factor keeps the epochs of neighbouring seeds apart.
         mixed = tf.cast(seed, tf.int64) * 1_000_003 + epoch
         numbered = numbered.shuffle(buffer, mixed, reshuffle_each_iteration=False)
-    return numbered.skip(first)
+    later = numbered.skip(first)
+    return later.map(lambda row, x: (row, *x) if isinstance(x, tuple) else (row, x))

@@ -1,6 +1,7 @@
 """Data sets of TensorFlow Datasets."""
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from keras_isd.data.arrays import from_arrays
@@ -56,6 +57,7 @@ def from_tfds(name, split="train", data_dir=None, on_error="skip", max_bytes=16 
     class_names = features["label"].names if "label" in features else None
     if fixed:
         return from_arrays(np.stack(images), labels, class_names)
+    contents = tf.constant(images)
     return ImageSource(
-        images.__getitem__, labels, len(images), class_names=class_names, on_error=on_error
+        lambda row: contents[row], labels, len(images), class_names=class_names, on_error=on_error
     )

@@ -1,5 +1,6 @@
 """From images to batches of two views, the same ones whenever they are asked for."""
 
+import functools
 import random
 
 import tensorflow as tf
@@ -80,10 +81,23 @@ def two_view_dataset(
     epoch = tf.Variable(initial_epoch, dtype=tf.int64, trainable=False)
 
     def one_pass(epoch):
-        first = tf.where(epoch == initial_epoch, initial_step * batch_size, 0)
-        order = (seed, epoch, tf.cast(first, tf.int64), shuffle_buffer)
-        elements = _of_source(dataset, *order, calls) if from_source else _of(dataset, *order)
-        return _in_batches(elements, views, epoch, batch_size, drop_remainder, calls)
+        first = tf.cast(tf.where(epoch == initial_epoch, initial_step * batch_size, 0), tf.int64)
+        order = (seed, epoch, first, shuffle_buffer)
+        batch = functools.partial(
+            tf.data.Dataset.batch, batch_size=batch_size, drop_remainder=drop_remainder
+        )
+        if not from_source:
+            return _of_elements(shuffled_elements(dataset, *order), batch, views, epoch, calls)
+        rows = shuffled_rows(count, batch, *order)
+        if dataset.in_memory:
+            return rows.map(
+                lambda rows: views.of_batch(epoch, rows, *dataset.read(rows)),
+                num_parallel_calls=calls,
+            )
+        elements = rows.unbatch().map(
+            lambda row: (row, *dataset.read(row)), num_parallel_calls=calls
+        )
+        return _of_elements(elements, batch, views, epoch, calls)
 
     # Each pass takes the next epoch from the variable.
     passes = tf.data.Dataset.from_tensors(0).map(lambda _: epoch.assign_add(1) - 1)
@@ -91,6 +105,13 @@ def two_view_dataset(
     if steps is not None and initial_step == 0:
         batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
     return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def _of_elements(elements, batch, views, epoch, calls):
+    """Batches of views of elements (row, image, *label), whether or not sizes differ."""
+    if elements.element_spec[1].shape.is_fully_defined():
+        return batch(elements).map(functools.partial(views.of_batch, epoch), calls)
+    return batch(elements.map(functools.partial(views.of_one, epoch), calls))
 
 
 def _steps_of_an_epoch(count, batch_size, drop_remainder):
@@ -104,32 +125,3 @@ def _steps_of_an_epoch(count, batch_size, drop_remainder):
             f"`drop_remainder=False`. Received: {batch_size=}, {count} images"
         )
     return steps
-
-
-def _of_source(source, seed, epoch, first, shuffle, calls):
-    """Elements (row, image, *label) of an `ImageSource`."""
-    rows = shuffled_rows(len(source), seed, epoch, first, bool(shuffle))
-    return rows.map(lambda row: (row, *source.read(row)), num_parallel_calls=calls)
-
-
-def _of(dataset, seed, epoch, first, buffer):
-    """Elements (row, image, *label) of a `tf.data.Dataset`."""
-    elements = shuffled_elements(dataset, seed, epoch, first, buffer)
-    return elements.map(lambda row, x: (row, *x) if isinstance(x, tuple) else (row, x))
-
-
-def _in_batches(elements, views, epoch, batch_size, drop_remainder, calls):
-    """Batches of `{"query", "key"}`, with labels if there are any."""
-
-    def crops(row, image, *labels):
-        return row, views.crops_of_one(epoch, row, image), *labels
-
-    def finished(rows, images, *labels):
-        make = views.of_crops if isinstance(images, dict) else views.of_batch
-        both = make(epoch, rows, images)
-        return (both, *labels) if labels else both
-
-    if not elements.element_spec[1].shape.is_fully_defined():
-        elements = elements.map(crops, num_parallel_calls=calls)
-    batches = elements.batch(batch_size, drop_remainder=drop_remainder)
-    return batches.map(finished, num_parallel_calls=calls)

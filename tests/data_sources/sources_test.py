@@ -10,7 +10,7 @@ from PIL import Image
 
 tf = pytest.importorskip("tensorflow", reason="sources are read by tf.data")
 from keras_isd import augmentation, data  # noqa: E402
-from keras_isd.data.decoding import UnreadableImageError, decode_image  # noqa: E402
+from keras_isd.data.decoding import UnreadableImageError, decode_image, decode_quickly  # noqa: E402
 from tests.augmentation.photographs import small_photographs  # noqa: E402
 from tests.processes import ROOT  # noqa: E402
 
@@ -114,10 +114,31 @@ def test_for_an_unreadable_file_the_next_stands_in_and_is_told_of(folder, caplog
         callback.on_epoch_end(0)
     assert "Epoch 1: 2 of 8 images could not be read" in caplog.text
     assert "train/cat/1.JPEG: the file is empty" in caplog.text
-    assert "train/cat/3.JPEG: bad JPEG data" in caplog.text
+    assert "train/cat/3.JPEG: image file is truncated" in caplog.text
     caplog.clear()
     callback.on_epoch_end(1)
     assert not caplog.text
+
+
+def test_a_file_that_is_gone_is_an_unreadable_one(folder):
+    source = data.from_folder(folder, split="train")
+    pathlib.Path(source.names[5]).unlink()
+    image, label = source.read(tf.constant(5, tf.int64))
+    assert image.shape == PHOTOGRAPH.shape
+    assert int(label) == 1
+    [(name, reason)] = source.unreadable()
+    assert name.endswith("dog/1.JPEG")
+    assert "No such file" in reason
+
+
+@pytest.mark.parametrize("kind", READABLE)
+def test_the_quick_way_gives_what_pillow_gives_or_nothing(kind):
+    try:
+        quick = decode_quickly(tf.constant(READABLE[kind]))
+    except (tf.errors.OpError, ValueError):
+        assert kind in ("BMP", "WebP")
+    else:
+        np.testing.assert_array_equal(quick, decode_image(READABLE[kind]))
 
 
 def test_subsets_take_their_stand_ins_from_themselves(folder):

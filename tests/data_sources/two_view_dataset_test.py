@@ -173,10 +173,9 @@ def test_every_order_is_a_permutation(count, seed, epoch):
     from keras_isd.data.order import shuffled_rows
 
     def order(epoch, first=0):
-        rows = shuffled_rows(
-            count, seed, tf.constant(epoch, tf.int64), tf.constant(first, tf.int64)
-        )
-        return [int(row) for row in rows.as_numpy_iterator()]
+        places = tf.constant([epoch, first], tf.int64)
+        batches = shuffled_rows(count, lambda rows: rows.batch(7), seed, places[0], places[1])
+        return [int(row) for batch in batches.as_numpy_iterator() for row in batch]
 
     whole = order(epoch)
     assert sorted(whole) == list(range(count))

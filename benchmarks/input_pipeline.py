@@ -1,0 +1,158 @@
+"""What making two views costs: images a second on this machine's cores.
+
+    python benchmarks/input_pipeline.py --folder=DIR    # DIR/CLASS/*.JPEG, for 224 pixels
+    python benchmarks/input_pipeline.py                 # 32 pixels from an array alone
+
+Each pipeline gives batches of a strong and a weak view; torchvision's runs where it can be
+imported, with two workers. All are measured in one run, in turn, and the median of the rounds is
+printed, as Markdown.
+"""
+
+import os
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import keras_cv
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+import keras_isd
+from keras_isd import augmentation
+
+FOLDER = flags.DEFINE_string("folder", None, "Images in one subfolder for each class.")
+ROUNDS = flags.DEFINE_integer("rounds", 3, "How often each pipeline is measured.")
+IMAGES = flags.DEFINE_integer("images", 6400, "Images a round of 32 pixels.")
+
+BATCH = 64
+
+
+def stock_chain(size, strong):
+    """keras-cv's own layers as they come, near the paper's."""
+    layers = [
+        keras_cv.layers.RandomCropAndResize((size, size), (0.2, 1.0), (3 / 4, 4 / 3)),
+        keras_cv.layers.RandomFlip("horizontal"),
+    ]
+    if strong:
+        jitter = keras_cv.layers.RandomColorJitter((0, 255), 0.4, 0.4, (0.375, 7 / 12), 0.2)
+        gray = keras_cv.layers.Grayscale(output_channels=3)
+        layers[1:1] = [
+            keras_cv.layers.RandomApply(jitter, rate=0.8),
+            keras_cv.layers.RandomApply(gray, rate=0.2),
+        ]
+        if size > 32:
+            blur = keras_cv.layers.RandomGaussianBlur(23, (0.1, 2.0))
+            layers.insert(-1, keras_cv.layers.RandomApply(blur, rate=0.5))
+
+    def views(images):
+        x = tf.cast(images, "float32")
+        for layer in layers:
+            x = layer(x, training=True)
+        return x / 255.0
+
+    return views
+
+
+def ours(source, size):
+    strong = augmentation.strong(size, blur=0.5 if size > 32 else 0)
+    return keras_isd.data.two_view_dataset(source, strong, augmentation.weak(size), BATCH, seed=0)
+
+
+def stock(images, size):
+    """The stock layers on `images`, a `tf.data.Dataset` of single images."""
+    query, key = stock_chain(size, strong=True), stock_chain(size, strong=False)
+    if images.element_spec.shape.is_fully_defined():
+        images = images.batch(BATCH, drop_remainder=True)
+        return images.map(lambda x: (query(x), key(x)), tf.data.AUTOTUNE).prefetch(2)
+    # RandomApply takes batches alone in tf.data, here of one image.
+    single = images.map(lambda x: (query(x[None])[0], key(x[None])[0]), tf.data.AUTOTUNE)
+    return single.batch(BATCH, drop_remainder=True).prefetch(2)
+
+
+def torchvision_pipeline(items, size):
+    """torchvision's DataLoader with two workers, on paths or on arrays."""
+    import torch
+    from PIL import Image
+    from torchvision import transforms as t
+
+    last = [t.RandomHorizontalFlip(), t.ToTensor(), t.Normalize(*augmentation.IMAGENET)]
+    crop = t.RandomResizedCrop(size, scale=(0.2, 1.0))
+    color = [t.RandomApply([t.ColorJitter(0.4, 0.4, 0.4, 0.1)], 0.8), t.RandomGrayscale(0.2)]
+    blur = [t.RandomApply([t.GaussianBlur(23, (0.1, 2.0))], 0.5)] if size > 32 else []
+    strong, weak = t.Compose([crop, *color, *blur, *last]), t.Compose([crop, *last])
+
+    class Views(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(items)
+
+        def __getitem__(self, index):
+            item = items[index]
+            image = Image.open(item).convert("RGB") if isinstance(item, str) else item
+            image = image if isinstance(item, str) else Image.fromarray(item)
+            return strong(image), weak(image)
+
+    return torch.utils.data.DataLoader(
+        Views(), BATCH, shuffle=True, drop_last=True, num_workers=2, persistent_workers=True
+    )
+
+
+def with_torchvision(pipelines, items, size):
+    try:
+        return {**pipelines, "torchvision, 2 workers": torchvision_pipeline(items, size)}
+    except (ImportError, RuntimeError):  # the latter where its build is not for this torch
+        print("torchvision cannot be imported: left out")
+        return pipelines
+
+
+def rates(pipelines):
+    """Median images a second of each, after one pass that compiles and warms up."""
+    seconds = {name: [] for name in pipelines}
+    for round_ in range(ROUNDS.value + 1):
+        for name, pipeline in pipelines.items():
+            start, count = time.perf_counter(), 0
+            for batch in pipeline:
+                count += len(keras.tree.flatten(batch)[0])
+            if round_:
+                seconds[name].append((time.perf_counter() - start) / count)
+    return {name: 1 / np.median(times) for name, times in seconds.items()}
+
+
+def report(title, found):
+    cores = len(os.sched_getaffinity(0))
+    mine = found["keras_isd"]
+    print(f"\n| {title} | images/s | a core | keras_isd is |\n| --- | --- | --- | --- |")
+    for name, rate in found.items():
+        print(
+            f"| {name} | {rate:,.0f} | {rate / cores:,.0f} | {mine / rate:.2f} times |", flush=True
+        )
+
+
+def main(_):
+    arrays = np.random.default_rng(0).integers(0, 256, (IMAGES.value, 32, 32, 3)).astype("uint8")
+    pipelines = {
+        "keras_isd": ours(keras_isd.data.from_arrays(arrays), 32),
+        "keras-cv's own layers": stock(tf.data.Dataset.from_tensor_slices(arrays), 32),
+    }
+    report("32 pixels, from an array", rates(with_torchvision(pipelines, arrays, 32)))
+    if FOLDER.value:
+        source = keras_isd.data.from_folder(FOLDER.value)
+        files = tf.data.Dataset.from_tensor_slices(source.names)
+
+        def decode(path):
+            return tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
+
+        decoded = files.map(decode, tf.data.AUTOTUNE)
+        pipelines = {
+            "keras_isd": ours(source, 224),
+            "JPEG decoding alone": decoded.map(lambda x: tf.shape(x)).batch(
+                BATCH, drop_remainder=True
+            ),
+            "keras-cv's own layers": stock(decoded, 224),
+        }
+        report("224 pixels, from JPEG", rates(with_torchvision(pipelines, source.names, 224)))
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,59 @@
+"""The two views of images, as the networks see them."""
+
+import keras
+import numpy as np
+
+from keras_isd.augmentation import IMAGENET
+
+
+def plot_views(dataset, images=8, statistics=IMAGENET, originals=None, path=None):
+    """Draws query and key views in columns, one for each image.
+
+    The first thing to look at before a long run: whether views are of one image, in range, and
+    as strong as they are meant to be.
+
+    Args:
+        dataset: iterable of batches as `fit` takes them, such as
+            `keras_isd.data.two_view_dataset(...)`. Its first batch is drawn, which of a
+            two-view data set is a pass begun: make another for training.
+        images: int, how many columns.
+        statistics: pair of channel means and standard deviations with which the views were
+            normalised.
+        originals: `(N, H, W, 3)` in [0, 255], images of that batch, for a first row; or None.
+        path: where to save the figure, or None.
+
+    Returns:
+        The `matplotlib.figure.Figure`.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+
+    Example:
+
+    >>> views = {"query": np.zeros((4, 8, 8, 3)), "key": np.zeros((4, 8, 8, 3))}
+    >>> figure = keras_isd.visualization.plot_views([views], images=3)
+    >>> len(figure.axes)
+    6
+    """
+    from matplotlib.figure import Figure  # no state of pyplot, and no window
+
+    views, _, _ = keras.utils.unpack_x_y_sample_weight(next(iter(dataset)))
+    rows = {name: _to_unit_range(views[name][:images], statistics) for name in ("query", "key")}
+    if originals is not None:
+        rows = {"original": np.asarray(originals[:images]) / 255.0, **rows}
+    columns = len(rows["query"])
+    figure = Figure(figsize=(1.2 * columns, 1.25 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for (name, pictures), line in zip(rows.items(), axes, strict=True):
+        line[0].set_ylabel(name)
+        for axis, picture in zip(line, pictures, strict=True):
+            axis.imshow(picture)
+            axis.set(xticks=[], yticks=[])
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
+
+
+def _to_unit_range(views, statistics):
+    mean, std = (np.array(values, "float32") for values in statistics)
+    return np.clip(keras.ops.convert_to_numpy(views) * std + mean, 0.0, 1.0)
