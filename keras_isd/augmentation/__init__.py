@@ -1,16 +1,9 @@
 """Views of images, for tf.data and for the training step."""
 
 from keras_isd.augmentation.augmenter import Augmenter
-from keras_isd.augmentation.operations import (
-    CentralCrop,
-    ColorJitter,
-    GaussianBlur,
-    Grayscale,
-    HorizontalFlip,
-    Normalize,
-    RandomResizedCrop,
-    Solarize,
-)
+from keras_isd.augmentation.blur import GaussianBlur
+from keras_isd.augmentation.color import ColorJitter, Grayscale, Normalize, Solarize
+from keras_isd.augmentation.geometry import CentralCrop, HorizontalFlip, RandomResizedCrop
 from keras_isd.augmentation.recipes import CIFAR10, IMAGENET, evaluation, strong, weak
 
 __all__ = [

@@ -1,5 +1,6 @@
 """One arithmetic for two places: Keras' functions in a training step, TensorFlow's in tf.data."""
 
+import functools
 import types
 
 import keras
@@ -31,10 +32,12 @@ def _tensorflow_functions():
         argmax=lambda x, axis: tf.argmax(x, axis, output_type="int32"),
         cast=tf.cast,
         clip=tf.clip_by_value,
+        cond=tf.cond,
         convert_to_tensor=tf.convert_to_tensor,
         exp=tf.exp,
         flip=tf.reverse,
         floor=tf.floor,
+        fori_loop=_fori_loop,
         logical_and=tf.logical_and,
         matmul=tf.matmul,
         maximum=tf.maximum,
@@ -47,7 +50,18 @@ def _tensorflow_functions():
         sqrt=tf.sqrt,
         stack=tf.stack,
         sum=tf.reduce_sum,
+        switch=lambda index, branches, x: tf.switch_case(
+            index, [functools.partial(branch, x) for branch in branches]
+        ),
         swapaxes=lambda x, axis1, axis2: tf.linalg.matrix_transpose(x),
         take=lambda x, indices, axis: tf.gather(x, indices, axis=axis),
         where=tf.where,
     )
+
+
+def _fori_loop(lower, upper, body, initial):
+    import tensorflow as tf
+
+    return tf.while_loop(
+        lambda i, x: i < upper, lambda i, x: (i + 1, body(i, x)), (lower, initial)
+    )[1]

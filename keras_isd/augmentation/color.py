@@ -1,50 +1,107 @@
-"""Colours of images: grey, blends and hue, as Pillow and torchvision define them, in float.
+"""Colours of images: grey, jitter, solarisation, normalisation.
 
-Images are `(B, H, W, 3)` in [0, 255]. The three channels are taken apart first: arithmetic on
-planes is several times quicker than on a last axis of three.
+Greys, blends and hue are as Pillow and torchvision define them, in float. The three channels are
+taken apart first: arithmetic on planes `(B, H, W)` is several times quicker than on a last axis of
+three.
 """
 
 import itertools
 
+import keras
 import numpy as np
+
+from keras_isd.augmentation.operation import Operation, RandomApply, between, check_range, is_one
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 ORDERS = np.array(list(itertools.permutations(range(4))), "int32")
 
 
-def grayscale(xp, images):
-    """Grey as Pillow's mode "L" weighs it, in three equal channels."""
-    grey = _grey(_planes(images))
-    return xp.stack([grey, grey, grey], axis=-1)
-
-
-def jitter(xp, images, blends, shift, order):
-    """Changes brightness, contrast, saturation and hue of each image, in its own order.
+@keras.saving.register_keras_serializable("keras_isd")
+class ColorJitter(RandomApply):
+    """Brightness, contrast, saturation and hue, in random order: torchvision's `ColorJitter`.
 
     Args:
-        xp: array functions.
-        images: `(B, H, W, 3)`.
-        blends: `(B, 3)`, factors of brightness, contrast and saturation; 1 changes nothing.
-        shift: `(B,)`, of the hue, as a share of the circle.
-        order: `(B, 4)` integers, a row of `ORDERS` for each image.
-
-    The first three are all blends, of the image with black, with its mean grey and with its own
-    grey, so one formula serves whichever comes first. The hue, which costs most, is shifted once,
-    for all images together: before it come the blends that an image has before its hue, then
-    those it has after; in the other slots the factor is 1.
+        brightness, contrast, saturation: float f; the factor is uniform in
+            `[max(0, 1 - f), 1 + f]`, 1 changes nothing.
+        hue: float f in `[0, 0.5]`; the shift is uniform in `[-f, f]` of the circle.
+        rate: float, probability that an image is changed at all.
     """
-    planes = _planes(images)
-    before_hue = _slots_before_hue(xp, order)
-    for slot in range(3):
-        planes = _blend(xp, planes, blends, order[:, slot], before_hue[slot])
-    planes = _shift_hue(xp, planes, shift)
-    for slot in range(1, 4):
-        planes = _blend(xp, planes, blends, order[:, slot], 1.0 - before_hue[slot])
-    return xp.stack(planes, axis=-1)
+
+    draws = 6
+
+    def __init__(self, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, rate=0.8):
+        super().__init__(rate)
+        check_range("hue", (0, hue), 0, 0.5)
+        self.brightness = brightness
+        self.contrast = contrast
+        self.saturation = saturation
+        self.hue = hue
+
+    def change_factors(self, xp, numbers):
+        strengths = (self.brightness, self.contrast, self.saturation)
+        blends = [between(numbers[:, i], max(0.0, 1 - f), 1.0 + f) for i, f in enumerate(strengths)]
+        which = xp.cast(xp.floor(numbers[:, 4] * len(ORDERS)), "int32")
+        which = xp.minimum(which, len(ORDERS) - 1)
+        return {
+            "blends": xp.stack(blends, axis=1),
+            "shift": between(numbers[:, 3], -self.hue, self.hue),
+            "order": xp.take(xp.convert_to_tensor(ORDERS), which, axis=0),
+        }
+
+    def change(self, xp, images, blends, shift, order):
+        jitter = _jitter_one if is_one(images) else _jitter_all
+        return xp.stack(jitter(xp, _planes(images), blends, shift, order), axis=-1)
+
+
+@keras.saving.register_keras_serializable("keras_isd")
+class Grayscale(RandomApply):
+    """Grey images, of three equal channels, with probability `rate`; grey as in Pillow's "L"."""
+
+    def __init__(self, rate=0.2):
+        super().__init__(rate)
+
+    def change(self, xp, images):
+        grey = _grey(_planes(images))
+        return xp.stack([grey, grey, grey], axis=-1)
+
+
+@keras.saving.register_keras_serializable("keras_isd")
+class Solarize(RandomApply):
+    """Inverts what is brighter than half (BYOL's second view), with probability `rate`."""
+
+    def __init__(self, rate=0.2):
+        super().__init__(rate)
+
+    def change(self, xp, images):
+        return xp.where(images >= 128.0, 255.0 - images, images)
+
+
+@keras.saving.register_keras_serializable("keras_isd")
+class Normalize(Operation):
+    """From [0, 255] to channels of mean 0 and standard deviation 1.
+
+    Args:
+        mean, std: of each channel, for images in [0, 1].
+    """
+
+    def __init__(self, mean, std):
+        self.mean = tuple(mean)
+        self.std = tuple(std)
+
+    def apply(self, xp, images):
+        planes = [
+            plane * (1 / (255 * std)) - mean / std
+            for plane, mean, std in zip(_planes(images), self.mean, self.std, strict=True)
+        ]
+        return xp.stack(planes, axis=-1)
 
 
 def _planes(images):
     return [images[..., channel] for channel in range(3)]
+
+
+def _per_image(values):
+    return values[:, None, None]
 
 
 def _grey(planes):
@@ -52,8 +109,42 @@ def _grey(planes):
     return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
-def _per_image(values):
-    return values[:, None, None]
+def _mean_grey(xp, planes):
+    return xp.mean(_grey(planes), axis=(1, 2))
+
+
+def _jitter_one(xp, planes, blends, shift, order):
+    """The four changes of one image, one after the other as its order says."""
+
+    def blend(which, other):
+        factor = _per_image(blends[:, which])
+        return lambda planes: _blend(xp, planes, factor, (1.0 - factor) * other(planes))
+
+    changes = [
+        blend(BRIGHTNESS, lambda planes: 0.0),
+        blend(CONTRAST, lambda planes: _per_image(_mean_grey(xp, planes))),
+        blend(SATURATION, _grey),
+        lambda planes: _shift_hue(xp, planes, shift),
+    ]
+    return xp.fori_loop(
+        0, 4, lambda slot, planes: xp.switch(order[0, slot], changes, planes), planes
+    )
+
+
+def _jitter_all(xp, planes, blends, shift, order):
+    """The four changes of images whose orders differ, with the same arithmetic for all.
+
+    Three are blends, so one formula serves whichever comes first. The hue, which costs most, is
+    shifted once, for all images together: before it come the blends that an image has before its
+    hue, then those it has after; in the other slots the factor is 1.
+    """
+    before_hue = _slots_before_hue(xp, order)
+    for slot in range(3):
+        planes = _blend_slot(xp, planes, blends, order[:, slot], before_hue[slot])
+    planes = _shift_hue(xp, planes, shift)
+    for slot in range(1, 4):
+        planes = _blend_slot(xp, planes, blends, order[:, slot], 1.0 - before_hue[slot])
+    return planes
 
 
 def _slots_before_hue(xp, order):
@@ -62,15 +153,18 @@ def _slots_before_hue(xp, order):
     return [sum(is_hue[slot + 1 :], start=0.0 * is_hue[0]) for slot in range(4)]
 
 
-def _blend(xp, planes, blends, operation, active):
-    """Blends images with black, their mean grey or their grey; an inactive one stays."""
-    is_one = [xp.cast(operation == index, "float32") * active for index in range(3)]
-    away = sum(is_one[i] * (1.0 - blends[:, i]) for i in range(3))  # the other image's share
-    grey = _grey(planes)
-    mean = xp.mean(grey, axis=(1, 2))
-    other = _per_image(is_one[CONTRAST] * away * mean)
-    other = other + _per_image(is_one[SATURATION] * away) * grey
-    return [xp.clip(_per_image(1.0 - away) * plane + other, 0.0, 255.0) for plane in planes]
+def _blend_slot(xp, planes, blends, operation, active):
+    """Blends each image as its operation says, where it is active."""
+    is_it = [xp.cast(operation == index, "float32") * active for index in range(3)]
+    away = [is_it[i] * (1.0 - blends[:, i]) for i in range(3)]  # the other image's share
+    other = _per_image(away[CONTRAST] * _mean_grey(xp, planes))
+    other = other + _per_image(away[SATURATION]) * _grey(planes)
+    return _blend(xp, planes, _per_image(1.0 - sum(away)), other)
+
+
+def _blend(xp, planes, factor, other):
+    """`factor` of the image and what is added of another: black, its mean grey or its grey."""
+    return [xp.clip(factor * plane + other, 0.0, 255.0) for plane in planes]
 
 
 def _shift_hue(xp, planes, shift):

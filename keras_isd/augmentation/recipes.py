@@ -6,16 +6,9 @@ Each recipe is an `Augmenter`: images `(B, H, W, 3)` with values in [0, 255] to 
 """
 
 from keras_isd.augmentation.augmenter import Augmenter
-from keras_isd.augmentation.operations import (
-    CentralCrop,
-    ColorJitter,
-    GaussianBlur,
-    Grayscale,
-    HorizontalFlip,
-    Normalize,
-    RandomResizedCrop,
-    Solarize,
-)
+from keras_isd.augmentation.blur import GaussianBlur
+from keras_isd.augmentation.color import ColorJitter, Grayscale, Normalize, Solarize
+from keras_isd.augmentation.geometry import CentralCrop, HorizontalFlip, RandomResizedCrop
 
 # Channel means and standard deviations, for images in [0, 1].
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -21,17 +21,22 @@ class Views:
         self.seed = seed
         self.stateless = all(isinstance(a, Augmenter) for a in augmenters.values())
         # XLA fuses the dozens of small steps of an operation into few loops, several times quicker.
-        # Of all operations at once it would fuse too much, and compute one anew for each neighbour
-        # that another sums over.
-        self._compiled_operation = tf.function(self._operation, autograph=False, jit_compile=True)
+        self._compiled_operations = tf.function(self._operations, autograph=False, jit_compile=True)
         self._compiled_boxes = tf.function(self._boxes, autograph=False, jit_compile=True)
 
     def of_batch(self, epoch, rows, images, *labels):
         """Views of images of one size, `(B, H, W, 3)`, as `fit` takes them."""
-        if self.stateless:
-            images = dict.fromkeys(self.augmenters, images)
-            return _with_labels(self._views(epoch, rows, images, 0), labels)
-        views = {name: augmenter(images) for name, augmenter in self.augmenters.items()}
+        views = {}
+        for view, (name, augmenter) in enumerate(self.augmenters.items()):
+            if not self.stateless:
+                views[name] = augmenter(images)
+                continue
+            # One by one: across operations XLA would fuse too much, and compute one anew for each
+            # neighbour that another sums over.
+            x = tf.cast(images, tf.float32)
+            for index in range(len(augmenter.operations)):
+                x = self._compiled_operations(epoch, rows, x, view, index, index + 1)
+            views[name] = x
         return _with_labels(views, labels)
 
     def of_one(self, epoch, row, image, *labels):
@@ -39,7 +44,8 @@ class Views:
 
         Their first operation, the crop, is made by TensorFlow's resize, which equals it, and whose
         time is in proportion to the crop and not to two whole matrices. One image at a time fits
-        into a core's cache, as a batch of photographs does not.
+        into a core's cache, as a batch of photographs does not, and what is not drawn for it, such
+        as a blur, costs nothing.
         """
         if not self.stateless:
             raise ValueError(
@@ -48,30 +54,24 @@ class Views:
             )
         height, width = tf.unstack(tf.shape(image)[:2])
         boxes = self._compiled_boxes(epoch, row[None], height, width)
-        crops = {name: self._crop(image, boxes[name], name) for name in self.augmenters}
-        views = self._views(epoch, row[None], crops, 1)
-        return _with_labels({name: view[0] for name, view in views.items()}, labels)
+        views = {}
+        for view, name in enumerate(self.augmenters):
+            crop = self._crop(image, boxes[name], name)
+            views[name] = self._compiled_operations(epoch, row[None], crop, view, 1, None)[0]
+        return _with_labels(views, labels)
 
     def _crop(self, image, box, name):
         top, left, height, width = tf.unstack(box)
         size = self.augmenters[name].operations[0].size
         part = image[top : top + height, left : left + width]
-        crop = tf.image.resize(part, (size, size), antialias=True)
-        return tf.ensure_shape(crop, (size, size, 3))[None]
+        for _ in range(2):  # the rows, then what were columns
+            part = tf.transpose(_resize_rows(part, size), (1, 0, 2))
+        return tf.ensure_shape(part, (size, size, 3))[None]
 
-    def _views(self, epoch, rows, images, first_operation):
-        views = {}
-        for view, (name, augmenter) in enumerate(self.augmenters.items()):
-            x = tf.cast(images[name], tf.float32)
-            for index in range(first_operation, len(augmenter.operations)):
-                x = self._compiled_operation(epoch, rows, x, view, index)
-            views[name] = x
-        return views
-
-    def _operation(self, epoch, rows, images, view, index):
+    def _operations(self, epoch, rows, images, view, start, stop):
         augmenter = list(self.augmenters.values())[view]
         numbers = uniform(self.seed, epoch, rows, view, augmenter.draws)
-        return augmenter.apply(images, numbers, slice(index, index + 1))
+        return augmenter.apply(images, numbers, slice(start, stop))
 
     def _boxes(self, epoch, rows, height, width):
         boxes = {}
@@ -82,6 +82,16 @@ class Views:
             sides = [factors[side] for side in ("top", "left", "height", "width")]
             boxes[name] = tf.cast(tf.concat(sides, axis=0), tf.int32)
         return boxes
+
+
+def _resize_rows(image, size):
+    """As `tf.image.resize` of the rows alone, with antialiasing, but three times as quick.
+
+    Whole rows are taken for channels, along which TensorFlow's loops are vectorised.
+    """
+    rows, columns = tf.unstack(tf.shape(image)[:2])
+    flat = tf.reshape(image, (rows, 1, columns * 3))
+    return tf.reshape(tf.image.resize(flat, (size, 1), antialias=True), (size, columns, 3))
 
 
 def _with_labels(views, labels):

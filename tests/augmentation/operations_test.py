@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
 from keras_isd import augmentation
+from keras_isd.augmentation.operation import RandomApply
 from tests.augmentation.photographs import photographs, pillow, small_photographs
 
 PHOTOGRAPHS = small_photographs()
@@ -19,6 +20,8 @@ BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 def apply(operation, images=PHOTOGRAPHS, **factors):
     tensors = {name: keras.ops.convert_to_tensor(value) for name, value in factors.items()}
     images = keras.ops.convert_to_tensor(images.astype("float32"))
+    if isinstance(operation, RandomApply) and "chosen" not in tensors:
+        tensors["chosen"] = keras.ops.ones(len(images), "bool")
     return keras.ops.convert_to_numpy(operation.apply(keras.ops, images, **tensors))
 
 
@@ -157,9 +160,25 @@ def test_blur_is_the_sum_of_gaussian_weights_with_reflected_borders():
     np.testing.assert_allclose(found[0, ..., 0], expected, atol=1e-3)
 
 
-def test_images_that_are_not_blurred_stay():
-    found = apply(augmentation.GaussianBlur(), sigma=np.zeros(COUNT, "float32"))
-    np.testing.assert_allclose(found, PHOTOGRAPHS, atol=1e-3)
+@pytest.mark.parametrize("count", [1, COUNT])  # a single image chooses its own way
+def test_images_that_are_not_chosen_stay(count):
+    images, chosen = PHOTOGRAPHS[:count], np.arange(count) % 2 == 1
+    changes = {
+        augmentation.GaussianBlur(): {"sigma": np.full(count, 2.0, "float32")},
+        augmentation.ColorJitter(): {
+            "blends": np.full((count, 3), 0.5, "float32"),
+            "shift": np.full(count, 0.1, "float32"),
+            "order": np.tile(np.arange(4, dtype="int32"), (count, 1)),
+        },
+        augmentation.Grayscale(): {},
+        augmentation.HorizontalFlip(): {},
+        augmentation.Solarize(): {},
+    }
+    for operation, factors in changes.items():
+        found = apply(operation, images, chosen=chosen, **factors)
+        changed = np.abs(found - images).max(axis=(1, 2, 3)) > 1
+        np.testing.assert_array_equal(changed, chosen)
+        np.testing.assert_array_equal(found[~chosen], images[~chosen])
 
 
 @pytest.mark.parametrize("box", [(0, 0, 427, 640), (31, 100, 200, 151), (300, 5, 40, 33)])

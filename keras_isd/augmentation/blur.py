@@ -1,0 +1,62 @@
+"""Gaussian blur, of each image by its own width."""
+
+import keras
+import numpy as np
+
+from keras_isd.augmentation.operation import RandomApply, between, check_range
+
+
+@keras.saving.register_keras_serializable("keras_isd")
+class GaussianBlur(RandomApply):
+    """Blurs by a Gaussian of random width; borders are reflected.
+
+    Args:
+        sigma: pair, standard deviation in pixels, uniform.
+        rate: float, probability that an image is blurred.
+    """
+
+    draws = 2
+
+    def __init__(self, sigma=(0.1, 2.0), rate=0.5):
+        super().__init__(rate)
+        check_range("sigma", sigma, 0, float("inf"))
+        self.sigma = tuple(sigma)
+
+    def change_factors(self, xp, numbers):
+        return {"sigma": between(numbers[:, 0], *self.sigma)}
+
+    def change(self, xp, images, sigma):
+        # Three times sigma leaves out 0.3 % of the weights.
+        return gaussian_blur(xp, images, sigma, radius=int(np.ceil(3 * self.sigma[1])))
+
+
+def gaussian_blur(xp, images, sigma, radius):
+    """Blurs each image by its own Gaussian.
+
+    Args:
+        xp: array functions.
+        images: `(B, H, W, C)`, H and W greater than `radius`.
+        sigma: `(B,)`, in pixels; 0 changes nothing.
+        radius: int, how far the sum goes.
+
+    Returns:
+        `(B, H, W, C)`.
+    """
+    offsets = xp.cast(xp.arange(radius + 1), "float32")[None]
+    weights = xp.exp(-0.5 * (offsets / xp.maximum(sigma, 1e-3)[:, None]) ** 2)
+    total = 2.0 * xp.sum(weights, axis=1, keepdims=True) - 1.0  # the centre counts once
+    weights = (weights / total)[:, :, None, None, None]
+    for axis in (1, 2):
+        length = images.shape[axis]
+        padding = [[0, 0]] * 4
+        padding[axis] = [radius, radius]
+        padded = xp.pad(images, padding, mode="reflect")
+
+        def shifted(by, padded=padded, axis=axis, length=length):
+            window = slice(radius + by, radius + by + length)
+            return padded[:, window] if axis == 1 else padded[:, :, window]
+
+        images = weights[:, 0] * images
+        for offset in range(1, radius + 1):
+            images = images + weights[:, offset] * (shifted(-offset) + shifted(offset))
+    return images
