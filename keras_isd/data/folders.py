@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from keras_isd.data.image_source import ImageSource
 
+SPLITS = {"train", "val", "valid", "validation", "test"}
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 
 
@@ -13,8 +14,9 @@ def from_folder(directory, split=None, on_error="skip"):
     """Makes a source of the image files in a folder, labelled by subfolder or not at all.
 
     In ImageNet's layout, `DIRECTORY/SPLIT/CLASS/*.JPEG`, the classes are the names of the
-    subfolders in alphabetical order. A flat folder, with images in it and no subfolders of
-    images, is unlabelled. Files are read when they are needed; hidden ones are left out.
+    subfolders in alphabetical order; images of a class may lie in further folders. A flat folder,
+    with images in it and no subfolders of images, is unlabelled. Files are read when they are
+    needed; hidden ones are left out.
 
     Args:
         directory: path.
@@ -26,7 +28,8 @@ def from_folder(directory, split=None, on_error="skip"):
         An `ImageSource`.
 
     Raises:
-        ValueError: if there is no such folder, or no image in it.
+        ValueError: if there is no such folder, or no image in it or in one of its classes, or its
+            subfolders are `train`, `val` and so on, of which `split` has to name one.
 
     Example:
 
@@ -43,9 +46,9 @@ def from_folder(directory, split=None, on_error="skip"):
     folder = pathlib.Path(directory, split or "")
     if not folder.is_dir():
         raise ValueError(f"Argument `directory` must be a folder. Received: {folder}")
-    flat = _images_in(folder)
+    flat = _images_in(folder.iterdir())
     by_class = {
-        part.name: _images_in(part)
+        part.name: _images_in(part.rglob("*"))
         for part in sorted(folder.iterdir())
         if part.is_dir() and not part.name.startswith(".")
     }
@@ -59,6 +62,16 @@ def from_folder(directory, split=None, on_error="skip"):
         raise ValueError(
             f"Argument `directory` must hold image files ({', '.join(EXTENSIONS)}), at once or in "
             f"one subfolder for each class. Received: {folder}"
+        )
+    if class_names and {name.lower() for name in by_class} <= SPLITS:
+        raise ValueError(
+            "Argument `split` must name one of the parts that the folder holds. "
+            f"Received: {split=}, {folder} with {', '.join(by_class)}"
+        )
+    if class_names and len(class_names) < len(by_class):
+        raise ValueError(
+            "Each subfolder must hold images of a class. Received: "
+            f"{folder} with no images in {', '.join(sorted(by_class.keys() - class_names))}"
         )
     if flat:
         return _source(flat, None, None, on_error)
@@ -82,7 +95,7 @@ def from_list_file(list_file, directory, on_error="skip"):
         An `ImageSource`, its classes in the list's order.
 
     Raises:
-        ValueError: if the list is not of this form.
+        ValueError: if the list is not of this form, or a file is not there.
 
     Source: `unbalanced_dataset/D1.txt` to `D10.txt` of the authors.
 
@@ -92,6 +105,9 @@ def from_list_file(list_file, directory, on_error="skip"):
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> _ = (folder / "list").write_text(
     ...     "class names :\\ncat\\ndog\\nTrain Images:\\n/train/dog/1.png\\n/train/cat/7.png\\n")
+    >>> for name in ("dog/1.png", "cat/7.png"):
+    ...     (folder / "train" / name).parent.mkdir(parents=True)
+    ...     (folder / "train" / name).touch()
     >>> keras_isd.data.from_list_file(folder / "list", folder).labels
     array([1, 0], dtype=int32)
     """
@@ -111,15 +127,21 @@ def from_list_file(list_file, directory, on_error="skip"):
             f"Argument `list_file` must name files of its classes. Received: {list_file} with "
             + (f"{unknown[0]}" if unknown else "no files")
         )
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise ValueError(
+            "Argument `directory` must hold the files of the list. "
+            f"Received: {directory} without {len(missing)} of {len(files)}, such as {missing[0]}"
+        )
     numbers = {name: number for number, name in enumerate(class_names)}
     labels = [numbers[file.parent.name] for file in files]
     return _source(files, labels, class_names, on_error)
 
 
-def _images_in(folder):
+def _images_in(files):
     return sorted(
         file
-        for file in folder.iterdir()
+        for file in files
         if file.suffix.lower() in EXTENSIONS and not file.name.startswith(".") and file.is_file()
     )
 

@@ -1,12 +1,16 @@
 """Images that can be read in any order."""
 
+import concurrent.futures
 import itertools
 import threading
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from keras_isd.data.decoding import UnreadableImageError, decode_image, decode_quickly
+
+GIBIBYTE = 2**30
 
 
 class ImageSource:
@@ -26,7 +30,7 @@ class ImageSource:
         rows: `(n,)` integers, which of the N rows this source has; all by default.
         on_error: `"skip"` or `"raise"`, for files that cannot be read. Where one is skipped the
             source's next readable row stands in, so that the number of steps and all other views
-            stay as they are; `unreadable` tells of it.
+            stay as they are. The first three are logged, `unreadable` tells of all.
 
     Attributes:
         labels: `(n,)` int32 or None.
@@ -71,10 +75,12 @@ class ImageSource:
             "class_names": class_names,
             "on_error": on_error,
         }
+        self._on_error = on_error
         self._rows = rows
         with tf.device("CPU"):  # where tf.data reads
             self._row_numbers = tf.constant(rows)
-        self._unreadable = []
+        self._unreadable = {}
+        self._warnings = 0
         self._lock = threading.Lock()
         self.in_memory = not callable(images)
         self.class_names = class_names
@@ -119,11 +125,20 @@ class ImageSource:
             except UnreadableImageError as error:
                 name = f"row {candidate}" if self.names is None else self.names[candidate]
                 last = f"{name} cannot be read: {error}"
-                if self._whole["on_error"] == "raise":
+                if self._on_error == "raise":
                     raise ValueError(last) from None
-                with self._lock:
-                    self._unreadable.append((name, str(error)))
+                self._remember(name, str(error))
         raise ValueError(f"None of {len(self)} images can be read. The last: {last}")
+
+    def _remember(self, name, reason):
+        with self._lock:
+            if name not in self._unreadable and self._warnings < 3:
+                self._warnings += 1
+                more = " (ReportUnreadable counts them all)" if self._warnings == 3 else ""
+                logging.warning(
+                    "%s cannot be read: %s. Another image stands in%s", name, reason, more
+                )
+            self._unreadable[name] = reason
 
     def _read_by_pillow(self, row):
         try:
@@ -136,6 +151,42 @@ class ImageSource:
         """The source of these rows of this one, in this order."""
         return ImageSource(**self._whole, rows=self._rows[_checked_rows(rows, len(self))])
 
+    def cache(self, max_bytes=16 * GIBIBYTE):
+        """This source with the contents of its files in memory, all read now.
+
+        For a slow disk or network. Images stay encoded: decoded they would take about ten times
+        the memory. A source that is in memory is given back as it is.
+
+        Args:
+            max_bytes: int, memory that the contents may take.
+
+        Returns:
+            An `ImageSource`.
+
+        Raises:
+            ValueError: if they take more.
+        """
+        if self.in_memory:
+            return self
+        size, contents = 0, []
+        with concurrent.futures.ThreadPoolExecutor(16) as readers:
+            for content in readers.map(self._contents_or_nothing, range(len(self))):
+                contents.append(content)
+                size += len(content)
+                if size > max_bytes:
+                    readers.shutdown(cancel_futures=True)
+                    raise ValueError(
+                        "Argument `max_bytes` must be at least what the files take. Received: "
+                        f"{max_bytes=}, reached after {len(contents)} of {len(self)} files"
+                    )
+        return encoded_source(contents, self.labels, self.names, self.class_names, self._on_error)
+
+    def _contents_or_nothing(self, row):
+        try:
+            return self._contents(tf.constant(row, tf.int64)).numpy()
+        except tf.errors.OpError:
+            return b""  # which is reported when its turn comes
+
     def dataset(self):
         """All images in the order of their rows, with labels if there are any, as a
         `tf.data.Dataset` of single images: for evaluation."""
@@ -146,8 +197,22 @@ class ImageSource:
     def unreadable(self):
         """What could not be read since this was last asked: list of pairs (name, reason)."""
         with self._lock:
-            found, self._unreadable = self._unreadable, []
-        return found
+            found, self._unreadable = self._unreadable, {}
+        return list(found.items())
+
+
+def encoded_source(contents, labels, names, class_names, on_error):
+    """A source of image files whose contents, a list of bytes, are in memory."""
+    with tf.device("CPU"):  # where tf.data reads
+        contents = tf.constant(contents)
+    return ImageSource(
+        lambda row: contents[row],
+        labels,
+        len(contents),
+        names=names,
+        class_names=class_names,
+        on_error=on_error,
+    )
 
 
 def _checked_rows(rows, count):

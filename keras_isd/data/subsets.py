@@ -6,11 +6,22 @@ import numpy as np
 def of_classes(labels, classes):
     """Rows whose label is among `classes`, in their order.
 
+    Args:
+        labels: `(N,)` integers.
+        classes: labels to keep.
+
+    Returns:
+        `(n,)` rows, ascending.
+
+    Raises:
+        ValueError: if there are no rows of one of them.
+
     Example:
 
     >>> keras_isd.data.of_classes([0, 1, 2, 1], classes=[1])
     array([1, 3])
     """
+    _check_present("classes", labels, classes)
     return np.flatnonzero(np.isin(labels, classes))
 
 
@@ -56,7 +67,8 @@ def unbalanced(labels, large_classes, rare_count=100, seed=0):
     Raises:
         ValueError: if a class of `large_classes` has no image, or `rare_count` is not positive.
 
-    Source: section 4.4 of the paper: ImageNet subsets of 38 large and many rare classes.
+    Source: section 4.4 of the paper: subsets of ImageNet of 8 large classes and 30 of 100
+    images each (the authors' `D1.txt` to `D10.txt`).
 
     Example:
 
@@ -64,12 +76,7 @@ def unbalanced(labels, large_classes, rare_count=100, seed=0):
     >>> np.bincount(labels[keras_isd.data.unbalanced(labels, [1], rare_count=5)])
     array([ 5, 50,  5])
     """
-    missing = set(large_classes) - set(np.unique(labels).tolist())
-    if missing:
-        raise ValueError(
-            f"Argument `large_classes` must be labels of the data. Received: {sorted(missing)}, "
-            "of which there are no images"
-        )
+    _check_present("large_classes", labels, large_classes)
     if rare_count < 1:
         raise ValueError(f"Argument `rare_count` must be positive. Received: {rare_count=}")
     large = set(large_classes)
@@ -117,9 +124,24 @@ def long_tail(labels, imbalance_factor, seed=0):
     return _of_each_class(labels, kept, seed)
 
 
+def _check_present(name, labels, classes):
+    missing = set(classes) - set(np.unique(labels).tolist())
+    if missing:
+        raise ValueError(
+            f"Argument `{name}` must be labels of the data. Received: {sorted(missing)}, "
+            "of which there are no images"
+        )
+
+
 def _known(labels):
     labels = np.asarray(labels)
-    return labels[labels >= 0]
+    known = labels[labels >= 0]
+    if len(known) == 0:
+        raise ValueError(
+            "Argument `labels` must have a label other than -1, unknown. "
+            f"Received: {len(labels)} labels, none of them known"
+        )
+    return known
 
 
 def _of_each_class(labels, count, seed):

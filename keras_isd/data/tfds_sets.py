@@ -1,13 +1,9 @@
 """Data sets of TensorFlow Datasets."""
 
 import numpy as np
-import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from keras_isd.data.arrays import from_arrays
-from keras_isd.data.image_source import ImageSource
-
-GIBIBYTE = 2**30
+from keras_isd.data.image_source import GIBIBYTE, encoded_source
 
 
 def from_tfds(name, split="train", data_dir=None, on_error="skip", max_bytes=16 * GIBIBYTE):
@@ -24,14 +20,24 @@ def from_tfds(name, split="train", data_dir=None, on_error="skip", max_bytes=16 
         data_dir: path of the prepared data, or None for TFDS' own place. What is not there is
             downloaded.
         on_error: see `from_folder`.
-        max_bytes: int, memory that the images may take.
+        max_bytes: int, memory that the images may take, while they are read.
 
     Returns:
         An `ImageSource`; of a split without labels, one without.
 
     Raises:
         ValueError: if the set has no images, or they take more than `max_bytes`.
+
+    Example:
+
+    >>> import tensorflow_datasets as tfds
+    >>> with tfds.testing.mock_data(num_examples=5):  # without downloading it
+    ...     source = keras_isd.data.from_tfds("cifar10")
+    >>> len(source), source.in_memory
+    (5, True)
     """
+    import tensorflow_datasets as tfds  # takes a second, and only this function needs it
+
     builder = tfds.builder(name, data_dir=data_dir)
     features = builder.info.features
     if "image" not in features or not isinstance(features["image"], tfds.features.Image):
@@ -46,8 +52,8 @@ def from_tfds(name, split="train", data_dir=None, on_error="skip", max_bytes=16 
     for example in tfds.as_numpy(builder.as_dataset(split=split, decoders=decoders)):
         images.append(example["image"])
         labels.append(example.get("label", -1))
-        size += len(images[-1]) if isinstance(images[-1], bytes) else images[-1].nbytes
-        if size > max_bytes:
+        size += len(images[-1]) if isinstance(images[-1], bytes) else 2 * images[-1].nbytes
+        if size > max_bytes:  # arrays are once more put together into one
             raise ValueError(
                 "Argument `max_bytes` must be at least what the images take: for sets as large as "
                 "`imagenet2012` use `from_folder`, which reads files when they are needed. "
@@ -57,7 +63,4 @@ def from_tfds(name, split="train", data_dir=None, on_error="skip", max_bytes=16 
     class_names = features["label"].names if "label" in features else None
     if fixed:
         return from_arrays(np.stack(images), labels, class_names)
-    contents = tf.constant(images)
-    return ImageSource(
-        lambda row: contents[row], labels, len(images), class_names=class_names, on_error=on_error
-    )
+    return encoded_source(images, labels, None, class_names, on_error)

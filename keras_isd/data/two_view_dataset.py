@@ -20,6 +20,8 @@ def two_view_dataset(
     drop_remainder=True,
     initial_epoch=0,
     initial_step=0,
+    num_shards=1,
+    shard_index=0,
     num_parallel_calls=tf.data.AUTOTUNE,
 ):
     """Makes batches of two views of each image, for `ISDModel.fit`.
@@ -46,6 +48,9 @@ def two_view_dataset(
             smaller, as the authors do.
         initial_epoch, initial_step: ints, where the first pass begins, to resume a run. From a
             source that costs nothing; a `tf.data.Dataset` is read up to there.
+        num_shards, shard_index: ints, how many workers share the images, and which one this is.
+            Together the workers' batches of a step are the images of one worker's batch that is
+            `num_shards` times as large.
         num_parallel_calls: int, batches (or files) that are worked on at a time.
 
     Returns:
@@ -54,8 +59,9 @@ def two_view_dataset(
         pass is a whole one.
 
     Raises:
-        ValueError: if `batch_size` is not positive or greater than the number of images, or the
-            first step is outside the epoch.
+        ValueError: if `batch_size` is not positive or too large for the number of images, the
+            first step is outside the epoch, `shard_index` is not in `[0, num_shards)`, or there
+            are several shards without `drop_remainder`, whose last batches would differ in size.
 
     Example:
 
@@ -67,9 +73,15 @@ def two_view_dataset(
     """
     if batch_size < 1:
         raise ValueError(f"Argument `batch_size` must be positive. Received: {batch_size=}")
+    if not 0 <= shard_index < num_shards or (num_shards > 1 and not drop_remainder):
+        raise ValueError(
+            "Argument `shard_index` must be in [0, num_shards), and `drop_remainder` True where "
+            f"there are several. Received: {shard_index=}, {num_shards=}, {drop_remainder=}"
+        )
     from_source = isinstance(dataset, ImageSource)
     count = len(dataset) if from_source else int(dataset.cardinality())
-    steps = _steps_of_an_epoch(count, batch_size, drop_remainder)
+    together = batch_size * num_shards
+    steps = _steps_of_an_epoch(count, together, drop_remainder)
     if initial_step < 0 or (steps is not None and initial_step >= steps):
         raise ValueError(
             f"Argument `initial_step` must be in [0, {steps}), the steps of an epoch. "
@@ -81,14 +93,17 @@ def two_view_dataset(
     epoch = tf.Variable(initial_epoch, dtype=tf.int64, trainable=False)
 
     def one_pass(epoch):
-        first = tf.cast(tf.where(epoch == initial_epoch, initial_step * batch_size, 0), tf.int64)
-        order = (seed, epoch, first, shuffle_buffer)
+        first = tf.cast(tf.where(epoch == initial_epoch, initial_step * together, 0), tf.int64)
+        # A last batch that is left out may not be left to one worker alone.
+        end = steps * together if drop_remainder and steps else count
+        places = (first + shard_index, end, num_shards)
         batch = functools.partial(
             tf.data.Dataset.batch, batch_size=batch_size, drop_remainder=drop_remainder
         )
         if not from_source:
-            return _of_elements(shuffled_elements(dataset, *order), batch, views, epoch, calls)
-        rows = shuffled_rows(count, batch, *order)
+            elements = shuffled_elements(dataset, places, seed, epoch, shuffle_buffer)
+            return _of_elements(elements, batch, views, epoch, calls)
+        rows = shuffled_rows(count, places, batch, seed, epoch, shuffle_buffer)
         if dataset.in_memory:
             return rows.map(
                 lambda rows: views.of_batch(epoch, rows, *dataset.read(rows)),
@@ -121,7 +136,7 @@ def _steps_of_an_epoch(count, batch_size, drop_remainder):
     steps = count // batch_size if drop_remainder else -(-count // batch_size)
     if steps == 0:
         raise ValueError(
-            "Argument `batch_size` must be at most the number of images, unless "
-            f"`drop_remainder=False`. Received: {batch_size=}, {count} images"
+            "Argument `batch_size` must be at most the number of images (of a worker), unless "
+            f"`drop_remainder=False`. Received: {batch_size=} of all workers, {count} images"
         )
     return steps

@@ -87,7 +87,7 @@ def folder(tmp_path):
         for number, file in enumerate(files):
             (tmp_path / "train" / name / f"{number}.JPEG").write_bytes(file)
     (tmp_path / "train" / "cat" / "notes.txt").write_text("no image, and not taken for one")
-    (tmp_path / "train" / "empty").mkdir()
+    (tmp_path / "empty").mkdir()
     return tmp_path
 
 
@@ -145,7 +145,37 @@ def test_subsets_take_their_stand_ins_from_themselves(folder):
     cats = data.from_folder(folder, split="train").subset(np.array([1, 3, 0]))
     assert [int(cats.read(tf.constant(row, tf.int64))[1]) for row in range(3)] == [0, 0, 0]
     unreadable = [name[-10:] for name, _ in cats.unreadable()]
-    assert unreadable == ["cat/1.JPEG", "cat/3.JPEG", "cat/3.JPEG"]
+    assert unreadable == ["cat/1.JPEG", "cat/3.JPEG"]
+
+
+def test_the_first_unreadable_files_are_logged_at_once_and_only_once(tmp_path, caplog):
+    for name, file in {"a": b"", "b": b"text", "c": b"", "d": b"", "e": JPEG}.items():
+        (tmp_path / f"{name}.png").write_bytes(file)
+    source = data.from_folder(tmp_path)
+    with caplog.at_level("WARNING", logger="absl"):
+        for row in (4, 0, 0, 2):
+            source.read(tf.constant(row, tf.int64))
+    logged = [record.message for record in caplog.records]
+    assert [line.split("/")[-1][:5] for line in logged] == ["a.png", "b.png", "c.png"]
+    assert "the file is empty. Another image stands in" in logged[0]
+    assert "ReportUnreadable" in logged[2]
+    assert [name[-5:] for name, _ in source.unreadable()] == ["a.png", "b.png", "c.png", "d.png"]
+    assert source.unreadable() == []
+
+
+def test_a_cached_source_needs_its_files_no_more(folder):
+    source = data.from_folder(folder, split="train").subset(np.array([6, 2, 1]))
+    pathlib.Path(source.names[1]).rename(folder / "elsewhere")
+    cached = source.cache()
+    pathlib.Path(source.names[0]).unlink()
+    image, label = cached.read(tf.constant(0, tf.int64))
+    np.testing.assert_array_equal(image, decode_image(JPEG))
+    assert int(label) == 1
+    cached.read(tf.constant(1, tf.int64))
+    assert [name[-10:] for name, _ in cached.unreadable()] == ["cat/2.JPEG", "cat/1.JPEG"]
+    assert cached.class_names == ["cat", "dog"]
+    with pytest.raises(ValueError, match=r"`max_bytes` must .* max_bytes=10, reached after 1 of 8"):
+        data.from_folder(folder, split="train").cache(max_bytes=10)
 
 
 def test_an_unreadable_file_is_an_error_if_asked(folder):
@@ -170,7 +200,16 @@ def test_folders_without_images_or_with_both_layouts_are_refused(folder, tmp_pat
     with pytest.raises(ValueError, match="must be a folder"):
         data.from_folder(folder, split="test")
     with pytest.raises(ValueError, match="must hold image files"):
-        data.from_folder(folder / "train" / "empty")
+        data.from_folder(folder / "empty")
+    (folder / "empty").rename(folder / "val")
+    with pytest.raises(ValueError, match=r"`split` must name .* split=None, .* with train, val"):
+        data.from_folder(folder)
+    (folder / "train" / "cow").mkdir()
+    with pytest.raises(ValueError, match="no images in cow"):
+        data.from_folder(folder, split="train")
+    (folder / "train" / "cow" / "brown").mkdir()  # a class may have folders of its own
+    (folder / "train" / "cow" / "brown" / "1.png").write_bytes(JPEG)
+    assert data.from_folder(folder, split="train").labels.tolist() == [0] * 4 + [1] + [2] * 4
     (folder / "train" / "stray.png").write_bytes(JPEG)
     with pytest.raises(ValueError, match=r"or subfolders of images.*stray.png and cat"):
         data.from_folder(folder, split="train")
@@ -186,6 +225,9 @@ def test_a_list_of_the_authors_form_is_read(folder):
     np.testing.assert_array_equal(source.read(tf.constant(1, tf.int64))[0], PHOTOGRAPH)
     listed.write_text(names.replace("train/cat", "train/cow"))
     with pytest.raises(ValueError, match=r"must name files of its classes.*cow"):
+        data.from_list_file(listed, folder)
+    listed.write_text(names.replace("2.JPEG", "9.JPEG"))
+    with pytest.raises(ValueError, match=r"without 1 of 2, such as .*cat/9\.JPEG"):
         data.from_list_file(listed, folder)
     listed.write_text("train/cat/2.JPEG\n")
     with pytest.raises(ValueError, match="must begin with a line `class names :`"):

@@ -54,6 +54,8 @@ def test_another_seed_chooses_other_rows():
     [
         (lambda: data.label_fraction([0, 1], 0.0), "fraction"),
         (lambda: data.label_fraction([0, 1], 1.5), "fraction"),
+        (lambda: data.label_fraction([-1, -1], 0.5), "labels"),
+        (lambda: data.of_classes([0, 1], [1, 2]), "classes"),
         (lambda: data.unbalanced([0, 1], [2]), "large_classes"),
         (lambda: data.unbalanced([0, 1], [1], rare_count=0), "rare_count"),
         (lambda: data.long_tail([0, 1], 0.5), "imbalance_factor"),

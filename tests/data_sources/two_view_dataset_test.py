@@ -93,6 +93,24 @@ def test_subsets_have_views_of_their_own_rows():
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("start", [{}, {"initial_epoch": 1, "initial_step": 2}])
+def test_the_batches_of_a_step_of_all_workers_are_one_large_batch(kind, start):
+    one = list(batches(kind, batch_size=6, **start))
+    shards = [
+        list(batches(kind, batch_size=2, num_shards=3, shard_index=index, **start))
+        for index in range(3)
+    ]
+    assert [len(shard) for shard in shards] == [len(one)] * 3  # of 22 images 4 are left out
+    for whole, *parts in zip(one, *shards, strict=True):
+        expected = by_label([whole])
+        found = {label: views for part in parts for label, views in by_label([part]).items()}
+        assert sorted(found) == sorted(expected)
+        for label, views in found.items():
+            for view, twin in zip(views, expected[label], strict=True):
+                np.testing.assert_allclose(view, twin, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_fit_knows_how_long_an_epoch_is(kind):
     assert len(batches(kind)) == 5
     assert len(batches(kind, drop_remainder=False)) == 6
@@ -160,6 +178,9 @@ def test_other_functions_cannot_take_images_of_many_sizes():
         ({"batch_size": 23}, "batch_size"),
         ({"initial_step": 5}, "initial_step"),
         ({"initial_step": -1}, "initial_step"),
+        ({"batch_size": 8, "num_shards": 3}, "batch_size"),
+        ({"num_shards": 2, "shard_index": 2}, "shard_index"),
+        ({"num_shards": 2, "drop_remainder": False}, "shard_index"),
     ],
 )
 def test_what_leaves_an_epoch_empty_is_refused(arguments, name):
@@ -173,8 +194,8 @@ def test_every_order_is_a_permutation(count, seed, epoch):
     from keras_isd.data.order import shuffled_rows
 
     def order(epoch, first=0):
-        places = tf.constant([epoch, first], tf.int64)
-        batches = shuffled_rows(count, lambda rows: rows.batch(7), seed, places[0], places[1])
+        epoch = tf.constant(epoch, tf.int64)
+        batches = shuffled_rows(count, (first, count, 1), lambda rows: rows.batch(7), seed, epoch)
         return [int(row) for batch in batches.as_numpy_iterator() for row in batch]
 
     whole = order(epoch)
