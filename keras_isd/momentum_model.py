@@ -9,11 +9,7 @@ from keras import ops
 from keras_isd import submodels
 from keras_isd.backend import GuardedTrainStep
 from keras_isd.memory_queue import MemoryQueue
-from keras_isd.non_finite_loss import (
-    NonFiniteLossError,
-    StopOnNonFiniteLoss,
-    non_finite_loss_error,
-)
+from keras_isd.non_finite_loss import NonFiniteLossError, and_stop, non_finite_loss_error
 from keras_isd.two_views import TwoViews, check_batch
 
 
@@ -96,20 +92,10 @@ class MomentumModel(GuardedTrainStep, keras.Model):
                 "Give both `query_augmenter` and `key_augmenter`, or none. "
                 f"Received: {query_augmenter=}, {key_augmenter=}"
             )
-        width = submodels.check_width("backbone", backbone)
-        if projector is not None:
-            width = submodels.check_width("projector", projector, width)
-        if predictor is not None:
-            predicted = submodels.check_width("predictor", predictor, width)
-            if predicted != width:
-                raise ValueError(
-                    "Argument `predictor` must give embeddings as wide as those it takes, since "
-                    f"they are compared with the teacher's, {width} wide. "
-                    f"Received: a predictor from {width} to {predicted}"
-                )
+        embedding_dim = submodels.check_chain(backbone, projector, predictor)
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
-        self.embedding_dim = width
+        self.embedding_dim = embedding_dim
         self.teacher_momentum = teacher_momentum
         self.query_augmenter = query_augmenter
         self.key_augmenter = key_augmenter
@@ -210,12 +196,7 @@ class MomentumModel(GuardedTrainStep, keras.Model):
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
         call = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
-        callbacks = call.arguments.get("callbacks") or []
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.append(StopOnNonFiniteLoss())
-        else:
-            callbacks = [*keras.tree.flatten(callbacks), StopOnNonFiniteLoss()]
-        call.arguments["callbacks"] = callbacks
+        call.arguments["callbacks"] = and_stop(call.arguments.get("callbacks"))
         try:
             return super().fit(*call.args[1:], **call.kwargs)
         except NonFiniteLossError:

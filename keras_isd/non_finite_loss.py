@@ -23,6 +23,14 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
             raise NonFiniteLossError
 
 
+def and_stop(callbacks):
+    """The callbacks given to `fit`, in any form that it takes, and a `StopOnNonFiniteLoss`."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.append(StopOnNonFiniteLoss())
+        return callbacks
+    return [*keras.tree.flatten(callbacks or []), StopOnNonFiniteLoss()]
+
+
 def non_finite_loss_error(good_steps):
     """The error for a run that has made `good_steps` steps before the one that failed."""
     return NonFiniteLossError(

@@ -4,18 +4,36 @@ import keras
 from keras import ops
 
 
-def check_width(name, model, input_width=None):
-    """Checks that a sub-model is a built map to `(B, width)`, and returns the width.
+def check_chain(backbone, projector, predictor):
+    """Checks that sub-models fit to one another, and returns the width of the embeddings.
 
     Args:
-        name: str, the argument that errors are to name.
-        model: built `keras.Model`.
-        input_width: int, what the sub-model must take, or None for images.
+        backbone: built `keras.Model`, images to `(B, F)`.
+        projector: built `keras.Model`, `(B, F)` to `(B, D)`, or None (D = F).
+        predictor: built `keras.Model`, `(B, D)` to `(B, D)`, or None.
+
+    Returns:
+        int, D.
 
     Raises:
-        ValueError: if the model is not built, takes another width, or gives anything
-            but `(B, width)`.
+        ValueError: if one is not built, takes another width, or gives anything but that.
     """
+    width = _width("backbone", backbone)
+    if projector is not None:
+        width = _width("projector", projector, width)
+    if predictor is not None:
+        predicted = _width("predictor", predictor, width)
+        if predicted != width:
+            raise ValueError(
+                "Argument `predictor` must give embeddings as wide as those it takes, since "
+                f"they are compared with the teacher's, {width} wide. "
+                f"Received: a predictor from {width} to {predicted}"
+            )
+    return width
+
+
+def _width(name, model, input_width=None):
+    """The width of what a sub-model gives of `input_width` numbers, or of images."""
     if not isinstance(model, keras.Model):
         raise ValueError(f"Argument `{name}` must be a keras.Model. Received: {name}={model!r}")
     input_shape = _input_shape(name, model)

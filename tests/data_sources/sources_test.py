@@ -174,7 +174,7 @@ def test_a_cached_source_needs_its_files_no_more(folder):
     cached.read(tf.constant(1, tf.int64))
     assert [name[-10:] for name, _ in cached.unreadable()] == ["cat/2.JPEG", "cat/1.JPEG"]
     assert cached.class_names == ["cat", "dog"]
-    with pytest.raises(ValueError, match=r"`max_bytes` must .* max_bytes=10, reached after 1 of 8"):
+    with pytest.raises(ValueError, match=r"`max_bytes` must .* max_bytes=10, reached after 1 of 6"):
         data.from_folder(folder, split="train").cache(max_bytes=10)
 
 
