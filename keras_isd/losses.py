@@ -4,6 +4,13 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+from keras_isd import streamed_loss
+
+# Where the queue is larger it is read in blocks, of the size that is quickest (see
+# `benchmarks/queue_scaling.py`): a block's similarities stay in a cache.
+STREAM_ABOVE = 32_768
+BLOCK_SIZE = 4_096
+
 
 class Distillation(NamedTuple):
     """What one batch of queries learns from the teacher.
@@ -24,7 +31,13 @@ class Distillation(NamedTuple):
 
 
 def similarity_distillation(
-    query, key, anchors, teacher_temperature=0.01, student_temperature=0.1, num_nearest=0
+    query,
+    key,
+    anchors,
+    teacher_temperature=0.01,
+    student_temperature=0.1,
+    num_nearest=0,
+    block_size=None,
 ):
     """Trains queries to see the anchors as the teacher's keys see them.
 
@@ -42,10 +55,12 @@ def similarity_distillation(
     Args:
         query: `(B, D)`, the student's embeddings, unit rows.
         key: `(B, D)`, the teacher's embeddings of the other views, unit rows.
-        anchors: `(K, D)`, unit rows. No gradient reaches them, nor the keys.
+        anchors: `(K, D)`, unit rows, float32 or bfloat16. No gradient reaches them, nor the keys.
         teacher_temperature: float > 0. Small values sharpen the target.
         student_temperature: float > 0.
         num_nearest: int, how many of each key's nearest anchors to report.
+        block_size: int, how many anchors to compare with at a time. Below K no array of the size
+            batch x queue is made. None: all of a queue of up to 32,768, blocks of a larger one.
 
     Returns:
         A `Distillation`.
@@ -64,24 +79,37 @@ def similarity_distillation(
     differentiable_query = ops.cast(query, "float32")
     query = ops.stop_gradient(differentiable_query)
     key = ops.stop_gradient(ops.cast(key, "float32"))
-    anchors = ops.stop_gradient(ops.cast(anchors, "float32"))
+    anchors = ops.stop_gradient(ops.convert_to_tensor(anchors))
+    size = anchors.shape[0]
+    if block_size is None:
+        block_size = BLOCK_SIZE if size > STREAM_ABOVE else size
 
     # Dividing the (B, D) side by the temperature spares a pass over (B, K).
-    teacher_logits = ops.matmul(key / teacher_temperature, ops.transpose(anchors))
-    student_logits = ops.matmul(query / student_temperature, ops.transpose(anchors))
+    sums = (key / teacher_temperature, query / student_temperature, anchors, num_nearest)
+    value, gradient, negative_entropy, nearest = (
+        _at_once(*sums) if block_size >= size else streamed_loss.distil(*sums, block_size)
+    )
+    return Distillation(
+        loss=_with_gradient(value, differentiable_query, gradient / student_temperature),
+        teacher_entropy=-negative_entropy,
+        nearest=nearest if num_nearest else None,
+    )
+
+
+def _at_once(key, query, anchors, num_nearest):
+    """What `streamed_loss.distil` gives, of whole batch x queue matrices."""
+    anchors = ops.cast(anchors, "float32")
+    teacher_logits = ops.matmul(key, ops.transpose(anchors))
+    student_logits = ops.matmul(query, ops.transpose(anchors))
     teacher_log_p = ops.log_softmax(teacher_logits, axis=-1)
     student_log_p = ops.log_softmax(student_logits, axis=-1)
     teacher_p = ops.exp(teacher_log_p)
 
     negative_entropy = ops.sum(teacher_p * teacher_log_p, axis=-1)
     value = negative_entropy - ops.sum(teacher_p * student_log_p, axis=-1)
-    gradient = ops.matmul(ops.exp(student_log_p) - teacher_p, anchors) / student_temperature
-
-    return Distillation(
-        loss=_with_gradient(value, differentiable_query, gradient),
-        teacher_entropy=-negative_entropy,
-        nearest=ops.top_k(teacher_logits, num_nearest)[1] if num_nearest else None,
-    )
+    gradient = ops.matmul(ops.exp(student_log_p) - teacher_p, anchors)
+    nearest = ops.top_k(teacher_logits, num_nearest)[1] if num_nearest else None
+    return value, gradient, negative_entropy, nearest
 
 
 def _with_gradient(value, x, gradient):
