@@ -9,7 +9,7 @@ from keras_isd import streamed_loss
 # Where the queue is larger it is read in blocks, of the size that is quickest (see
 # `benchmarks/queue_scaling.py`): a block's similarities stay in a cache.
 STREAM_ABOVE = 32_768
-BLOCK_SIZE = 4_096
+BLOCK_SIZE = 2_048
 
 
 class Distillation(NamedTuple):
