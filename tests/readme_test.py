@@ -18,7 +18,7 @@ def test_every_python_block_runs(tmp_path, monkeypatch):
     names = {}
     for block in blocks:  # one goes on where the last stopped
         exec(compile(block, "README.md", "exec"), names)
-    assert names["features"].shape == (256, 512)
+    assert names["features"].shape == (128, 512)
     assert names["model"].two_views is not None
     assert (tmp_path / "isd.keras").is_file()
 
