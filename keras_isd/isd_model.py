@@ -42,6 +42,7 @@ class ISDModel(MomentumModel):
         projector: built `keras.Model`, `(B, F)` to `(B, D)`, or None (D = F).
         predictor: built `keras.Model`, `(B, D)` to `(B, D)`, or None.
         queue_size: int >= 1, the number of anchors.
+        queue_dtype: `"float32"` or `"bfloat16"`, how they are stored; see `MemoryQueue`.
         teacher_temperature: float > 0; small values sharpen the target.
         student_temperature: float > 0.
         teacher_momentum: float in `[0, 1]`, the share of the teacher that stays.
@@ -86,6 +87,7 @@ class ISDModel(MomentumModel):
         query_augmenter=None,
         key_augmenter=None,
         seed=None,
+        queue_dtype="float32",
         **kwargs,
     ):
         _check_positive("teacher_temperature", teacher_temperature)
@@ -107,7 +109,9 @@ class ISDModel(MomentumModel):
         )
         self.teacher_temperature = teacher_temperature
         self.student_temperature = student_temperature
-        self.queue = MemoryQueue(queue_size, self.embedding_dim, seed=seed, name="queue")
+        self.queue = MemoryQueue(
+            queue_size, self.embedding_dim, seed=seed, storage_dtype=queue_dtype, name="queue"
+        )
         self.purity = keras.metrics.Mean(name="purity")
         self.teacher_entropy = keras.metrics.Mean(name="teacher_entropy")
         self.embedding_std = keras.metrics.Mean(name="embedding_std")
@@ -191,6 +195,7 @@ class ISDModel(MomentumModel):
         return {
             **super().get_config(),
             "queue_size": self.queue.size,
+            "queue_dtype": self.queue.storage_dtype,
             "teacher_temperature": self.teacher_temperature,
             "student_temperature": self.student_temperature,
         }

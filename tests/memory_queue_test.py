@@ -97,6 +97,19 @@ def test_same_seed_same_rows():
     assert not np.allclose(first, other)
 
 
+def test_rows_stored_in_bfloat16_are_the_same_rounded():
+    keys = np.array([[0.6, 0.8], [-(0.5**0.5), 0.5**0.5]], "float32")
+    queue = MemoryQueue(5, 2, seed=3, storage_dtype="bfloat16")
+    before = MemoryQueue(5, 2, seed=3).embeddings
+    queue.enqueue(keys)
+    rows = ops.convert_to_numpy(ops.cast(queue.embeddings, "float32"))
+    expected = np.concatenate([keys, ops.convert_to_numpy(before)[2:]])
+    np.testing.assert_allclose(rows, expected, rtol=2**-8)
+    assert np.abs(rows - expected).max() > 1e-5
+    with pytest.raises(ValueError, match=r"`storage_dtype`.*Received: storage_dtype='int8'"):
+        MemoryQueue(5, 2, storage_dtype="int8")
+
+
 def test_nothing_of_it_is_trainable():
     queue = MemoryQueue(4, 2)
     assert queue.trainable_variables == []

@@ -82,6 +82,30 @@ def test_models_of_other_shapes_survive_too(tmp_path):
         np.testing.assert_array_equal(ops.convert_to_numpy(found), ops.convert_to_numpy(wanted))
 
 
+def test_a_queue_in_bfloat16_trains_and_survives(tmp_path):
+    backbone = keras.Sequential(
+        [keras.Input((8, 8, 3)), layers.Conv2D(6, 3), layers.GlobalMaxPooling2D()]
+    )
+    losses = {}
+    for dtype in ("float32", "bfloat16"):
+        model = keras_isd.ISDModel(
+            keras.models.clone_model(backbone), queue_size=12, seed=3, queue_dtype=dtype
+        )
+        model.student_backbone.set_weights(backbone.get_weights())
+        model.teacher_backbone.set_weights(backbone.get_weights())
+        model.compile(keras_isd.optimizers.SGD(0.01))
+        views = PLUS.flat_views()[0]
+        history = model.fit(views, batch_size=8, shuffle=False, verbose=0, epochs=2).history
+        losses[dtype] = history["loss"]
+    np.testing.assert_allclose(losses["bfloat16"], losses["float32"], rtol=0.05)
+    assert losses["bfloat16"] != losses["float32"]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.queue.embeddings.dtype == "bfloat16"
+    rows, expected = (ops.cast(m.queue.embeddings, "float32") for m in (loaded, model))
+    np.testing.assert_array_equal(ops.convert_to_numpy(rows), ops.convert_to_numpy(expected))
+
+
 def test_loss_scaling_survives(mixed_precision, tmp_path):
     mixed_precision("mixed_float16")
     model = golden.golden_model("isd_plus")

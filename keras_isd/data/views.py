@@ -47,10 +47,13 @@ class Views:
         into a core's cache, as a batch of photographs does not, and what is not drawn for it, such
         as a blur, costs nothing.
         """
-        if not self.stateless:
+        if not self.stateless or not all(
+            hasattr(augmenter.operations[0], "size") for augmenter in self.augmenters.values()
+        ):
             raise ValueError(
-                "Images that differ in size need an `Augmenter` for `query` and for `key`, which "
-                f"brings them to one size. Received: {self.augmenters}"
+                "Images that differ in size need an `Augmenter` for `query` and for `key`, whose "
+                "first operation is a crop, which brings them to one size. "
+                f"Received: {self.augmenters}"
             )
         height, width = tf.unstack(tf.shape(image)[:2])
         boxes = self._compiled_boxes(epoch, row[None], height, width)
