@@ -91,8 +91,8 @@ def torchvision_pipeline(items, size):
 
         def __getitem__(self, index):
             item = items[index]
-            image = Image.open(item).convert("RGB") if isinstance(item, str) else item
-            image = image if isinstance(item, str) else Image.fromarray(item)
+            from_file = isinstance(item, str)
+            image = Image.open(item).convert("RGB") if from_file else Image.fromarray(item)
             return strong(image), weak(image)
 
     return torch.utils.data.DataLoader(

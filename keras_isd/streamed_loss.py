@@ -94,10 +94,10 @@ def _add_block(sums, rows, block, start):
     logits = ops.matmul(rows, ops.transpose(block))
     peak = ops.maximum(sums.peak, ops.max(logits, axis=-1))
     fade = ops.exp(sums.peak - peak)  # what a former weight is now worth
-    logits = logits - peak[:, None]
-    weights = ops.exp(logits)
+    below_peak = logits - peak[:, None]
+    weights = ops.exp(below_peak)
 
-    key_logits, query_logits = ops.split(logits, 2)
+    key_below, query_below = ops.split(below_peak, 2)
     key_weights = ops.split(weights, 2)[0]
     key_fade = ops.split(fade, 2)[0]
     # Where the peak rises by d, each former (z - peak) falls by d; before the first block there
@@ -109,10 +109,10 @@ def _add_block(sums, rows, block, start):
         weight=sums.weight * fade + ops.sum(weights, axis=-1),
         anchor=sums.anchor * fade[:, None] + ops.matmul(weights, block),
         teacher=(sums.teacher - key_weight * key_rise) * key_fade
-        + ops.sum(key_weights * key_logits, axis=-1),
+        + ops.sum(key_weights * key_below, axis=-1),
         student=(sums.student - key_weight * query_rise) * key_fade
-        + ops.sum(key_weights * query_logits, axis=-1),
-        **_nearest(sums, key_logits + ops.split(peak, 2)[0][:, None], start),
+        + ops.sum(key_weights * query_below, axis=-1),
+        **_nearest(sums, ops.split(logits, 2)[0], start),
     )
 
 

@@ -70,11 +70,14 @@ def test_weights_file_brings_back_everything(trained, tmp_path, recwarn):
     assert not [w for w in recwarn if "optimizer" in str(w.message)]
 
 
-def test_models_of_other_shapes_survive_too(tmp_path):
-    backbone = keras.Sequential(
+def plain_backbone():
+    return keras.Sequential(
         [keras.Input((8, 8, 3)), layers.Conv2D(6, 3), layers.GlobalMaxPooling2D()]
     )
-    model = keras_isd.ISDModel(backbone, queue_size=12, seed=3, name="mine")
+
+
+def test_models_of_other_shapes_survive_too(tmp_path):
+    model = keras_isd.ISDModel(plain_backbone(), queue_size=12, seed=3, name="mine")
     model.save(tmp_path / "model.keras")  # not compiled, no heads
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert (loaded.name, loaded.projector, loaded.predictor) == ("mine", None, None)
@@ -83,9 +86,7 @@ def test_models_of_other_shapes_survive_too(tmp_path):
 
 
 def test_a_queue_in_bfloat16_trains_and_survives(tmp_path):
-    backbone = keras.Sequential(
-        [keras.Input((8, 8, 3)), layers.Conv2D(6, 3), layers.GlobalMaxPooling2D()]
-    )
+    backbone = plain_backbone()
     losses = {}
     for dtype in ("float32", "bfloat16"):
         model = keras_isd.ISDModel(

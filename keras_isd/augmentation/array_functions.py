@@ -37,7 +37,9 @@ def _tensorflow_functions():
         exp=tf.exp,
         flip=tf.reverse,
         floor=tf.floor,
-        fori_loop=_fori_loop,
+        fori_loop=lambda lower, upper, body, initial: tf.while_loop(
+            lambda i, x: i < upper, lambda i, x: (i + 1, body(i, x)), (lower, initial)
+        )[1],
         logical_and=tf.logical_and,
         matmul=tf.matmul,
         maximum=tf.maximum,
@@ -57,11 +59,3 @@ def _tensorflow_functions():
         take=lambda x, indices, axis: tf.gather(x, indices, axis=axis),
         where=tf.where,
     )
-
-
-def _fori_loop(lower, upper, body, initial):
-    import tensorflow as tf
-
-    return tf.while_loop(
-        lambda i, x: i < upper, lambda i, x: (i + 1, body(i, x)), (lower, initial)
-    )[1]

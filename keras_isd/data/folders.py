@@ -46,9 +46,9 @@ def from_folder(directory, split=None, on_error="skip"):
     folder = pathlib.Path(directory, split or "")
     if not folder.is_dir():
         raise ValueError(f"Argument `directory` must be a folder. Received: {folder}")
-    flat = _images_in(folder.iterdir())
+    flat = _images_in(folder, "*")
     by_class = {
-        part.name: _images_in(part.rglob("*"))
+        part.name: _images_in(part, "**/*")
         for part in sorted(folder.iterdir())
         if part.is_dir() and not part.name.startswith(".")
     }
@@ -138,11 +138,14 @@ def from_list_file(list_file, directory, on_error="skip"):
     return _source(files, labels, class_names, on_error)
 
 
-def _images_in(files):
+def _images_in(folder, pattern):
+    """Image files, but not hidden ones, nor those of hidden folders inside."""
     return sorted(
         file
-        for file in files
-        if file.suffix.lower() in EXTENSIONS and not file.name.startswith(".") and file.is_file()
+        for file in folder.glob(pattern)
+        if file.suffix.lower() in EXTENSIONS
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        and file.is_file()
     )
 
 

@@ -75,7 +75,6 @@ class ImageSource:
             "class_names": class_names,
             "on_error": on_error,
         }
-        self._on_error = on_error
         self._rows = rows
         with tf.device("CPU"):  # where tf.data reads
             self._row_numbers = tf.constant(rows)
@@ -125,7 +124,7 @@ class ImageSource:
             except UnreadableImageError as error:
                 name = f"row {candidate}" if self.names is None else self.names[candidate]
                 last = f"{name} cannot be read: {error}"
-                if self._on_error == "raise":
+                if self._whole["on_error"] == "raise":
                     raise ValueError(last) from None
                 self._remember(name, str(error))
         raise ValueError(f"None of {len(self)} images can be read. The last: {last}")
@@ -179,7 +178,8 @@ class ImageSource:
                         "Argument `max_bytes` must be at least what the files take. Received: "
                         f"{max_bytes=}, reached after {len(contents)} of {len(self)} files"
                     )
-        return encoded_source(contents, self.labels, self.names, self.class_names, self._on_error)
+        on_error = self._whole["on_error"]
+        return encoded_source(contents, self.labels, self.names, self.class_names, on_error)
 
     def _contents_or_nothing(self, row):
         try:

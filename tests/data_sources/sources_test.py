@@ -209,6 +209,8 @@ def test_folders_without_images_or_with_both_layouts_are_refused(folder, tmp_pat
         data.from_folder(folder, split="train")
     (folder / "train" / "cow" / "brown").mkdir()  # a class may have folders of its own
     (folder / "train" / "cow" / "brown" / "1.png").write_bytes(JPEG)
+    (folder / "train" / "cow" / ".thumbnails").mkdir()
+    (folder / "train" / "cow" / ".thumbnails" / "1.png").write_bytes(JPEG)
     assert data.from_folder(folder, split="train").labels.tolist() == [0] * 4 + [1] + [2] * 4
     (folder / "train" / "stray.png").write_bytes(JPEG)
     with pytest.raises(ValueError, match=r"or subfolders of images.*stray.png and cat"):
