@@ -18,7 +18,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     Args:
         momentum: float, share of the moving statistics that stays at each step.
         epsilon: float, added to the variance.
-        **kwargs: see `keras.layers.BatchNormalization`.
+        **kwargs: see `keras.layers.BatchNormalization`; `synchronized` for statistics over all
+            replicas of a `tf.distribute` strategy.
 
     Raises:
         ValueError: for options of Keras' layer that this one does not have: `axis`
@@ -53,8 +54,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
         x = ops.cast(inputs, "float32")
         mean, variance = self.moving_mean, self.moving_variance
         if training:
-            mean, variance = self._moments(x, mask)
             count = ops.cast(count, "float32")
+            mean, variance = self._moments(x, mask)
+            if self.synchronized:
+                mean, variance, count = _of_whole_batch(mean, variance, count)
             unbiased = variance * (count / ops.maximum(count - 1, 1))
             for moving, batch in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
                 moving.assign(moving * self.momentum + batch * (1 - self.momentum))
@@ -62,3 +65,21 @@ class BatchNormalization(keras.layers.BatchNormalization):
             x, mean, variance, axis=-1, offset=self.beta, scale=self.gamma, epsilon=self.epsilon
         )
         return ops.cast(outputs, self.compute_dtype)
+
+    def _moments(self, inputs, mask):
+        synchronized, self.synchronized = self.synchronized, False  # is seen to in `call`
+        try:
+            return super()._moments(inputs, mask)
+        finally:
+            self.synchronized = synchronized
+
+
+def _of_whole_batch(mean, variance, count):
+    """Mean, variance and count over all replicas, of each one's own.
+
+    Not by way of the mean square, as Keras': that cancels where the mean is large.
+    """
+    total = backend.sum_over_replicas(count)
+    whole_mean = backend.sum_over_replicas(mean * count) / total
+    spread = variance + ops.square(mean - whole_mean)
+    return whole_mean, backend.sum_over_replicas(spread * count) / total, total

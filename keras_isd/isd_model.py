@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_isd import backend
 from keras_isd.losses import similarity_distillation
 from keras_isd.memory_queue import MemoryQueue
 from keras_isd.momentum_model import MomentumModel
@@ -49,6 +50,7 @@ class ISDModel(MomentumModel):
         query_augmenter, key_augmenter: `keras_isd.augmentation.Augmenter`s, both or
             none: with them `fit` takes plain images and makes the views inside the step.
         seed: int or None, for the initial rows of the queue and for such views.
+        synchronized_batch_norm: bool, see `MomentumModel`.
         **kwargs: `name`, `dtype`.
 
     Attributes:
@@ -88,6 +90,7 @@ class ISDModel(MomentumModel):
         key_augmenter=None,
         seed=None,
         queue_dtype="float32",
+        synchronized_batch_norm=False,
         **kwargs,
     ):
         _check_positive("teacher_temperature", teacher_temperature)
@@ -105,6 +108,7 @@ class ISDModel(MomentumModel):
             query_augmenter,
             key_augmenter,
             seed,
+            synchronized_batch_norm,
             **kwargs,
         )
         self.teacher_temperature = teacher_temperature
@@ -164,16 +168,13 @@ class ISDModel(MomentumModel):
             self.teacher_temperature,
             self.student_temperature,
             num_nearest=neighbors,
+            block_size=self.queue.size if backend.is_split(self.queue.embeddings) else None,
         )
-        per_image = distillation.loss
-        if sample_weight is not None:
-            per_image = per_image * ops.cast(sample_weight, per_image.dtype)
-        loss = ops.mean(per_image)
-        for extra in self.losses:
-            loss = loss + ops.sum(extra)
+        loss = self.mean_loss(distillation.loss, sample_weight)
 
         self.teacher_entropy.update_state(distillation.teacher_entropy)
-        self.embedding_std.update_state(ops.std(ops.stop_gradient(query), axis=0))
+        queries = backend.of_all_replicas(ops.stop_gradient(query))
+        self.embedding_std.update_state(ops.std(queries, axis=0))
         if labels is not None:
             self._update_purity(labels, distillation.nearest)
         if training:

@@ -98,18 +98,21 @@ class MemoryQueue(keras.layers.Layer):
         the queue the last K keys stay. Call it after the loss has read the queue.
 
         Args:
-            keys: `(B, D)`, unit rows, any B.
+            keys: `(B, D)`, unit rows, any B. In a step of a `tf.distribute` strategy every
+                replica gives its own and every queue takes those of all, in one order.
             labels: `(B,)` integers, -1 where unknown, or None if all are.
             healthy: scalar bool, or a tensor of one. Where False nothing changes.
                 Pass whether the loss is finite: so no NaN enters the queue, and
                 the write depends on the loss, whereby XLA knows that the old rows
                 have been read and overwrites them in place.
         """
+        if labels is None:
+            labels = ops.full((ops.shape(keys)[0],), -1, dtype="int32")
+        keys = backend.of_all_replicas(keys)
+        labels = backend.of_all_replicas(ops.cast(labels, "int32"))
         batch = ops.shape(keys)[0]
         keys = ops.cast(keys[-self.size :], self.storage_dtype)
-        if labels is None:
-            labels = ops.full((batch,), -1, dtype="int32")
-        labels = ops.cast(labels[-self.size :], "int32")
+        labels = labels[-self.size :]
         kept = ops.shape(keys)[0]
 
         rows = (self.pointer + (batch - kept) + ops.arange(kept, dtype="int32")) % self.size

@@ -6,11 +6,11 @@ import inspect
 import keras
 from keras import ops
 
-from keras_isd import submodels
+from keras_isd import backend, submodels
 from keras_isd.backend import GuardedTrainStep
 from keras_isd.memory_queue import MemoryQueue
 from keras_isd.non_finite_loss import NonFiniteLossError, and_stop, non_finite_loss_error
-from keras_isd.two_views import TwoViews, check_batch
+from keras_isd.two_views import TwoViews, batch_sizes, check_batch
 
 
 class MomentumModel(GuardedTrainStep, keras.Model):
@@ -52,6 +52,9 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         query_augmenter, key_augmenter: `keras_isd.augmentation.Augmenter`s, both or
             none, for views made inside the training step.
         seed: int or None, for those views.
+        synchronized_batch_norm: bool, whether the batch normalisation of all sub-models uses the
+            statistics of the whole batch under a `tf.distribute` strategy, instead of those of a
+            replica's part. On JAX it always does.
         **kwargs: `name`, and `dtype`, which stays float32 unless given: mixed
             precision is a matter of the sub-models.
 
@@ -72,7 +75,8 @@ class MomentumModel(GuardedTrainStep, keras.Model):
 
     >>> class Regression(keras_isd.MomentumModel):
     ...     def compute_loss(self, x, y, y_pred, sample_weight=None, training=False):
-    ...         return keras.ops.mean(2 - 2 * keras.ops.sum(y_pred["query"] * y_pred["key"], -1))
+    ...         cosine = keras.ops.sum(y_pred["query"] * y_pred["key"], -1)
+    ...         return self.mean_loss(2 - 2 * cosine, sample_weight)
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         query_augmenter=None,
         key_augmenter=None,
         seed=None,
+        synchronized_batch_norm=False,
         **kwargs,
     ):
         _check_fraction("teacher_momentum", teacher_momentum)
@@ -100,6 +105,10 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         self.query_augmenter = query_augmenter
         self.key_augmenter = key_augmenter
         self.seed = seed
+        self.synchronized_batch_norm = synchronized_batch_norm
+        for part in (backbone, projector, predictor):
+            if synchronized_batch_norm and part is not None:
+                backend.synchronize_batch_norm(part)
         self.two_views = query_augmenter and TwoViews(query_augmenter, key_augmenter, seed)
         self.student_backbone = backbone
         self.projector = projector
@@ -183,6 +192,7 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         if half and not scaled and kwargs.get("auto_scale_loss", True):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        backend.check_compile(self, {"optimizer": optimizer, **kwargs})
         super().compile(optimizer=optimizer, **kwargs)
         submodels.follow_freezing(self.student_backbone, self.teacher_backbone)
         submodels.follow_freezing(self.projector, self.teacher_projector)
@@ -196,6 +206,8 @@ class MomentumModel(GuardedTrainStep, keras.Model):
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
         call = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
+        sizes = batch_sizes(call.arguments.get("x"), call.arguments.get("batch_size"))
+        backend.check_batch_sizes(self, sizes)
         call.arguments["callbacks"] = and_stop(call.arguments.get("callbacks"))
         try:
             return super().fit(*call.args[1:], **call.kwargs)
@@ -217,6 +229,24 @@ class MomentumModel(GuardedTrainStep, keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
         raise NotImplementedError(f"{type(self).__name__} must define `compute_loss`.")
+
+    def mean_loss(self, per_image, sample_weight=None):
+        """The loss of a batch, of those of its images `(B,)`, weighted by `sample_weight` `(B,)`.
+
+        It is their mean, and losses of the sub-models, such as regularizers, are added. In a step
+        of a `tf.distribute` strategy it is, as Keras wants it, each replica's share of the loss of
+        the whole batch: equal on all, with gradients that add up to the whole's.
+        """
+        if sample_weight is not None:
+            per_image = per_image * ops.cast(sample_weight, per_image.dtype)
+        count = backend.sum_over_replicas(ops.cast(ops.size(per_image), "float32"))
+        own = ops.sum(per_image) / count
+        replicas = backend.num_replicas()
+        share = backend.sum_over_replicas(ops.stop_gradient(own)) / replicas
+        loss = own + ops.stop_gradient(share - own)
+        for extra in self.losses:
+            loss = loss + ops.sum(extra) / replicas
+        return loss
 
     def guarded_variables(self):
         """What a step with a non-finite loss must leave as it was; queues guard themselves."""
@@ -250,6 +280,7 @@ class MomentumModel(GuardedTrainStep, keras.Model):
             "query_augmenter": serialize(self.query_augmenter),
             "key_augmenter": serialize(self.key_augmenter),
             "seed": self.seed,
+            "synchronized_batch_norm": self.synchronized_batch_norm,
         }
 
     @classmethod

@@ -81,6 +81,18 @@ def check_batch(data, plain=False):
         )
 
 
+def batch_sizes(x, batch_size):
+    """The sizes of the batches that `fit` will make of `x`, None among them where not yet known."""
+    if hasattr(x, "element_spec"):  # tf.data
+        spec = keras.tree.flatten(x.element_spec)[0]
+        return {spec.shape[0] if spec.shape.rank else None}
+    arrays = keras.tree.flatten(x)
+    if not arrays or not hasattr(arrays[0], "shape"):
+        return {None}
+    count, batch_size = arrays[0].shape[0], batch_size or 32  # as Keras has it
+    return ({batch_size} if count >= batch_size else set()) | ({count % batch_size} - {0})
+
+
 def _check_views(views):
     missing = [name for name in VIEWS if name not in views]
     if missing:

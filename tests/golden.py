@@ -59,20 +59,32 @@ def golden_optimizer(**kwargs):
     return keras_isd.optimizers.SGD(0.05, momentum=0.9, weight_decay=1e-4, **kwargs)
 
 
-def golden_model(name, state=None, optimizer=None, **compile_kwargs):
-    """The compiled model of a golden file, in its initial state unless another is given."""
+def golden_model(
+    name,
+    state=None,
+    optimizer=None,
+    queue_size=64,
+    synchronized_batch_norm=False,
+    **compile_kwargs,
+):
+    """The compiled model of a golden file, in its initial state unless another is given.
+
+    Of a queue of another size the first anchors are the golden ones, over and over.
+    """
     if name == "isd_plus":
         model = keras_isd.ISDModel(
             small_backbone(),
             projector=keras_isd.heads.mlp(16, 32, 4, name="projector"),
             predictor=keras_isd.heads.mlp(4, 32, 4, name="predictor"),
-            queue_size=64,
+            queue_size=queue_size,
+            synchronized_batch_norm=synchronized_batch_norm,
         )
     else:
         model = keras_isd.ISDModel(
             small_backbone(),
             predictor=keras_isd.heads.mlp(16, 16, 16, hidden_bias=False, name="predictor"),
-            queue_size=64,
+            queue_size=queue_size,
+            synchronized_batch_norm=synchronized_batch_norm,
             teacher_temperature=0.02,
             student_temperature=0.02,
             teacher_momentum=0.999,
@@ -80,7 +92,7 @@ def golden_model(name, state=None, optimizer=None, **compile_kwargs):
     state = state or Trajectory(name).state("init")
     for part, prefix in parts(model):
         torch_state.load(part, state, prefix)
-    model.queue.embeddings.assign(state["queue"])
+    model.queue.embeddings.assign(np.resize(state["queue"], model.queue.embeddings.shape))
     model.compile(optimizer or golden_optimizer(), **compile_kwargs)
     return model
 

@@ -9,6 +9,11 @@ else:
     from keras_isd.backend.tensorflow import once_read
 
 
+def is_split(variable):
+    """Whether the rows of a variable are shared out to devices: never here."""
+    return False
+
+
 class GuardedTrainStep:
     """Mixin before `keras.Model`: moves the teacher, then takes Keras' own step.
 

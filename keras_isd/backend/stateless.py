@@ -6,6 +6,13 @@ import keras
 from keras import ops
 
 
+def is_split(variable):
+    """Whether the rows of a variable are shared out to devices, so that each has but a part."""
+    distribution = keras.distribution.distribution()
+    layout = distribution and distribution.get_variable_layout(variable)
+    return bool(layout) and layout.axes[0] is not None
+
+
 class GuardedTrainStep:
     """Mixin before `keras.Model`: as in `stateful.py`, on values instead of variables."""
 

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from keras_isd.backend.replicas import assert_none_is_empty
+
 
 def once_read(data):
     """Context in which what is done waits for the batch.
@@ -10,4 +12,5 @@ def once_read(data):
     beforehand the last step is begun and fails on reading, and by then what does not depend on the
     batch, as the teacher, the count of steps and random seeds, may have moved.
     """
-    return tf.control_dependencies([x for x in tf.nest.flatten(data) if x is not None])
+    tensors = [x for x in tf.nest.flatten(data) if x is not None]
+    return tf.control_dependencies([*tensors, *assert_none_is_empty(tensors[0])])

@@ -1,0 +1,86 @@
+"""Replicas of a `tf.distribute` strategy: each runs the step on its part of the batch."""
+
+import keras
+import tensorflow as tf
+
+
+def num_replicas():
+    """On how many replicas this step runs at once; 1 outside a step."""
+    if tf.distribute.in_cross_replica_context():
+        return 1
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def of_all_replicas(x):
+    """The rows of every replica's `x`, in the order of the replicas, the same on each."""
+    if num_replicas() == 1:
+        return x
+    # `identity`, since `all_gather` takes no variable.
+    return tf.distribute.get_replica_context().all_gather(tf.identity(x), axis=0)
+
+
+def sum_over_replicas(x):
+    """The sum of every replica's `x`, the same on each. Gradients pass, from every replica."""
+    if num_replicas() == 1:
+        return x
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, x)
+
+
+def assert_none_is_empty(x):
+    """Operations, none or one, that fail on every replica where one has no rows of its `x`.
+
+    Such a replica has no statistics, and convolutions of nothing fail on a CPU, or worse.
+    """
+    if num_replicas() == 1 or x.shape[0] is not None:
+        return []
+    rows = of_all_replicas(tf.shape(x)[:1])
+    message = (
+        "Every replica must get images of each batch. Leave a smaller last batch out with "
+        "`drop_remainder=True`, or take batches of another size. Images of each replica, received:"
+    )
+    return [tf.debugging.Assert(tf.reduce_all(rows > 0), [message, rows])]
+
+
+def check_batch_sizes(model, sizes):
+    """Raises a ValueError for a batch of which a replica would get nothing.
+
+    Keras splits every batch as it would the largest.
+    """
+    replicas = model.distribute_strategy.num_replicas_in_sync
+    known = sizes - {None}
+    if not known:
+        return  # seen to in the step
+    part = -(-max(known) // replicas)
+    if replicas > 1 and min(known) <= (replicas - 1) * part:
+        raise ValueError(
+            f"{replicas} replicas must each get images of every batch, {part} if there are any "
+            "left. Take batches of another size, or leave a smaller last one out. "
+            f"Received: batches of {sorted(known)} images"
+        )
+
+
+def synchronize_batch_norm(model):
+    """Makes batch normalisation use the statistics of the whole batch, not of a replica's part."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
+
+
+def check_compile(model, arguments):
+    """Raises a ValueError for what Keras 3.15 cannot do on several replicas."""
+    strategy = model.distribute_strategy
+    if strategy.num_replicas_in_sync == 1 or isinstance(strategy, tf.distribute.TPUStrategy):
+        return
+    unsupported = {
+        "jit_compile": arguments.get("jit_compile") is True,
+        "steps_per_execution": arguments.get("steps_per_execution", 1) != 1,
+        "gradient_accumulation_steps of the optimizer": bool(
+            getattr(arguments["optimizer"], "gradient_accumulation_steps", None)
+        ),
+    }
+    for name, given in unsupported.items():
+        if given:
+            raise ValueError(
+                f"Under {type(strategy).__name__} Keras cannot do with `{name}`: leave it out. "
+                f"Received: {arguments}"
+            )

@@ -1,0 +1,97 @@
+"""Trains the golden model on several devices in a process of its own, for tests that compare runs.
+
+`python -m tests.replicas_script OUT.npz --devices N [--split_queue]`: of TensorFlow a
+MirroredStrategy, of JAX a DataParallel distribution, or with the queue split, on logical CPUs.
+"""
+
+import argparse
+import contextlib
+import os
+
+import keras
+import numpy as np
+from keras import ops
+
+from tests import golden
+
+
+def tensorflow_scope(devices):
+    import tensorflow as tf
+
+    [cpu] = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(
+        cpu, [tf.config.LogicalDeviceConfiguration()] * devices
+    )
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(devices)]).scope()
+
+
+def jax_scope(devices, split_queue):
+    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+    distribution = keras.distribution.DataParallel(devices=keras.distribution.list_devices())
+    if split_queue:
+        layouts = keras.distribution.LayoutMap(distribution.device_mesh)
+        layouts["queue/embeddings$"] = ("batch", None)
+        distribution = keras.distribution.ModelParallel(layout_map=layouts, batch_dim_name="batch")
+    return distribution.scope()
+
+
+def copies(variable):
+    """What each device holds of a variable; of a split one all of it, once."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        strategy = tf.distribute.get_strategy()
+        return [value.numpy() for value in strategy.experimental_local_results(variable.value)]
+    shards = variable.value.addressable_shards
+    if variable.value.is_fully_replicated:
+        return [np.asarray(shard.data) for shard in shards]
+    assert len({shard.data.shape for shard in shards}) == 1
+    assert shards[0].data.shape[0] == variable.shape[0] // len(shards)
+    return [ops.convert_to_numpy(variable)]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("out")
+    parser.add_argument("--devices", type=int, default=1)
+    parser.add_argument("--split_queue", action="store_true")
+    parser.add_argument("--images", type=int, default=96)
+    parser.add_argument("--batch_size", type=int, default=8)
+    parser.add_argument("--queue_size", type=int, default=64)
+    arguments = parser.parse_args()
+    scope = contextlib.nullcontext()
+    if arguments.devices > 1 and keras.backend.backend() == "jax":
+        scope = jax_scope(arguments.devices, arguments.split_queue)
+    elif arguments.devices > 1:
+        scope = tensorflow_scope(arguments.devices)
+
+    views, labels = golden.Trajectory("isd_r18").flat_views()
+    views = {name: images[: arguments.images] for name, images in views.items()}
+    losses = []
+    batch_loss = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda step, logs: losses.append(logs["loss"])
+    )
+    with scope:
+        model = golden.golden_model(
+            "isd_r18", queue_size=arguments.queue_size, synchronized_batch_norm=True
+        )
+        history = model.fit(
+            views,
+            labels[: arguments.images],
+            batch_size=arguments.batch_size,
+            shuffle=False,
+            verbose=0,
+            callbacks=[batch_loss],
+        ).history
+        state = {
+            f"{part}/{v.path}/{device}": value
+            for part in ("queue", "teacher_backbone", "student_backbone", "predictor")
+            for v in getattr(model, part).variables
+            for device, value in enumerate(copies(v))
+        }
+    logs = {f"logs/{name}": values for name, values in history.items()}
+    np.savez(arguments.out, losses=losses, **logs, **state)
+
+
+if __name__ == "__main__":
+    main()
