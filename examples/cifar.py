@@ -57,6 +57,7 @@ DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TensorFlow Datasets keep
 EPOCHS = flags.DEFINE_integer("epochs", None, "Passes over the images, instead of the preset's.")
 SEED = flags.DEFINE_integer("seed", 0, "Fixes weights, order and views, and so the run.")
 PLOT_VIEWS = flags.DEFINE_string("plot_views", None, "Where to save a picture of some views.")
+RESUME = flags.DEFINE_string("resume", None, "Folder of checkpoints to go on from, and to write.")
 OUTPUT = flags.DEFINE_string("output", "runs/cifar.keras", "Where the trained model is saved.")
 
 
@@ -117,7 +118,11 @@ def main(_):
             originals=train[0],
             path=PLOT_VIEWS.value,
         )
-    batches = two_views()
+    resume = RESUME.value and keras_isd.callbacks.Resume(RESUME.value, every_n_steps=100)
+    initial_epoch = resume.initial_epoch if resume else 0
+    batches = two_views(
+        initial_epoch=initial_epoch, initial_step=resume.initial_step if resume else 0
+    )
     small = keras_isd.backbones.ConvNet((32, 32, 3), preset.filters) if preset.filters else None
     model = keras_isd.ISDModel.from_recipe(
         "cifar_resnet18",
@@ -130,7 +135,13 @@ def main(_):
         )
     )
     before = knn_table(model, train, test)
-    model.fit(batches, epochs=epochs, shuffle=False)  # the pipeline shuffles
+    model.fit(
+        batches,
+        epochs=epochs,
+        initial_epoch=initial_epoch,
+        shuffle=False,  # the pipeline shuffles
+        callbacks=[resume] if resume else [],
+    )
     after = knn_table(model, train, test)
 
     print(f"\n{len(train[0]):,} training and {len(test[0]):,} test images of {DATASET.value}")

@@ -21,6 +21,7 @@ import keras_isd
 
 EPOCHS = flags.DEFINE_integer("epochs", 120, "Passes over the digits.")
 SEED = flags.DEFINE_integer("seed", 0, "Fixes weights, order and views, and so the run.")
+RESUME = flags.DEFINE_string("resume", None, "Folder of checkpoints to go on from, and to write.")
 
 BATCH_SIZE = 100
 TRAIN = 1297  # digits to train on; the other 500 are to be told apart
@@ -109,7 +110,16 @@ def main(_):
     model.compile(keras_isd.optimizers.SGD(schedule, momentum=0.9, weight_decay=1e-4))
 
     untrained = model.predict(images, verbose=0)
-    model.fit(views, epochs=EPOCHS.value, steps_per_epoch=steps, shuffle=False)
+    resume = RESUME.value and keras_isd.callbacks.Resume(RESUME.value)
+    first = resume.initial_epoch if resume else 0
+    model.fit(
+        views.skip(first * steps),
+        epochs=EPOCHS.value,
+        initial_epoch=first,
+        steps_per_epoch=steps,
+        shuffle=False,
+        callbacks=[resume] if resume else [],
+    )
     report(
         {
             "pixels": images.reshape(len(images), -1),

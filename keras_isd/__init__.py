@@ -5,6 +5,7 @@ import importlib
 from keras_isd import (
     augmentation,
     backbones,
+    callbacks,
     evaluation,
     heads,
     losses,
@@ -29,6 +30,7 @@ __all__ = [
     "__version__",
     "augmentation",
     "backbones",
+    "callbacks",
     "data",
     "evaluation",
     "heads",

@@ -25,6 +25,18 @@ def test_quickstart_learns_in_a_third_of_its_epochs():
     assert student[1] > untrained[1] + 0.04  # 5-shot
 
 
+def test_quickstart_goes_on_where_it_stopped(tmp_path):
+    whole = run_python("examples/quickstart.py", "--epochs=4")
+    run_python("examples/quickstart.py", "--epochs=4", f"--resume={tmp_path}")
+    for checkpoint in sorted(tmp_path.iterdir())[1:]:
+        checkpoint.unlink()  # as if the last epoch had been lost
+    resumed = run_python("examples/quickstart.py", "--epochs=4", f"--resume={tmp_path}")
+    assert "Epoch 4/4" in resumed
+    assert "Epoch 3/4" not in resumed
+    for row in ("untrained network", "trained student", "trained teacher"):
+        assert table(resumed, row) == table(whole, row)
+
+
 @pytest.mark.data
 @pytest.mark.skipif(not CIFAR.is_dir(), reason=f"CIFAR-10 is not in {CIFAR}")
 def test_cifar_runs_on_real_images_and_saves(tmp_path):

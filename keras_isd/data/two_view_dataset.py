@@ -55,8 +55,8 @@ def two_view_dataset(
 
     Returns:
         `tf.data.Dataset` of `{"query": (B, size, size, 3), "key": (B, size, size, 3)}`, with
-        labels `(B,)` as a pair. Its length is known where that of `dataset` is, and the first
-        pass is a whole one.
+        labels `(B,)` as a pair. Its length, that of a whole pass, is known where that of `dataset`
+        is.
 
     Raises:
         ValueError: if `batch_size` is not positive or too large for the number of images, the
@@ -119,7 +119,11 @@ def two_view_dataset(
     batches = passes.flat_map(one_pass)
     if steps is not None and initial_step == 0:
         batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
-    return batches.prefetch(tf.data.AUTOTUNE)
+    batches = batches.prefetch(tf.data.AUTOTUNE)
+    if steps is not None and initial_step:
+        # Keras asks once, and would take the length of a shorter first pass for that of all.
+        batches.cardinality = lambda: tf.constant(steps, tf.int64)
+    return batches
 
 
 def _of_elements(elements, batch, views, epoch, calls):

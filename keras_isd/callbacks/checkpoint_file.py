@@ -1,0 +1,61 @@
+"""A checkpoint as one file that is either whole or not there."""
+
+import json
+import os
+import zipfile
+
+import ml_dtypes  # noqa: F401 (teaches NumPy the names of bfloat16 and its like)
+import numpy as np
+
+
+class DamagedCheckpointError(Exception):
+    """The file is not a whole checkpoint."""
+
+
+def write(path, arrays, facts):
+    """Writes named arrays and a dict of facts, so that a kill at any moment leaves no half a file.
+
+    Args:
+        path: `pathlib.Path`.
+        arrays: dict of NumPy arrays.
+        facts: dict that JSON can hold.
+    """
+    kinds = {name: str(array.dtype) for name, array in arrays.items()}
+    stored = {f"array/{name}": _as_numpy_has_it(array) for name, array in arrays.items()}
+    unfinished = path.with_suffix(".unfinished")
+    with open(unfinished, "wb") as file:
+        np.savez(file, facts=json.dumps({"facts": facts, "dtypes": kinds}), **stored)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(unfinished, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the new name too is on the disk before an older file goes
+    finally:
+        os.close(folder)
+
+
+def read(path):
+    """Reads what `write` wrote, and checks every byte against its checksum (the zip file's).
+
+    Returns:
+        Dict of arrays, and the facts.
+
+    Raises:
+        DamagedCheckpointError: if the file is cut short, altered, or no checkpoint.
+    """
+    try:
+        with np.load(path) as file:
+            notes = json.loads(str(file["facts"]))
+            arrays = {
+                name: file[f"array/{name}"].view(dtype) for name, dtype in notes["dtypes"].items()
+            }
+            return arrays, notes["facts"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DamagedCheckpointError(f"{path}: {error}") from error
+
+
+def _as_numpy_has_it(array):
+    """The same bits, of a type that NumPy's files know: bfloat16 becomes uint16."""
+    known = array.dtype.isbuiltin == 1
+    return array if known else array.view(f"uint{8 * array.dtype.itemsize}")

@@ -1,0 +1,180 @@
+"""Lets a run that was stopped or killed go on, and end as it would have ended."""
+
+import math
+import pathlib
+import re
+
+import keras
+from absl import logging
+from keras import ops
+
+from keras_isd.callbacks import checkpoint_file
+from keras_isd.callbacks.checkpoint_file import DamagedCheckpointError
+
+
+class Resume(keras.callbacks.Callback):
+    """Writes checkpoints of a run, and starts the next run from the newest whole one.
+
+    A checkpoint holds all that a run is made of: the weights of student and teacher, the queue
+    with its labels and pointer, the optimizer with the steps that its schedule counts, the seeds of
+    random layers, the running metrics of the epoch, and the place in the data. A file is written
+    beside its name first, so that a kill at any moment leaves the previous ones whole. What is read
+    is checked, and where it is damaged the checkpoint before it is taken.
+
+    A run that is killed at any step and resumed ends with the same weights, queue and metrics, to
+    the bit on one CPU, if its batches come from `keras_isd.data.two_view_dataset` (or from another
+    dataset that can begin in the middle) without `steps_per_epoch`. With arrays take
+    `every_n_steps=None`. Of an epoch that is resumed in its middle Keras says that the input ran
+    out of data: it expects a whole one.
+
+    Args:
+        directory: folder of this run's checkpoints, made if absent. An empty one starts anew.
+        every_n_steps: int >= 1, steps between checkpoints within an epoch; None for one at the end
+            of each epoch alone, which is written in any case.
+        keep: int >= 1, how many of the newest checkpoints to keep.
+
+    Attributes:
+        initial_epoch, initial_step: where the run goes on, both 0 where it starts.
+
+    Raises:
+        ValueError: if an argument is outside its range; on `fit`, if the checkpoints are of
+            another model, `initial_epoch` is another, or with `every_n_steps` the length of the
+            data is not known.
+
+    Example:
+
+    >>> import tempfile
+    >>> images = np.random.randint(0, 256, (32, 8, 8, 3), "uint8")
+    >>> weak = keras_isd.augmentation.weak(8)
+    >>> model = keras_isd.ISDModel(keras_isd.backbones.ConvNet((8, 8, 3), (8,)), queue_size=16)
+    >>> model.compile(keras_isd.optimizers.SGD(0.05))
+    >>> resume = keras_isd.callbacks.Resume(tempfile.mkdtemp(), every_n_steps=2)
+    >>> batches = keras_isd.data.two_view_dataset(
+    ...     keras_isd.data.from_arrays(images), weak, weak, batch_size=8, seed=0,
+    ...     initial_epoch=resume.initial_epoch, initial_step=resume.initial_step)
+    >>> history = model.fit(batches, epochs=2, initial_epoch=resume.initial_epoch,
+    ...                     shuffle=False, callbacks=[resume], verbose=0)
+    >>> keras_isd.callbacks.Resume(resume.directory).initial_epoch
+    2
+    """
+
+    def __init__(self, directory, every_n_steps=None, keep=2):
+        super().__init__()
+        for name, value in (("every_n_steps", every_n_steps), ("keep", keep)):
+            optional = name == "every_n_steps" and value is None
+            if not optional and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"Argument `{name}` must be at least 1. Received: {name}={value}")
+        self.directory = pathlib.Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.every_n_steps = every_n_steps
+        self.keep = keep
+        for unfinished in self.directory.glob("*.unfinished"):
+            unfinished.unlink()
+        _, facts = self._newest()
+        self.initial_epoch, self.initial_step = facts["epoch"], facts["step"]
+
+    # Reading
+
+    def on_train_begin(self, logs=None):
+        arrays, facts = self._newest()
+        place = (facts["epoch"], facts["step"])
+        if place != (self.initial_epoch, self.initial_step):
+            raise ValueError(
+                f"The checkpoints in {self.directory} have changed since this Resume was made. "
+                f"Make a new one. Received: epoch and step {place}, not "
+                f"{(self.initial_epoch, self.initial_step)}"
+            )
+        self._metrics_to_restore = {}
+        if arrays:
+            variables = self._variables()
+            _check_same_model(arrays, variables, self.directory)
+            for name, variable in variables.items():
+                variable.assign(arrays[name])
+            # `fit` resets the metrics before each epoch.
+            self._metrics_to_restore = {n: a for n, a in arrays.items() if n.startswith("metric/")}
+        if self.every_n_steps and not self.params.get("steps"):
+            raise ValueError(
+                "Checkpoints within an epoch take a dataset whose length is known, as that of "
+                "`two_view_dataset` is of a source. With `every_n_steps=None` there is one at the "
+                f"end of each epoch. Received: every_n_steps={self.every_n_steps}"
+            )
+        self._epoch, self._step = place
+        self._saved = self._step
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch != self._epoch:
+            raise ValueError(
+                f"The run goes on in epoch {self._epoch}: give `initial_epoch={self._epoch}` to "
+                f"`fit`. Received: a run that begins in epoch {epoch}"
+            )
+        if self._step and self._metrics_to_restore:
+            variables = self._variables()
+            for name, array in self._metrics_to_restore.items():
+                variables[name].assign(array)
+        self._metrics_to_restore = {}
+
+    def _newest(self):
+        """Arrays and facts of the newest whole checkpoint; empty, and those of a start, if none."""
+        for path in sorted(self._files(), reverse=True):
+            try:
+                return checkpoint_file.read(path)
+            except DamagedCheckpointError as error:
+                logging.warning("This checkpoint is damaged, the one before is taken: %s", error)
+        return {}, {"epoch": 0, "step": 0}
+
+    # Writing
+
+    def on_train_batch_end(self, batch, logs=None):
+        first = self.initial_step if self._epoch == self.initial_epoch else 0
+        self._step = first + batch + 1
+        # With several steps in one execution not every step comes by. The epoch's last step is
+        # left to its end.
+        due = self.every_n_steps and self._step - self._saved >= self.every_n_steps
+        if due and self._step < self.params["steps"] and math.isfinite(logs["loss"]):
+            self._write()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._epoch, self._step = epoch + 1, 0
+        self._write()
+
+    def _write(self):
+        self._saved = self._step
+        arrays = {name: ops.convert_to_numpy(v) for name, v in self._variables().items()}
+        facts = {"epoch": self._epoch, "step": self._step}
+        path = self.directory / f"epoch{self._epoch:06d}_step{self._step:09d}.checkpoint"
+        checkpoint_file.write(path, arrays, facts)
+        for old in sorted(self._files())[: -self.keep]:
+            old.unlink()
+
+    def _files(self):
+        pattern = re.compile(r"epoch\d+_step\d+\.checkpoint")
+        return [path for path in self.directory.iterdir() if pattern.fullmatch(path.name)]
+
+    def _variables(self):
+        """All variables of the run, by names that are the same in each process."""
+        model = self.model  # which on JAX brings the values of the loop into the variables
+        groups = {
+            "model": model.variables,
+            "optimizer": model.optimizer.variables,
+            "metric": model.metrics_variables,
+        }
+        return {
+            f"{group}/{i:05d}": variable
+            for group, variables in groups.items()
+            for i, variable in enumerate(variables)
+        }
+
+
+def _check_same_model(arrays, variables, directory):
+    differing = [
+        f"{name}: {tuple(arrays[name].shape) if name in arrays else 'none'}, "
+        f"wanted {tuple(variables[name].shape) if name in variables else 'none'}"
+        for name in {**variables, **arrays}
+        if not (name in arrays and name in variables)
+        or tuple(arrays[name].shape) != tuple(variables[name].shape)
+    ]
+    if differing:
+        raise ValueError(
+            f"The checkpoints in {directory} are of another model or optimizer. "
+            f"Received: {len(differing)} variables that differ, such as {differing[:3]}"
+        )

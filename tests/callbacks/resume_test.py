@@ -1,0 +1,220 @@
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_isd
+from keras_isd.callbacks import Resume, checkpoint_file
+from tests import resume_script
+from tests.processes import ROOT, run_python
+
+tf = pytest.importorskip("tensorflow", reason="keras_isd.data needs it")
+
+# How often the run is killed: as often as is worth its time here, 20 for a proof.
+KILLS = int(os.environ.get("KERAS_ISD_KILLS", "3"))
+
+
+class StopError(Exception):
+    pass
+
+
+class StopAt(keras.callbacks.Callback):
+    """Ends a run, as an error would, after some steps of some epoch."""
+
+    def __init__(self, epoch, step):
+        super().__init__()
+        self.place = (epoch, step)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch + 1) == self.place:
+            raise StopError
+
+
+def state(isd):
+    variables = (*isd.variables, *isd.optimizer.variables)
+    return {f"{i} {v.path}": ops.convert_to_numpy(v) for i, v in enumerate(variables)}
+
+
+def assert_same(found, expected):
+    for (name, one), other in zip(found.items(), expected.values(), strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory):
+    isd, logs = resume_script.run(tmp_path_factory.mktemp("whole"))
+    return state(isd), logs
+
+
+@pytest.mark.parametrize(
+    ("every_n_steps", "places", "left"),
+    [
+        (3, [(1, 4), (2, 2)], [(1, 3), (2, 0)]),  # the second counts from the resumed step
+        (1, [(0, 1), (2, 7)], [(0, 1), (2, 6)]),  # an epoch's last step is left to its end
+        (None, [(3, 5)], [(3, 0)]),
+    ],
+)
+def test_a_stopped_run_ends_as_if_it_had_not_been(tmp_path, whole_run, every_n_steps, places, left):
+    for place, checkpoint in zip(places, left, strict=True):
+        with pytest.raises(StopError):
+            resume_script.run(tmp_path, [StopAt(*place)], every_n_steps)
+        resume = Resume(tmp_path)
+        assert (resume.initial_epoch, resume.initial_step) == checkpoint
+    isd, logs = resume_script.run(tmp_path, every_n_steps=every_n_steps)
+    assert_same(state(isd), whole_run[0])
+    assert logs == whole_run[1]
+    assert Resume(tmp_path).initial_epoch == resume_script.EPOCHS
+    again, logs = resume_script.run(tmp_path)  # nothing is left to do but to read
+    assert_same(state(again), whole_run[0])
+    assert logs == {}
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="stopped runs above are the same to Resume"
+)
+def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path):
+    run_python("-m", "tests.resume_script", tmp_path / "whole", tmp_path / "whole.npz")
+    killed = [sys.executable, "-m", "tests.resume_script", str(tmp_path / "killed")]
+    for kill in range(KILLS):
+        process = subprocess.Popen(
+            [*killed, str(tmp_path / "killed.npz")], cwd=ROOT, stderr=subprocess.DEVNULL
+        )
+        # From the first checkpoint of this process on, at any moment: every step writes one.
+        before, deadline = latest(tmp_path / "killed"), time.monotonic() + 120
+        while latest(tmp_path / "killed") == before and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        time.sleep(random.Random(kill).uniform(0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    run_python("-m", "tests.resume_script", tmp_path / "killed", tmp_path / "killed.npz")
+    with np.load(tmp_path / "whole.npz") as whole, np.load(tmp_path / "killed.npz") as found:
+        assert_same(dict(found), dict(whole))
+
+
+def latest(directory):
+    return max((path.name for path in directory.glob("*.checkpoint")), default="")
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, whole_run):
+    with pytest.raises(StopError):
+        resume_script.run(tmp_path, [StopAt(2, 6)], every_n_steps=2)
+    older, newest = sorted(tmp_path.iterdir())
+    whole = newest.read_bytes()
+    halves = {"cut": whole[: len(whole) // 2], "altered": flipped(whole), "empty": b""}
+    for damage in halves.values():
+        newest.write_bytes(damage)
+        (tmp_path / "epoch000009_step000000000.unfinished").write_bytes(whole)
+        resume = Resume(tmp_path, every_n_steps=2)
+        assert (resume.initial_epoch, resume.initial_step) == (2, 4)
+        assert sorted(tmp_path.iterdir()) == [older, newest]
+    isd, _ = resume_script.run(tmp_path, every_n_steps=2)
+    assert_same(state(isd), whole_run[0])
+
+
+def flipped(whole):
+    middle = len(whole) // 2
+    return whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+
+
+def test_a_write_that_is_cut_short_leaves_what_was(tmp_path, monkeypatch):
+    path = tmp_path / "a.checkpoint"
+    checkpoint_file.write(path, {"x": np.arange(3)}, {"epoch": 1})
+
+    def full_disk(_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        checkpoint_file.write(path, {"x": np.arange(4)}, {"epoch": 2})
+    arrays, facts = checkpoint_file.read(path)
+    assert facts == {"epoch": 1}
+    np.testing.assert_array_equal(arrays["x"], [0, 1, 2])
+
+
+def test_the_last_few_are_kept(tmp_path):
+    keras_isd_run = Resume(tmp_path, every_n_steps=3, keep=3)
+    resume_script.model().fit(
+        resume_script.batches(keras_isd_run),
+        epochs=2,
+        shuffle=False,
+        verbose=0,
+        callbacks=[keras_isd_run],
+    )
+    assert [path.stem for path in sorted(tmp_path.iterdir())] == [
+        "epoch000001_step000000003",
+        "epoch000001_step000000006",
+        "epoch000002_step000000000",
+    ]
+
+
+def test_bfloat16_survives(tmp_path):
+    path = tmp_path / "a.checkpoint"
+    array = ops.convert_to_numpy(ops.cast([1.5, -2.0], "bfloat16"))
+    checkpoint_file.write(path, {"x": array}, {})
+    [found] = checkpoint_file.read(path)[0].values()
+    assert found.dtype == array.dtype
+    assert found.tobytes() == array.tobytes()
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    with pytest.raises(StopError):
+        resume_script.run(tmp_path, [StopAt(1, 1)])
+    backbone = keras_isd.backbones.ConvNet((8, 8, 3), (8,))
+    other = keras_isd.ISDModel(backbone, queue_size=61)
+    other.compile(keras_isd.optimizers.SGD(0.05))
+    with pytest.raises(ValueError, match=r"of another model.*Received: \d+ variables that differ"):
+        resume_script.run(tmp_path, isd=other)
+
+
+def test_fit_must_go_on_in_the_right_epoch(tmp_path):
+    with pytest.raises(StopError):
+        resume_script.run(tmp_path, [StopAt(1, 1)])
+    resume = Resume(tmp_path)
+    with pytest.raises(ValueError, match=r"give `initial_epoch=1` to `fit`. Received: .*epoch 0"):
+        resume_script.model().fit(
+            resume_script.batches(resume), epochs=2, shuffle=False, callbacks=[resume], verbose=0
+        )
+
+
+def test_steps_within_an_epoch_take_a_known_length(tmp_path):
+    isd, batches = resume_script.model(), resume_script.batches(Resume(tmp_path))
+    batches = batches.apply(tf.data.experimental.assert_cardinality(-2))  # not known
+    with pytest.raises(ValueError, match=r"length is known.*Received: every_n_steps=2"):
+        isd.fit(batches, shuffle=False, callbacks=[Resume(tmp_path, every_n_steps=2)], verbose=0)
+
+
+@pytest.mark.parametrize("arguments", [{"every_n_steps": 0}, {"keep": 0}])
+def test_bad_arguments_are_named(tmp_path, arguments):
+    [(name, _)] = arguments.items()
+    with pytest.raises(ValueError, match=f"`{name}` must be at least 1. Received: {name}=0"):
+        Resume(tmp_path, **arguments)
+
+
+def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(tmp_path):
+    isd = resume_script.model()
+    resume = Resume(tmp_path, every_n_steps=1)
+
+    def views():
+        for step in range(6):
+            images = np.random.RandomState(step).standard_normal((8, 8, 8, 3)).astype("float32")
+            yield (
+                {"query": images if step < 4 else images * np.nan, "key": images},
+                np.zeros(8, int),
+            )
+
+    with pytest.raises(FloatingPointError, match="training step 5"):
+        isd.fit(views(), steps_per_epoch=6, verbose=0, shuffle=False, callbacks=[resume])
+    assert (Resume(tmp_path).initial_epoch, Resume(tmp_path).initial_step) == (0, 4)
+    arrays, _ = resume._newest()
+    assert all(np.isfinite(a).all() for a in arrays.values() if a.dtype.kind == "f")
