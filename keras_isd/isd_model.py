@@ -46,7 +46,8 @@ class ISDModel(MomentumModel):
         queue_dtype: `"float32"` or `"bfloat16"`, how they are stored; see `MemoryQueue`.
         teacher_temperature: float > 0; small values sharpen the target.
         student_temperature: float > 0.
-        teacher_momentum: float in `[0, 1]`, the share of the teacher that stays.
+        teacher_momentum: float in `[0, 1]`, the share of the teacher that stays, or a schedule of
+            it; see `MomentumModel`.
         query_augmenter, key_augmenter: `keras_isd.augmentation.Augmenter`s, both or
             none: with them `fit` takes plain images and makes the views inside the step.
         seed: int or None, for the initial rows of the queue and for such views.

@@ -48,7 +48,8 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         backbone: built `keras.Model`, images `(B, H, W, C)` to features `(B, F)`.
         projector: built `keras.Model`, `(B, F)` to `(B, D)`, or None (D = F).
         predictor: built `keras.Model`, `(B, D)` to `(B, D)`, or None.
-        teacher_momentum: float in `[0, 1]`.
+        teacher_momentum: float in `[0, 1]`, or a schedule from the number of updates made so far to
+            one, such as `keras_isd.optimizers.momentum_cosine(0.99, total_steps)`.
         query_augmenter, key_augmenter: `keras_isd.augmentation.Augmenter`s, both or
             none, for views made inside the training step.
         seed: int or None, for those views.
@@ -91,7 +92,7 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         synchronized_batch_norm=False,
         **kwargs,
     ):
-        _check_fraction("teacher_momentum", teacher_momentum)
+        teacher_momentum = _fraction_or_schedule("teacher_momentum", teacher_momentum)
         if (query_augmenter is None) != (key_augmenter is None):
             raise ValueError(
                 "Give both `query_augmenter` and `key_augmenter`, or none. "
@@ -145,6 +146,8 @@ class MomentumModel(GuardedTrainStep, keras.Model):
     def update_teacher(self):
         """Moves the teacher's parameters towards the student's, once."""
         momentum = self.teacher_momentum
+        if callable(momentum):
+            momentum = momentum(getattr(self._base_optimizer, "iterations", 0))
         if accumulation_steps := getattr(self._base_optimizer, "gradient_accumulation_steps", None):
             starts_update = self._base_optimizer._iterations % accumulation_steps == 0
             momentum = ops.where(starts_update, momentum, 1.0)
@@ -276,7 +279,7 @@ class MomentumModel(GuardedTrainStep, keras.Model):
             "backbone": serialize(self.student_backbone),
             "projector": serialize(self.projector),
             "predictor": serialize(self.predictor),
-            "teacher_momentum": self.teacher_momentum,
+            "teacher_momentum": serialize(self.teacher_momentum),
             "query_augmenter": serialize(self.query_augmenter),
             "key_augmenter": serialize(self.key_augmenter),
             "seed": self.seed,
@@ -291,6 +294,12 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         return cls(**{**config, **parts})
 
 
-def _check_fraction(name, value):
-    if not 0 <= value <= 1:
-        raise ValueError(f"Argument `{name}` must be in [0, 1]. Received: {name}={value!r}")
+def _fraction_or_schedule(name, value):
+    if isinstance(value, dict):  # of a saved model
+        value = keras.saving.deserialize_keras_object(value)
+    schedule = isinstance(value, keras.optimizers.schedules.LearningRateSchedule)
+    if not schedule and not (isinstance(value, (int, float)) and 0 <= value <= 1):
+        raise ValueError(
+            f"Argument `{name}` must be in [0, 1], or a schedule. Received: {name}={value!r}"
+        )
+    return value

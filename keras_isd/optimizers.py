@@ -1,10 +1,29 @@
-"""SGD as PyTorch has it, and the learning-rate schedules of the recipes."""
+"""SGD as PyTorch has it, and the optimizers of the recipes with their schedules."""
 
 import keras
 from keras import ops
 from keras.optimizers import schedules
 
 from keras_isd.recipes import get_recipe
+from keras_isd.schedules import (
+    OneMinus,
+    PerEpoch,
+    WarmUp,
+    epoch_cosine,
+    epoch_steps,
+    momentum_cosine,
+)
+
+__all__ = [
+    "SGD",
+    "OneMinus",
+    "PerEpoch",
+    "WarmUp",
+    "epoch_cosine",
+    "epoch_steps",
+    "from_recipe",
+    "momentum_cosine",
+]
 
 
 @keras.saving.register_keras_serializable("keras_isd")
@@ -57,137 +76,6 @@ class SGD(keras.optimizers.SGD):
         pass  # Keras' decoupled decay; ours is in the gradient.
 
 
-class _MadeOfSchedule(schedules.LearningRateSchedule):
-    """A schedule made of another, `schedule`; its arguments are its attributes."""
-
-    def get_config(self):
-        return {**vars(self), "schedule": keras.saving.serialize_keras_object(self.schedule)}
-
-    @classmethod
-    def from_config(cls, config):
-        schedule = keras.saving.deserialize_keras_object(config["schedule"])
-        return cls(**{**config, "schedule": schedule})
-
-
-@keras.saving.register_keras_serializable("keras_isd")
-class PerEpoch(_MadeOfSchedule):
-    """Holds another schedule constant within each epoch, as PyTorch scripts do.
-
-    The schedule is asked for its value at the number of the epoch, counted from 0.
-
-    Args:
-        schedule: `keras.optimizers.schedules.LearningRateSchedule` over epochs.
-        steps_per_epoch: int >= 1, batches in an epoch. With gradient accumulation too: Keras
-            counts batches for its schedules.
-
-    Raises:
-        ValueError: if `steps_per_epoch` is not positive.
-
-    Example:
-
-    >>> cosine = keras.optimizers.schedules.CosineDecay(0.05, decay_steps=200)
-    >>> schedule = keras_isd.optimizers.PerEpoch(cosine, steps_per_epoch=10)
-    >>> float(schedule(1000)) == float(schedule(1009))  # epoch 100, half way
-    True
-    """
-
-    def __init__(self, schedule, steps_per_epoch):
-        if steps_per_epoch < 1:
-            raise ValueError(
-                "Argument `steps_per_epoch` must be at least 1. "
-                f"Received: steps_per_epoch={steps_per_epoch}"
-            )
-        self.schedule = schedule
-        self.steps_per_epoch = int(steps_per_epoch)
-
-    def __call__(self, step):
-        return self.schedule(step // self.steps_per_epoch)
-
-
-@keras.saving.register_keras_serializable("keras_isd")
-class WarmUp(_MadeOfSchedule):
-    """Raises the learning rate linearly, step by step, to that of another schedule.
-
-    At step s, counted from 0, of `warmup_steps` the rate is `(s + 1) / warmup_steps` of the
-    other schedule's; from then on it is the other schedule's.
-
-    Args:
-        schedule: `keras.optimizers.schedules.LearningRateSchedule` over steps.
-        warmup_steps: int >= 1.
-
-    Raises:
-        ValueError: if `warmup_steps` is not positive.
-
-    Example:
-
-    >>> steps = keras_isd.optimizers.epoch_steps(0.4, (140, 180), steps_per_epoch=10)
-    >>> schedule = keras_isd.optimizers.WarmUp(steps, warmup_steps=4)
-    >>> [round(float(schedule(step)), 3) for step in (0, 1, 3, 4)]
-    [0.1, 0.2, 0.4, 0.4]
-    """
-
-    def __init__(self, schedule, warmup_steps):
-        if warmup_steps < 1:
-            raise ValueError(
-                f"Argument `warmup_steps` must be at least 1. Received: {warmup_steps=}"
-            )
-        self.schedule = schedule
-        self.warmup_steps = int(warmup_steps)
-
-    def __call__(self, step):
-        share = (ops.cast(step, "float32") + 1) / self.warmup_steps
-        return self.schedule(step) * ops.minimum(share, 1.0)
-
-
-def epoch_cosine(learning_rate, epochs, steps_per_epoch):
-    """Half a cosine from `learning_rate` to 0, constant within each epoch.
-
-    Source: `adjust_learning_rate` in the authors' `util.py`, with `--cos`.
-
-    Args:
-        learning_rate: float, of the first epoch.
-        epochs: int, length of the run.
-        steps_per_epoch: int, batches in an epoch.
-
-    Returns:
-        A `PerEpoch` schedule.
-
-    Example:
-
-    >>> schedule = keras_isd.optimizers.epoch_cosine(0.05, epochs=200, steps_per_epoch=10)
-    >>> round(float(schedule(100 * 10)), 4)
-    0.025
-    """
-    return PerEpoch(schedules.CosineDecay(learning_rate, epochs), steps_per_epoch)
-
-
-def epoch_steps(learning_rate, drop_epochs, steps_per_epoch, factor=0.2):
-    """`learning_rate`, multiplied by `factor` from each epoch of `drop_epochs` on.
-
-    Source: `adjust_learning_rate` in the authors' `util.py`; epochs count from 0
-    here and from 1 there, so that 140 is the first of the lower rate in both cases.
-
-    Args:
-        learning_rate: float, of the first epoch.
-        drop_epochs: increasing sequence of ints, such as `(140, 180)`.
-        steps_per_epoch: int, batches in an epoch.
-        factor: float.
-
-    Returns:
-        A `PerEpoch` schedule.
-
-    Example:
-
-    >>> schedule = keras_isd.optimizers.epoch_steps(0.01, (140, 180), steps_per_epoch=10)
-    >>> [round(float(schedule(10 * epoch)), 6) for epoch in (139, 140, 180)]
-    [0.01, 0.002, 0.0004]
-    """
-    values = [learning_rate * factor**drops for drops in range(len(drop_epochs) + 1)]
-    # PiecewiseConstantDecay still gives the old value at a boundary itself.
-    boundaries = [epoch - 1 for epoch in drop_epochs]
-    return PerEpoch(schedules.PiecewiseConstantDecay(boundaries, values), steps_per_epoch)
-
-
 def from_recipe(
     name,
     steps_per_epoch,
@@ -195,6 +83,7 @@ def from_recipe(
     learning_rate=None,
     per_step=False,
     warmup_epochs=0,
+    batch_size=None,
     **kwargs,
 ):
     """Builds the optimizer of a recipe, with its schedule.
@@ -208,13 +97,19 @@ def from_recipe(
         per_step: bool, whether a cosine moves at every step instead of every epoch.
         warmup_epochs: float, length of a linear warm-up, step by step; 0 for none, as the
             authors have it.
+        batch_size: int, images of a step on all devices together, times
+            `gradient_accumulation_steps`: the recipe's learning rate is scaled by it, linearly
+            from the recipe's 256. None leaves the rate as it is. Above 1,024 give it a warm-up.
         **kwargs: arguments of `SGD`, instead of the recipe's.
 
     Returns:
         An `SGD`.
 
     Raises:
-        ValueError: if there is no recipe of that name.
+        ValueError: if there is no recipe of that name, or both `learning_rate` and `batch_size`
+            are given.
+
+    Source: Goyal et al., "Accurate, large minibatch SGD", 2017, for scale and warm-up.
 
     Example:
 
@@ -224,7 +119,13 @@ def from_recipe(
     """
     recipe = get_recipe(name)
     epochs = epochs or recipe.epochs
-    learning_rate = learning_rate or recipe.sgd["learning_rate"]
+    if batch_size is not None and (learning_rate is not None or batch_size < 1):
+        raise ValueError(
+            "Argument `batch_size` must be at least 1, and scales the recipe's learning rate: give "
+            f"it or `learning_rate`. Received: {batch_size=}, {learning_rate=}"
+        )
+    scale = 1 if batch_size is None else batch_size / recipe.batch_size
+    learning_rate = learning_rate or scale * recipe.sgd["learning_rate"]
     if recipe.schedule == "cosine" and per_step:
         schedule = schedules.CosineDecay(learning_rate, epochs * steps_per_epoch)
     elif recipe.schedule == "cosine":

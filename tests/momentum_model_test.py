@@ -38,7 +38,8 @@ class Regression(keras_isd.MomentumModel):
     """The smallest method on the base: the example of its docstring."""
 
     def compute_loss(self, x, y, y_pred, sample_weight=None, training=False):
-        return ops.mean(2 - 2 * ops.sum(y_pred["query"] * y_pred["key"], axis=-1))
+        cosine = ops.sum(y_pred["query"] * y_pred["key"], axis=-1)
+        return self.mean_loss(2 - 2 * cosine, sample_weight)
 
 
 def test_teacher_starts_equal_and_shares_nothing():
@@ -142,6 +143,23 @@ def test_momentum_at_its_ends(momentum):
     model.fit(random_views(8), batch_size=8, verbose=0)
     # The teacher moves at the start of a step, towards the student as it was then.
     assert_unchanged(teacher, first_teacher if momentum == 1 else before_last)
+
+
+@pytest.mark.parametrize("accumulation", [None, 2])
+def test_momentum_may_follow_a_schedule(accumulation, tmp_path):
+    # 0.0 for the first update, 1.0 from the second on.
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([0], [0.0, 1.0])
+    isd = keras_isd.ISDModel(tiny_backbone(), queue_size=9, teacher_momentum=schedule, seed=0)
+    isd.student_backbone.layers[0].kernel.assign(isd.student_backbone.layers[0].kernel * 2)
+    first = values(isd.student_backbone.weights)
+    isd.compile(keras_isd.optimizers.SGD(0.1, gradient_accumulation_steps=accumulation))
+    isd.fit(random_views(32), batch_size=8, shuffle=False, verbose=0)
+    assert largest_change(isd.student_backbone.weights, first) > 1e-4
+    assert_unchanged(isd.teacher_backbone.weights, first)
+
+    isd.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.teacher_momentum.get_config() == schedule.get_config()
 
 
 def test_evaluate_and_predict_change_nothing():

@@ -150,3 +150,20 @@ def test_optimizer_and_schedule_survive_serialisation():
 def test_refuses_an_epoch_of_no_steps():
     with pytest.raises(ValueError, match=r"`steps_per_epoch`.*Received: steps_per_epoch=0"):
         optimizers.epoch_cosine(0.1, epochs=10, steps_per_epoch=0)
+
+
+def test_the_rate_of_a_recipe_scales_with_the_batch():
+    for batch_size, rate in ((256, 0.05), (1024, 0.2), (64, 0.0125)):
+        optimizer = optimizers.from_recipe("resnet50", steps_per_epoch=10, batch_size=batch_size)
+        assert float(optimizer.learning_rate) == pytest.approx(rate)
+    with pytest.raises(ValueError, match=r"`batch_size`.*Received: batch_size=64, learning_rate=1"):
+        optimizers.from_recipe("resnet50", 10, batch_size=64, learning_rate=1)
+
+
+def test_momentum_rises_by_half_a_cosine():
+    schedule = optimizers.momentum_cosine(0.9, total_steps=4)
+    # 1 - 0.1 * (1 + cos(pi t / 4)) / 2
+    expected = [0.9, 0.9 + 0.05 * (1 - math.cos(math.pi / 4)), 0.95, 0.9853553, 1.0, 1.0]
+    assert [float(schedule(step)) for step in range(6)] == pytest.approx(expected)
+    with pytest.raises(ValueError, match=r"`teacher_momentum`.*Received: teacher_momentum=1.5"):
+        optimizers.momentum_cosine(1.5, total_steps=4)

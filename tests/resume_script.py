@@ -1,6 +1,6 @@
 """A short run with checkpoints, in a process of its own, to be killed and started again.
 
-`python -m tests.resume_script DIRECTORY OUT.npz`
+`python -m tests.resume_script DIRECTORY OUT.npz EPOCHS`
 """
 
 import sys
@@ -46,13 +46,13 @@ def batches(resume):
     )
 
 
-def run(directory, callbacks=(), every_n_steps=1, isd=None):
+def run(directory, callbacks=(), every_n_steps=1, isd=None, epochs=EPOCHS):
     """The trained model, and the logs of the last epoch or of the run's last checkpoint."""
     resume = keras_isd.callbacks.Resume(directory, every_n_steps)
     isd = isd or model()
     history = isd.fit(
         batches(resume),
-        epochs=EPOCHS,
+        epochs=epochs,
         initial_epoch=resume.initial_epoch,
         shuffle=False,
         verbose=0,
@@ -62,7 +62,7 @@ def run(directory, callbacks=(), every_n_steps=1, isd=None):
 
 
 def main():
-    isd, logs = run(sys.argv[1])
+    isd, logs = run(sys.argv[1], epochs=int(sys.argv[3]))
     variables = (*isd.variables, *isd.optimizer.variables)
     state = {f"{i:04} {v.path}": ops.convert_to_numpy(v) for i, v in enumerate(variables)}
     np.savez(sys.argv[2], **state, **{f"logs/{name}": value for name, value in logs.items()})

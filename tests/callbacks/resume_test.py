@@ -83,11 +83,14 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(tmp_path, whole_run, every_n_s
     keras.backend.backend() == "torch", reason="stopped runs above are the same to Resume"
 )
 def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path):
-    run_python("-m", "tests.resume_script", tmp_path / "whole", tmp_path / "whole.npz")
-    killed = [sys.executable, "-m", "tests.resume_script", str(tmp_path / "killed")]
+    def command(name):  # long enough to be there for the last kill
+        script = ("-m", "tests.resume_script", tmp_path / name, tmp_path / f"{name}.npz")
+        return [*map(str, script), str(2 + 2 * KILLS)]
+
+    run_python(*command("whole"))
     for kill in range(KILLS):
         process = subprocess.Popen(
-            [*killed, str(tmp_path / "killed.npz")], cwd=ROOT, stderr=subprocess.DEVNULL
+            [sys.executable, *command("killed")], cwd=ROOT, stderr=subprocess.DEVNULL
         )
         # From the first checkpoint of this process on, at any moment: every step writes one.
         before, deadline = latest(tmp_path / "killed"), time.monotonic() + 120
@@ -96,8 +99,8 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path):
             time.sleep(0.005)
         time.sleep(random.Random(kill).uniform(0, 0.05))
         process.send_signal(signal.SIGKILL)
-        process.wait()
-    run_python("-m", "tests.resume_script", tmp_path / "killed", tmp_path / "killed.npz")
+        assert process.wait() == -signal.SIGKILL
+    run_python(*command("killed"))
     with np.load(tmp_path / "whole.npz") as whole, np.load(tmp_path / "killed.npz") as found:
         assert_same(dict(found), dict(whole))
 
