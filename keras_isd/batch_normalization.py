@@ -79,7 +79,7 @@ def _of_whole_batch(mean, variance, count):
 
     Not by way of the mean square, as Keras': that cancels where the mean is large.
     """
-    total = backend.sum_over_replicas(count)
-    whole_mean = backend.sum_over_replicas(mean * count) / total
+    total = backend.replicas.total(count)
+    whole_mean = backend.replicas.total(mean * count) / total
     spread = variance + ops.square(mean - whole_mean)
-    return whole_mean, backend.sum_over_replicas(spread * count) / total, total
+    return whole_mean, backend.replicas.total(spread * count) / total, total

@@ -174,7 +174,7 @@ class ISDModel(MomentumModel):
         loss = self.mean_loss(distillation.loss, sample_weight)
 
         self.teacher_entropy.update_state(distillation.teacher_entropy)
-        queries = backend.of_all_replicas(ops.stop_gradient(query))
+        queries = backend.replicas.gather(ops.stop_gradient(query))
         self.embedding_std.update_state(ops.std(queries, axis=0))
         if labels is not None:
             self._update_purity(labels, distillation.nearest)

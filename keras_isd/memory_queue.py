@@ -108,8 +108,8 @@ class MemoryQueue(keras.layers.Layer):
         """
         if labels is None:
             labels = ops.full((ops.shape(keys)[0],), -1, dtype="int32")
-        keys = backend.of_all_replicas(keys)
-        labels = backend.of_all_replicas(ops.cast(labels, "int32"))
+        keys = backend.replicas.gather(keys)
+        labels = backend.replicas.gather(ops.cast(labels, "int32"))
         batch = ops.shape(keys)[0]
         keys = ops.cast(keys[-self.size :], self.storage_dtype)
         labels = labels[-self.size :]

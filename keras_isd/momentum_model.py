@@ -109,7 +109,7 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         self.synchronized_batch_norm = synchronized_batch_norm
         for part in (backbone, projector, predictor):
             if synchronized_batch_norm and part is not None:
-                backend.synchronize_batch_norm(part)
+                backend.replicas.synchronize_batch_norm(part)
         self.two_views = query_augmenter and TwoViews(query_augmenter, key_augmenter, seed)
         self.student_backbone = backbone
         self.projector = projector
@@ -195,7 +195,7 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         if half and not scaled and kwargs.get("auto_scale_loss", True):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-        backend.check_compile(self, {"optimizer": optimizer, **kwargs})
+        backend.replicas.check_compile(self, {"optimizer": optimizer, **kwargs})
         super().compile(optimizer=optimizer, **kwargs)
         submodels.follow_freezing(self.student_backbone, self.teacher_backbone)
         submodels.follow_freezing(self.projector, self.teacher_projector)
@@ -210,7 +210,7 @@ class MomentumModel(GuardedTrainStep, keras.Model):
     def fit(self, *args, **kwargs):
         call = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
         sizes = batch_sizes(call.arguments.get("x"), call.arguments.get("batch_size"))
-        backend.check_batch_sizes(self, sizes)
+        backend.replicas.check_batch_sizes(self, sizes)
         call.arguments["callbacks"] = and_stop(call.arguments.get("callbacks"))
         try:
             return super().fit(*call.args[1:], **call.kwargs)
@@ -242,10 +242,10 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         """
         if sample_weight is not None:
             per_image = per_image * ops.cast(sample_weight, per_image.dtype)
-        count = backend.sum_over_replicas(ops.cast(ops.size(per_image), "float32"))
+        count = backend.replicas.total(ops.cast(ops.size(per_image), "float32"))
         own = ops.sum(per_image) / count
-        replicas = backend.num_replicas()
-        share = backend.sum_over_replicas(ops.stop_gradient(own)) / replicas
+        replicas = backend.replicas.count()
+        share = backend.replicas.total(ops.stop_gradient(own)) / replicas
         loss = own + ops.stop_gradient(share - own)
         for extra in self.losses:
             loss = loss + ops.sum(extra) / replicas

@@ -4,9 +4,8 @@
 - `overwrite_rows`: writes rows of a variable, in place where the backend can.
 - `is_split`: whether the rows of a variable lie on several devices.
 - `fused_batch_norm`: batch normalisation in one kernel, or None where XLA fuses it.
-- `num_replicas`, `of_all_replicas`, `sum_over_replicas`: what the step knows of the other parts of
-  its batch; `synchronize_batch_norm`, `check_compile`, `check_batch_sizes`: what follows for a
-  model.
+- `replicas`: what the step knows of the other parts of its batch, and what a model must do about
+  it.
 """
 
 import keras
@@ -22,33 +21,14 @@ else:
     from keras_isd.backend.xla import fused_batch_norm, overwrite_rows
 
 if keras.backend.backend() == "tensorflow":
-    from keras_isd.backend.replicas import (
-        check_batch_sizes,
-        check_compile,
-        num_replicas,
-        of_all_replicas,
-        sum_over_replicas,
-        synchronize_batch_norm,
-    )
+    from keras_isd.backend import replicas
 else:
-    from keras_isd.backend.one_replica import (
-        check_batch_sizes,
-        check_compile,
-        num_replicas,
-        of_all_replicas,
-        sum_over_replicas,
-        synchronize_batch_norm,
-    )
+    from keras_isd.backend import one_replica as replicas
 
 __all__ = [
     "GuardedTrainStep",
-    "check_batch_sizes",
-    "check_compile",
     "fused_batch_norm",
     "is_split",
-    "num_replicas",
-    "of_all_replicas",
     "overwrite_rows",
-    "sum_over_replicas",
-    "synchronize_batch_norm",
+    "replicas",
 ]

@@ -3,15 +3,15 @@
 import keras
 
 
-def num_replicas():
+def count():
     return 1
 
 
-def of_all_replicas(x):
+def gather(x):
     return x
 
 
-def sum_over_replicas(x):
+def total(x):
     return x
 
 

@@ -4,24 +4,24 @@ import keras
 import tensorflow as tf
 
 
-def num_replicas():
+def count():
     """On how many replicas this step runs at once; 1 outside a step."""
     if tf.distribute.in_cross_replica_context():
         return 1
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
-def of_all_replicas(x):
+def gather(x):
     """The rows of every replica's `x`, in the order of the replicas, the same on each."""
-    if num_replicas() == 1:
+    if count() == 1:
         return x
     # `identity`, since `all_gather` takes no variable.
     return tf.distribute.get_replica_context().all_gather(tf.identity(x), axis=0)
 
 
-def sum_over_replicas(x):
+def total(x):
     """The sum of every replica's `x`, the same on each. Gradients pass, from every replica."""
-    if num_replicas() == 1:
+    if count() == 1:
         return x
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, x)
 
@@ -31,9 +31,9 @@ def assert_none_is_empty(x):
 
     Such a replica has no statistics, and convolutions of nothing fail on a CPU, or worse.
     """
-    if num_replicas() == 1 or x.shape[0] is not None:
+    if count() == 1 or x.shape[0] is not None:
         return []
-    rows = of_all_replicas(tf.shape(x)[:1])
+    rows = gather(tf.shape(x)[:1])
     message = (
         "Every replica must get images of each batch. Leave a smaller last batch out with "
         "`drop_remainder=True`, or take batches of another size. Images of each replica, received:"
