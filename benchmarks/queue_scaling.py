@@ -2,30 +2,27 @@
 
     KERAS_BACKEND=jax python benchmarks/queue_scaling.py --sizes=4096,131072,1048576
 
-Each case runs in a process of its own, so that its peak memory is its own: what the process holds
-at most, less what it held with the queue in memory and before the first loss. Forms take turns, and
-the median over the rounds is printed, as Markdown. A step's loss and its gradient for the queries
-are computed; the networks are left out.
+Each case is a process of its own, so that its peak memory is its own: what the process holds at
+most while it computes losses, less what it holds between them. Forms take turns, and the median of
+all losses is printed, as Markdown. A step's loss and its gradient for the queries are computed; the
+networks are left out.
 """
 
-import json
 import os
-import pathlib
 import statistics
-import subprocess
-import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app, flags
+from measured_process import MeasuredProcess, serve
 
 SIZES = flags.DEFINE_list("sizes", ["4096", "16384", "65536", "131072"], "Anchors in the queue.")
 BLOCKS = flags.DEFINE_list("blocks", ["0", "2048"], "Anchors of a block; 0: all at once.")
 BATCH = flags.DEFINE_integer("batch", 256, "Queries.")
 DIM = flags.DEFINE_integer("dim", 512, "Width of an embedding.")
-ROUNDS = flags.DEFINE_integer("rounds", 3, "Processes for each case.")
-REPEATS = flags.DEFINE_integer("repeats", 5, "Losses that a process is timed for, after two more.")
+ROUNDS = flags.DEFINE_integer("rounds", 3, "Turns of each case.")
+REPEATS = flags.DEFINE_integer("repeats", 5, "Losses a turn.")
 CASE = flags.DEFINE_string("case", None, "SIZE,BLOCK: measure this one, in this process.")
 
 
@@ -66,14 +63,8 @@ def compiled_loss(block_size):
     return step
 
 
-def mebibytes(what):
-    """ "VmRSS", what this process holds, or "VmHWM", the most that it held (Linux)."""
-    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
-    [line] = [line for line in lines if line.startswith(what)]
-    return int(line.split()[1]) / 2**10
-
-
-def measure(size, block_size):
+def losses(size, block_size):
+    """Function that computes losses and their gradients, and gives their seconds."""
     import keras
     import numpy as np
 
@@ -86,48 +77,40 @@ def measure(size, block_size):
 
     inputs = [keras.ops.convert_to_tensor(unit(n)) for n in (BATCH.value, BATCH.value, size)]
     step = compiled_loss(block_size or size)
-    pathlib.Path("/proc/self/clear_refs").write_text("5")  # the most held is from now on
-    before, seconds = mebibytes("VmRSS"), []
-    for _ in range(2 + REPEATS.value):
-        start = time.perf_counter()
-        for result in step(*inputs):
-            keras.ops.convert_to_numpy(result)
-        seconds.append(time.perf_counter() - start)
-    result = {"seconds": statistics.median(seconds[2:]), "mebibytes": mebibytes("VmHWM") - before}
-    print(json.dumps(result))
 
+    def seconds(count):
+        found = []
+        for _ in range(count):
+            start = time.perf_counter()
+            for result in step(*inputs):
+                keras.ops.convert_to_numpy(result)
+            found.append(time.perf_counter() - start)
+        return found
 
-def in_own_process(size, block_size):
-    own = [f"--{f}={flags.FLAGS[f].value}" for f in ("batch", "dim", "repeats")]
-    done = subprocess.run(
-        [sys.executable, __file__, f"--case={size},{block_size}", *own],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        return {"seconds": float("nan"), "mebibytes": float("nan")}  # out of memory, say
-    return json.loads(done.stdout.splitlines()[-1])
+    return seconds
 
 
 def main(_):
     if CASE.value:
-        measure(*map(int, CASE.value.split(",")))
+        serve(losses(*map(int, CASE.value.split(","))))
         return
-    cases = [(int(size), int(block)) for size in SIZES.value for block in BLOCKS.value]
-    found = {case: [] for case in cases}
-    for _ in range(ROUNDS.value):
-        for case in cases:
-            found[case].append(in_own_process(*case))
+    own = [f"--{f}={flags.FLAGS[f].value}" for f in ("batch", "dim")]
     print(f"{os.environ.get('KERAS_BACKEND', 'tensorflow')}, {BATCH.value} queries")
     print("| anchors | blocks of | ms | microseconds an anchor | MiB beyond the queue |")
     print("| --- | --- | --- | --- | --- |")
-    for (size, block), results in found.items():
-        seconds = statistics.median(r["seconds"] for r in results)
-        held = statistics.median(r["mebibytes"] for r in results)
-        block = f"{block:,}" if block else "all"
-        each = 1e6 * seconds / size
-        print(f"| {size:,} | {block} | {1e3 * seconds:,.0f} | {each:.2f} | {held:,.0f} |")
+    for size in map(int, SIZES.value):
+        cases = {
+            int(block): MeasuredProcess(__file__, f"--case={size},{block}", *own)
+            for block in BLOCKS.value
+        }
+        for _ in range(ROUNDS.value):
+            for process in cases.values():
+                process.run(REPEATS.value)
+        for block, process in cases.items():
+            seconds = statistics.median(process.seconds)
+            row = f"{1e3 * seconds:,.0f} | {1e6 * seconds / size:.2f} | {process.beyond:,.0f}"
+            print(f"| {size:,} | {f'{block:,}' if block else 'all'} | {row} |", flush=True)
+            process.close()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import keras
 import numpy as np
 from absl import app, flags
 from keras import layers, ops
+from step_times import fit_seconds
 
 import keras_isd
 
@@ -41,24 +42,7 @@ def make_step(anchors, dim, batch, jit_compile):
     model.compile(keras_isd.optimizers.SGD(0.05, momentum=0.9), jit_compile=jit_compile)
     views = {name: np.random.rand(batch, 2, 2, 3).astype("float32") for name in ("query", "key")}
 
-    class Clock(keras.callbacks.Callback):
-        def on_train_batch_begin(self, step, logs=None):
-            self.start = time.perf_counter()
-
-        def on_train_batch_end(self, step, logs=None):
-            float(logs["loss"])
-            times.append(time.perf_counter() - self.start)
-
-    times = []
-
-    def steps(count):
-        """Seconds of `count` steps in a row."""
-        times.clear()
-        repeated = ((views,) for _ in range(count))
-        model.fit(repeated, steps_per_epoch=count, shuffle=False, verbose=0, callbacks=[Clock()])
-        return list(times)
-
-    return steps
+    return lambda count: fit_seconds(model, (views,), count)
 
 
 def make_products(anchors, dim, batch):
@@ -107,8 +91,7 @@ def main(_):
             times = {name: [] for name in parts}
             for round_ in range(ROUNDS.value + 2):
                 for name, run in parts.items():
-                    # The first step of a `fit` also moves the state in: not counted.
-                    seconds = run(3)[1:]
+                    seconds = run(2)
                     if round_ >= 2:
                         times[name] += seconds
             medians = {name: 1000 * statistics.median(values) for name, values in times.items()}

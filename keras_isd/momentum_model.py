@@ -216,6 +216,12 @@ class MomentumModel(GuardedTrainStep, keras.Model):
             return super().fit(*call.args[1:], **call.kwargs)
         except NonFiniteLossError:
             raise non_finite_loss_error(int(self._base_optimizer._iterations)) from None
+        except backend.replicas.WORKER_LOST as error:
+            raise ConnectionError(
+                "A worker of the run was lost, and the others cannot go on without it. Start all "
+                "of them again: with `keras_isd.callbacks.Resume` they go on from the last "
+                f"checkpoint. Received: {error}"
+            ) from None
 
     def train_step(self, *state_and_data):  # the state on JAX alone
         return super().train_step(*state_and_data[:-1], self._checked(state_and_data[-1]))

@@ -6,18 +6,24 @@ MirroredStrategy, of JAX a DataParallel distribution, or with the queue split, o
 
 import argparse
 import contextlib
+import json
 import os
 
 import keras
 import numpy as np
 from keras import ops
 
+import keras_isd
 from tests import golden
 
 
-def tensorflow_scope(devices):
+def tensorflow_scope(devices, workers=(), worker=None):
     import tensorflow as tf
 
+    if worker is not None:
+        task = {"type": "worker", "index": worker}
+        os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
+        return tf.distribute.MultiWorkerMirroredStrategy().scope()
     [cpu] = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration()] * devices
@@ -55,6 +61,10 @@ def main():
     parser.add_argument("out")
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--split_queue", action="store_true")
+    parser.add_argument("--workers", nargs="*", default=[], help="addresses")
+    parser.add_argument("--worker", type=int, help="which of them this process is")
+    parser.add_argument("--resume", help="folder of checkpoints")
+    parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--images", type=int, default=96)
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--queue_size", type=int, default=64)
@@ -63,7 +73,7 @@ def main():
     if arguments.devices > 1 and keras.backend.backend() == "jax":
         scope = jax_scope(arguments.devices, arguments.split_queue)
     elif arguments.devices > 1:
-        scope = tensorflow_scope(arguments.devices)
+        scope = tensorflow_scope(arguments.devices, arguments.workers, arguments.worker)
 
     views, labels = golden.Trajectory("isd_r18").flat_views()
     views = {name: images[: arguments.images] for name, images in views.items()}
@@ -71,6 +81,7 @@ def main():
     batch_loss = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda step, logs: losses.append(logs["loss"])
     )
+    resume = [keras_isd.callbacks.Resume(arguments.resume)] if arguments.resume else []
     with scope:
         model = golden.golden_model(
             "isd_r18", queue_size=arguments.queue_size, synchronized_batch_norm=True
@@ -81,7 +92,9 @@ def main():
             batch_size=arguments.batch_size,
             shuffle=False,
             verbose=0,
-            callbacks=[batch_loss],
+            epochs=arguments.epochs,
+            initial_epoch=resume[0].initial_epoch if resume else 0,
+            callbacks=[batch_loss, *resume],
         ).history
         state = {
             f"{part}/{v.path}/{device}": value

@@ -3,6 +3,9 @@
 import keras
 import tensorflow as tf
 
+# What a step of several workers raises where another has gone.
+WORKER_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError)
+
 
 def count():
     """On how many replicas this step runs at once; 1 outside a step."""
@@ -57,6 +60,24 @@ def check_batch_sizes(model, sizes):
             "left. Take batches of another size, or leave a smaller last one out. "
             f"Received: batches of {sorted(known)} images"
         )
+
+
+def for_fit(logs):
+    """The logs of a step in the form from which Keras can make the mean over all replicas.
+
+    Under MultiWorkerMirroredStrategy Keras 3.15 takes the mean over the first axis, which a scalar
+    does not have: `reduce_per_replica` in its `backend/tensorflow/trainer.py`.
+    """
+    strategy = tf.distribute.get_strategy()
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and count() > 1:
+        return {name: tf.reshape(value, (1,)) for name, value in logs.items()}
+    return logs
+
+
+def writes_files(model):
+    """Whether this process is the one that writes, the first of several workers."""
+    resolver = model.distribute_strategy.cluster_resolver
+    return resolver is None or not resolver.task_id
 
 
 def synchronize_batch_norm(model):

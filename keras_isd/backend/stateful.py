@@ -4,8 +4,10 @@ import keras
 from keras import ops
 
 if keras.backend.backend() == "torch":
+    from keras_isd.backend import one_replica as replicas
     from keras_isd.backend.torch import once_read
 else:
+    from keras_isd.backend import replicas
     from keras_isd.backend.tensorflow import once_read
 
 
@@ -22,6 +24,13 @@ class GuardedTrainStep:
     and no later step trains either until `fit` has stopped.
     """
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing: model, optimizer and metrics are built when they are made.
+
+        Keras does it under a strategy, on a batch that it makes with `strategy.reduce`, which of
+        the dicts of several workers fails in 3.15 (`backend/tensorflow/trainer.py`).
+        """
+
     def train_step(self, data):
         before = [(v, ops.stop_gradient(ops.copy(v))) for v in self.guarded_variables()]
         with once_read(data):
@@ -31,4 +40,4 @@ class GuardedTrainStep:
             healthy = ops.isfinite(logs["loss"])
             for variable, value in before:
                 variable.assign(ops.where(healthy, variable, value))
-        return logs
+        return replicas.for_fit(logs)

@@ -1,0 +1,56 @@
+"""Cases in processes of their own, so that they take turns and each has its own peak memory."""
+
+import ctypes
+import json
+import pathlib
+import subprocess
+import sys
+
+
+def mebibytes(what):
+    """ "VmRSS", what this process holds, or "VmHWM", the most that it held (Linux)."""
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    [line] = [line for line in lines if line.startswith(what)]
+    return int(line.split()[1]) / 2**10
+
+
+def serve(run):
+    """Answers each count that the parent asks for with `run(count)`, a list of seconds."""
+    run(2)  # compiles
+    ctypes.CDLL(None).malloc_trim(0)  # what compiling took, back to the machine
+    between = mebibytes("VmRSS")
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # the most held counts from now on
+    for line in sys.stdin:
+        seconds = run(int(line))
+        peak = mebibytes("VmHWM")
+        result = {"seconds": seconds, "peak": peak, "beyond": peak - between}
+        print("\n" + json.dumps(result), flush=True)
+
+
+class MeasuredProcess:
+    """A script that calls `serve`, and what it has answered."""
+
+    def __init__(self, script, *arguments):
+        self._process = subprocess.Popen(
+            [sys.executable, script, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.seconds = []
+        self.peak = self.beyond = None  # MiB at most, and how much more than between the steps
+
+    def run(self, count):
+        """Lets it make `count` steps, and keeps their seconds."""
+        self._process.stdin.write(f"{count}\n")
+        self._process.stdin.flush()
+        while not (line := self._process.stdout.readline()).startswith("{"):
+            if not line:
+                raise ChildProcessError(f"{self._process.args} has ended")
+        result = json.loads(line)
+        self.seconds += result["seconds"]
+        self.peak, self.beyond = result["peak"], result["beyond"]
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait()

@@ -1,0 +1,157 @@
+"""What a training step costs: beside its networks, beside the authors' code, on more devices.
+
+    KERAS_BACKEND=jax python benchmarks/train_step.py --reference=../ISD --devices=2,4,8
+
+Each case is a process of its own. They take turns, and the median over all steps is printed, as
+Markdown, with the most memory that the process held while it trained:
+
+- `step`: a whole step of `fit`.
+- `bare passes`: student forward and backward, teacher forward, optimizer. The floor: no queue, no
+  similarities, a teacher that stands still.
+- `authors' step`: theirs, in PyTorch, given a checkout of their repository.
+- `step, n devices`: the same batch shared out to n logical devices of this machine. They have no
+  more cores than one has, so this is what sharing out costs, not what it gains.
+"""
+
+import dataclasses
+import os
+import statistics
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from absl import app, flags
+from measured_process import MeasuredProcess, serve
+
+REFERENCE = flags.DEFINE_string("reference", None, "Checkout of the authors' repository.")
+SETTINGS = flags.DEFINE_list("settings", ["cifar", "imagenet"], "Which of the two.")
+DEVICES = flags.DEFINE_list("devices", [], "Numbers of devices beyond 1.")
+ROUNDS = flags.DEFINE_integer("rounds", 5, "Turns of each case.")
+STEPS = flags.DEFINE_integer("steps", 2, "Steps a turn.")
+COMPILE = flags.DEFINE_enum("jit_compile", "auto", ["auto", "True", "False"], "Of `compile`.")
+CASE = flags.DEFINE_string("case", None, "SETTING,CASE: serve this one, in this process.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    recipe: str
+    script: str  # the authors' of the same heads
+    batch_size: int
+    queue_size: int
+    image_size: int
+
+
+ALL_SETTINGS = {
+    "cifar": Setting("cifar_resnet18", "train_isd_plus", 256, 65_536, 32),
+    "imagenet": Setting("resnet18", "train_isd_r18", 32, 128_000, 224),
+}
+
+
+def bare_passes(model):
+    """A model of the same networks whose step is the student's and the teacher's passes alone."""
+    import keras
+    from keras import ops
+
+    class BarePasses(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.student = [model.student_backbone, model.projector, model.predictor]
+            self.teacher = [model.teacher_backbone, model.teacher_projector]
+            self.built = True
+
+        def call(self, inputs, training=False):
+            query, key = inputs["query"], inputs["key"]
+            for part in filter(None, self.student):
+                query = part(query, training=training)
+            for part in filter(None, self.teacher):
+                key = part(key, training=training)
+            return ops.sum(query * ops.stop_gradient(key), -1)
+
+        def compute_loss(self, x, y, y_pred, sample_weight=None, training=True):
+            return -ops.mean(y_pred)
+
+    return BarePasses()
+
+
+def scope(devices):
+    """Context in which a model is made for so many logical devices."""
+    import contextlib
+
+    import keras
+
+    if devices == 1:
+        return contextlib.nullcontext()
+    if keras.backend.backend() == "jax":
+        keras.distribution.set_distribution(keras.distribution.DataParallel())
+        return contextlib.nullcontext()
+    import tensorflow as tf
+
+    [cpu] = tf.config.list_physical_devices("CPU")
+    parts = [tf.config.LogicalDeviceConfiguration()] * devices
+    tf.config.set_logical_device_configuration(cpu, parts)
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(devices)]).scope()
+
+
+def make_step(setting, case, devices=1):
+    """Function that makes steps of our model, or of its networks alone, and gives their seconds."""
+    if devices > 1:
+        os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+    import numpy as np
+    from step_times import fit_seconds
+
+    import keras_isd
+
+    with scope(devices):
+        model = keras_isd.ISDModel.from_recipe(
+            setting.recipe, queue_size=setting.queue_size, synchronized_batch_norm=devices > 1
+        )
+        if case == "bare":
+            model = bare_passes(model)
+        jit_compile = {"auto": "auto", "True": True, "False": False}[COMPILE.value]
+        model.compile(
+            keras_isd.optimizers.SGD(0.01, momentum=0.9, weight_decay=1e-4),
+            jit_compile=jit_compile if devices == 1 else "auto",
+        )
+    shape = (setting.batch_size, setting.image_size, setting.image_size, 3)
+    views = {name: np.random.rand(*shape).astype("float32") for name in ("query", "key")}
+    return lambda count: fit_seconds(model, (views,), count)
+
+
+def serve_case(name, case):
+    setting = ALL_SETTINGS[name]
+    if case == "authors":
+        from reference_step import make_step as make_reference_step
+
+        sizes = setting.queue_size, setting.batch_size, setting.image_size
+        serve(make_reference_step(REFERENCE.value, setting.script, *sizes))
+    else:
+        kind, _, devices = case.partition(" ")
+        serve(make_step(setting, kind, int(devices or 1)))
+
+
+def main(_):
+    if CASE.value:
+        serve_case(*CASE.value.split(","))
+        return
+    titles = {"step": "step", "bare": "bare passes"}
+    if REFERENCE.value:
+        titles["authors"] = "authors' step"
+    titles |= {f"step {n}": f"step, {n} devices" for n in DEVICES.value}
+    own = [f"--reference={REFERENCE.value or ''}", f"--jit_compile={COMPILE.value}"]
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    for name in SETTINGS.value:
+        cases = {case: MeasuredProcess(__file__, f"--case={name},{case}", *own) for case in titles}
+        for _ in range(ROUNDS.value):
+            for process in cases.values():
+                process.run(STEPS.value)
+        print(f"\n{backend}, jit_compile={COMPILE.value}: {ALL_SETTINGS[name]}\n")
+        print("| case | ms | `step` is | MiB of the process |\n| --- | --- | --- | --- |")
+        step = statistics.median(cases["step"].seconds)
+        for case, process in cases.items():
+            median = statistics.median(process.seconds)
+            row = f"{1e3 * median:,.0f} | {step / median:.2f} times | {process.peak:,.0f}"
+            print(f"| {titles[case]} | {row} |", flush=True)
+            process.close()
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,72 @@
+"""The training step is one that a TPU can run: XLA alone, every shape known beforehand."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+
+from tests import golden
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("TPUStrategy is TensorFlow's; JAX's step is XLA's whole", allow_module_level=True)
+
+import tensorflow as tf
+
+# What runs on the host, or gives shapes that depend on values.
+NOT_FOR_A_TPU = {
+    "Assert",
+    "EagerPyFunc",
+    "NonMaxSuppressionV3",
+    "PrintV2",
+    "PyFunc",
+    "StringFormat",
+    "Unique",
+    "Where",
+}
+
+
+def operations(concrete):
+    """The graph's operations, those of functions that it calls among them."""
+    yield from concrete.graph.get_operations()
+    for name in concrete.graph._functions:
+        yield from concrete.graph._get_function(name).graph.get_operations()
+
+
+def traced(step, batch):
+    specs = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), batch)
+    return tf.function(step, jit_compile=True).get_concrete_function(specs)
+
+
+def first_batch():
+    views, labels = next(golden.Trajectory("isd_plus").batches())
+    views = {name: tf.constant(images, tf.float32) for name, images in views.items()}
+    return views, tf.constant(labels, tf.int32)
+
+
+def unfit(concrete):
+    return [
+        op.name
+        for op in operations(concrete)
+        if op.type in NOT_FOR_A_TPU or not all(x.shape.is_fully_defined() for x in op.outputs)
+    ]
+
+
+def test_the_step_compiles_with_static_shapes_and_nothing_on_the_host():
+    model = golden.golden_model("isd_plus")
+    batch = first_batch()
+    concrete = traced(model.train_step, batch)
+    assert len(list(operations(concrete))) > 500
+    assert not unfit(concrete)
+    assert np.isfinite(float(concrete(*tf.nest.flatten(batch))["loss"]))
+
+
+def test_what_a_tpu_cannot_run_is_seen():
+    def depends_on_values(batch):
+        return tf.where(batch[1] > 2)
+
+    def on_the_host(batch):
+        return tf.py_function(lambda x: x, [batch[1]], tf.int32)
+
+    for step in (depends_on_values, on_the_host):
+        assert unfit(traced(step, first_batch())), re.sub("_", " ", step.__name__)
