@@ -1,5 +1,6 @@
 """Cases in processes of their own, so that they take turns and each has its own peak memory."""
 
+import contextlib
 import ctypes
 import json
 import pathlib
@@ -42,11 +43,12 @@ class MeasuredProcess:
 
     def run(self, count):
         """Lets it make `count` steps, and keeps their seconds."""
-        self._process.stdin.write(f"{count}\n")
-        self._process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # said below
+            self._process.stdin.write(f"{count}\n")
+            self._process.stdin.flush()
         while not (line := self._process.stdout.readline()).startswith("{"):
             if not line:
-                raise ChildProcessError(f"{self._process.args} has ended")
+                raise ChildProcessError(f"Has ended: {self._process.args}")
         result = json.loads(line)
         self.seconds += result["seconds"]
         self.peak, self.beyond = result["peak"], result["beyond"]

@@ -32,6 +32,7 @@ def make_step(path, name, queue_size, batch_size, image_size):
         for encoder in (isd.encoder_q, isd.encoder_k):
             encoder.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)
             encoder.maxpool = torch.nn.Identity()
+            encoder.avgpool = torch.nn.AdaptiveAvgPool2d(1)
         isd.encoder_k.conv1.weight.requires_grad = False
     isd.data_parallel()
     isd = isd.cuda().train()

@@ -21,6 +21,7 @@ import keras_isd
 
 EPOCHS = flags.DEFINE_integer("epochs", 120, "Passes over the digits.")
 SEED = flags.DEFINE_integer("seed", 0, "Fixes weights, order and views, and so the run.")
+POLICY = flags.DEFINE_string("policy", "float32", "Or mixed_bfloat16, mixed_float16.")
 RESUME = flags.DEFINE_string("resume", None, "Folder of checkpoints to go on from, and to write.")
 
 BATCH_SIZE = 100
@@ -93,6 +94,7 @@ def report(rows, labels):
 
 def main(_):
     keras.utils.set_random_seed(SEED.value)
+    keras.mixed_precision.set_global_policy(POLICY.value)
     images, labels = load()
     views = two_views(images[:TRAIN], SEED.value, EPOCHS.value)
     steps = TRAIN // BATCH_SIZE

@@ -8,8 +8,9 @@ from keras import ops
 
 from keras_isd import backend, submodels
 from keras_isd.backend import GuardedTrainStep
+from keras_isd.interruptions import and_stop, explained
 from keras_isd.memory_queue import MemoryQueue
-from keras_isd.non_finite_loss import NonFiniteLossError, and_stop, non_finite_loss_error
+from keras_isd.schedules import fraction_or_schedule
 from keras_isd.two_views import TwoViews, batch_sizes, check_batch
 
 
@@ -92,7 +93,7 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         synchronized_batch_norm=False,
         **kwargs,
     ):
-        teacher_momentum = _fraction_or_schedule("teacher_momentum", teacher_momentum)
+        teacher_momentum = fraction_or_schedule("teacher_momentum", teacher_momentum)
         if (query_augmenter is None) != (key_augmenter is None):
             raise ValueError(
                 "Give both `query_augmenter` and `key_augmenter`, or none. "
@@ -212,16 +213,8 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         sizes = batch_sizes(call.arguments.get("x"), call.arguments.get("batch_size"))
         backend.replicas.check_batch_sizes(self, sizes)
         call.arguments["callbacks"] = and_stop(call.arguments.get("callbacks"))
-        try:
+        with explained(self):
             return super().fit(*call.args[1:], **call.kwargs)
-        except NonFiniteLossError:
-            raise non_finite_loss_error(int(self._base_optimizer._iterations)) from None
-        except backend.replicas.WORKER_LOST as error:
-            raise ConnectionError(
-                "A worker of the run was lost, and the others cannot go on without it. Start all "
-                "of them again: with `keras_isd.callbacks.Resume` they go on from the last "
-                f"checkpoint. Received: {error}"
-            ) from None
 
     def train_step(self, *state_and_data):  # the state on JAX alone
         return super().train_step(*state_and_data[:-1], self._checked(state_and_data[-1]))
@@ -298,14 +291,3 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         parts = ("backbone", "projector", "predictor", "query_augmenter", "key_augmenter")
         parts = {name: deserialize(config[name]) for name in parts}
         return cls(**{**config, **parts})
-
-
-def _fraction_or_schedule(name, value):
-    if isinstance(value, dict):  # of a saved model
-        value = keras.saving.deserialize_keras_object(value)
-    schedule = isinstance(value, keras.optimizers.schedules.LearningRateSchedule)
-    if not schedule and not (isinstance(value, (int, float)) and 0 <= value <= 1):
-        raise ValueError(
-            f"Argument `{name}` must be in [0, 1], or a schedule. Received: {name}={value!r}"
-        )
-    return value

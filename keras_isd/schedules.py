@@ -184,3 +184,15 @@ def momentum_cosine(teacher_momentum, total_steps):
             f"Received: {teacher_momentum=}, {total_steps=}"
         )
     return OneMinus(schedules.CosineDecay(1.0 - teacher_momentum, total_steps))
+
+
+def fraction_or_schedule(name, value):
+    """The argument `name`, a float in [0, 1] or a schedule; raises a ValueError for another."""
+    if isinstance(value, dict):  # of a saved model
+        value = keras.saving.deserialize_keras_object(value)
+    schedule = isinstance(value, schedules.LearningRateSchedule)
+    if not schedule and not (isinstance(value, (int, float)) and 0 <= value <= 1):
+        raise ValueError(
+            f"Argument `{name}` must be in [0, 1], or a schedule. Received: {name}={value!r}"
+        )
+    return value

@@ -11,9 +11,9 @@ import os
 
 import keras
 import numpy as np
-from keras import ops
 
 import keras_isd
+from keras_isd import backend
 from tests import golden
 
 
@@ -31,14 +31,32 @@ def tensorflow_scope(devices, workers=(), worker=None):
     return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(devices)]).scope()
 
 
-def jax_scope(devices, split_queue):
-    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
-    distribution = keras.distribution.DataParallel(devices=keras.distribution.list_devices())
+def jax_scope(devices, split_queue, workers=(), worker=None):
+    import jax
+
+    own = devices // max(len(workers), 1)
+    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={own}"
+    if worker is not None:
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        keras.distribution.initialize(workers[0], len(workers), worker)
+    distribution = keras.distribution.DataParallel(auto_shard_dataset=False)
     if split_queue:
         layouts = keras.distribution.LayoutMap(distribution.device_mesh)
         layouts["queue/embeddings$"] = ("batch", None)
-        distribution = keras.distribution.ModelParallel(layout_map=layouts, batch_dim_name="batch")
+        distribution = keras.distribution.ModelParallel(
+            layout_map=layouts, batch_dim_name="batch", auto_shard_dataset=False
+        )
     return distribution.scope()
+
+
+def part_of_each_batch(views, labels, batch_size, workers, worker):
+    """A dataset of a worker's share of every batch, in the order of the workers."""
+    import tensorflow as tf
+
+    own = batch_size // workers
+    rows = [r for r in range(len(labels)) if r % batch_size // own == worker]
+    data = {name: images[rows] for name, images in views.items()}, labels[rows]
+    return tf.data.Dataset.from_tensor_slices(data).batch(own, drop_remainder=True)
 
 
 def copies(variable):
@@ -52,8 +70,8 @@ def copies(variable):
     if variable.value.is_fully_replicated:
         return [np.asarray(shard.data) for shard in shards]
     assert len({shard.data.shape for shard in shards}) == 1
-    assert shards[0].data.shape[0] == variable.shape[0] // len(shards)
-    return [ops.convert_to_numpy(variable)]
+    assert shards[0].data.shape[0] == variable.shape[0] // len(variable.value.sharding.device_set)
+    return [backend.replicas.to_numpy(variable)]
 
 
 def main():
@@ -71,12 +89,23 @@ def main():
     arguments = parser.parse_args()
     scope = contextlib.nullcontext()
     if arguments.devices > 1 and keras.backend.backend() == "jax":
-        scope = jax_scope(arguments.devices, arguments.split_queue)
+        scope = jax_scope(
+            arguments.devices, arguments.split_queue, arguments.workers, arguments.worker
+        )
     elif arguments.devices > 1:
         scope = tensorflow_scope(arguments.devices, arguments.workers, arguments.worker)
 
     views, labels = golden.Trajectory("isd_r18").flat_views()
     views = {name: images[: arguments.images] for name, images in views.items()}
+    data = {
+        "x": views,
+        "y": labels[: arguments.images],
+        "batch_size": arguments.batch_size,
+        "shuffle": False,
+    }
+    if arguments.worker is not None and keras.backend.backend() == "jax":
+        place = len(arguments.workers), arguments.worker
+        data = {"x": part_of_each_batch(views, data["y"], arguments.batch_size, *place)}
     losses = []
     batch_loss = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda step, logs: losses.append(logs["loss"])
@@ -87,10 +116,7 @@ def main():
             "isd_r18", queue_size=arguments.queue_size, synchronized_batch_norm=True
         )
         history = model.fit(
-            views,
-            labels[: arguments.images],
-            batch_size=arguments.batch_size,
-            shuffle=False,
+            **data,
             verbose=0,
             epochs=arguments.epochs,
             initial_epoch=resume[0].initial_epoch if resume else 0,

@@ -1,8 +1,9 @@
 """A short run with checkpoints, in a process of its own, to be killed and started again.
 
-`python -m tests.resume_script DIRECTORY OUT.npz EPOCHS`
+`python -m tests.resume_script DIRECTORY OUT.npz EPOCHS [DEVICES]`
 """
 
+import contextlib
 import sys
 
 import keras
@@ -11,6 +12,7 @@ import tensorflow as tf
 from keras import ops
 
 import keras_isd
+from tests.replicas_script import tensorflow_scope
 
 EPOCHS, STEPS, BATCH_SIZE = 5, 7, 8
 
@@ -62,10 +64,12 @@ def run(directory, callbacks=(), every_n_steps=1, isd=None, epochs=EPOCHS):
 
 
 def main():
-    isd, logs = run(sys.argv[1], epochs=int(sys.argv[3]))
+    directory, out, epochs, *devices = sys.argv[1:]
+    with tensorflow_scope(int(devices[0])) if devices else contextlib.nullcontext():
+        isd, logs = run(directory, epochs=int(epochs))
     variables = (*isd.variables, *isd.optimizer.variables)
     state = {f"{i:04} {v.path}": ops.convert_to_numpy(v) for i, v in enumerate(variables)}
-    np.savez(sys.argv[2], **state, **{f"logs/{name}": value for name, value in logs.items()})
+    np.savez(out, **state, **{f"logs/{name}": value for name, value in logs.items()})
 
 
 if __name__ == "__main__":

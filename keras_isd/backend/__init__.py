@@ -22,6 +22,8 @@ else:
 
 if keras.backend.backend() == "tensorflow":
     from keras_isd.backend import replicas
+elif keras.backend.backend() == "jax":
+    from keras_isd.backend import jax_devices as replicas
 else:
     from keras_isd.backend import one_replica as replicas
 

@@ -3,6 +3,22 @@
 import keras
 import tensorflow as tf
 
+from keras_isd.backend.one_replica import to_numpy
+
+__all__ = [
+    "WORKER_LOST",
+    "assert_none_is_empty",
+    "check_batch_sizes",
+    "check_compile",
+    "count",
+    "for_fit",
+    "gather",
+    "synchronize_batch_norm",
+    "to_numpy",
+    "total",
+    "writes_files",
+]
+
 # What a step of several workers raises where another has gone.
 WORKER_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError)
 

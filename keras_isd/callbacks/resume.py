@@ -6,7 +6,6 @@ import re
 
 import keras
 from absl import logging
-from keras import ops
 
 from keras_isd import backend
 from keras_isd.callbacks import checkpoint_file
@@ -30,7 +29,7 @@ class Resume(keras.callbacks.Callback):
 
     Args:
         directory: folder of this run's checkpoints, made if absent. An empty one starts anew. Of
-            several workers, under MultiWorkerMirroredStrategy, all read and the first writes.
+            several workers, or processes of JAX, all read and the first writes.
         every_n_steps: int >= 1, steps between checkpoints within an epoch; None for one at the end
             of each epoch alone, which is written in any case.
         keep: int >= 1, how many of the newest checkpoints to keep.
@@ -141,8 +140,8 @@ class Resume(keras.callbacks.Callback):
 
     def _write(self):
         self._saved = self._step
-        # Metrics are summed over several workers: all of them must read.
-        arrays = {name: ops.convert_to_numpy(v) for name, v in self._variables().items()}
+        # All workers read, also those that do not write.
+        arrays = {name: backend.replicas.to_numpy(v) for name, v in self._variables().items()}
         if not backend.replicas.writes_files(self.model):
             return
         facts = {"epoch": self._epoch, "step": self._step}

@@ -105,6 +105,23 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path):
         assert_same(dict(found), dict(whole))
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="replicas are TensorFlow's")
+def test_replicas_go_on_within_an_epoch(tmp_path):
+    def script(name, *devices):
+        run_python("-m", "tests.resume_script", tmp_path / "saved", tmp_path / name, 2, *devices)
+        with np.load(tmp_path / name) as arrays:
+            return dict(arrays)
+
+    whole = script("whole.npz", 2)
+    (tmp_path / "saved" / latest(tmp_path / "saved")).unlink()
+    assert "epoch000001_step000000006" in latest(tmp_path / "saved")
+    resumed = script("resumed.npz", 2)
+    for name in [name for name in whole if name.startswith("logs/")]:
+        # The replicas' sums are added up in a checkpoint, in another order than at the end.
+        np.testing.assert_allclose(resumed.pop(name), whole.pop(name), rtol=1e-6, err_msg=name)
+    assert_same(resumed, whole)
+
+
 def latest(directory):
     return max((path.name for path in directory.glob("*.checkpoint")), default="")
 

@@ -1,0 +1,63 @@
+"""The devices of a `keras.distribution`: one program sees the whole batch, JAX shares it out."""
+
+import jax
+import keras
+from jax.experimental import multihost_utils
+from keras import ops
+
+from keras_isd.backend.one_replica import (
+    WORKER_LOST,
+    check_compile,
+    count,
+    for_fit,
+    gather,
+    synchronize_batch_norm,
+    total,
+)
+
+__all__ = [
+    "WORKER_LOST",
+    "check_batch_sizes",
+    "check_compile",
+    "count",
+    "for_fit",
+    "gather",
+    "synchronize_batch_norm",
+    "to_numpy",
+    "total",
+    "writes_files",
+]
+
+
+def check_batch_sizes(model, sizes):
+    """Raises a ValueError for a batch that cannot be shared out equally to the devices.
+
+    Each of several processes gives a part of its own to its own devices.
+    """
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return
+    mesh = distribution.device_mesh
+    devices = dict(zip(mesh.axis_names, mesh.shape)).get(distribution.batch_dim_name, 1)
+    own = max(devices // jax.process_count(), 1)
+    for size in sizes:
+        if devices > 1 and (size is None or size % own):
+            raise ValueError(
+                f"Every batch must be shared out equally to {own} devices. Take a multiple of "
+                "that for a batch and leave a smaller last one out, with `drop_remainder=True` of "
+                "a dataset. Received: a batch of "
+                + ("a size not known beforehand" if size is None else f"{size} images")
+            )
+
+
+def writes_files(model):
+    """Whether this process is the one that writes, the first of several."""
+    return jax.process_index() == 0
+
+
+def to_numpy(variable):
+    """The whole of a variable, of which each process may hold a part."""
+    value = variable.value
+    if not (value.is_fully_addressable or value.is_fully_replicated):
+        value = multihost_utils.process_allgather(value, tiled=True)
+    return ops.convert_to_numpy(value)
