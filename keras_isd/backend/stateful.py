@@ -37,7 +37,21 @@ class GuardedTrainStep:
             self.update_teacher()
             logs = super().train_step(data)
 
-            healthy = ops.isfinite(logs["loss"])
-            for variable, value in before:
-                variable.assign(ops.where(healthy, variable, value))
+            _restore_unless(ops.isfinite(logs["loss"]), before)
         return replicas.for_fit(logs)
+
+
+def _restore_unless(healthy, before):
+    """Gives variables their values of before back where a step is not healthy."""
+    if replicas.count() > 1:  # where TensorFlow takes no assignment inside a condition
+        for variable, value in before:
+            variable.assign(ops.where(healthy, variable, value))
+        return
+
+    def restore():
+        for variable, value in before:
+            variable.assign(value)
+        return healthy
+
+    # A healthy step then pays for no pass over all weights, and TensorFlow copies none before.
+    ops.cond(healthy, lambda: healthy, restore)
