@@ -17,14 +17,16 @@ def mebibytes(what):
 
 def serve(run):
     """Answers each count that the parent asks for with `run(count)`, a list of seconds."""
+    trim = ctypes.CDLL(None).malloc_trim  # gives back to the machine what is held for later
+    trim(0)
+    before = mebibytes("VmRSS")
     run(2)  # compiles
-    ctypes.CDLL(None).malloc_trim(0)  # what compiling took, back to the machine
-    between = mebibytes("VmRSS")
+    trim(0)
     pathlib.Path("/proc/self/clear_refs").write_text("5")  # the most held counts from now on
     for line in sys.stdin:
         seconds = run(int(line))
         peak = mebibytes("VmHWM")
-        result = {"seconds": seconds, "peak": peak, "beyond": peak - between}
+        result = {"seconds": seconds, "peak": peak, "beyond": peak - before}
         print("\n" + json.dumps(result), flush=True)
 
 
@@ -39,7 +41,7 @@ class MeasuredProcess:
             text=True,
         )
         self.seconds = []
-        self.peak = self.beyond = None  # MiB at most, and how much more than between the steps
+        self.peak = self.beyond = None  # MiB at most, and how much more than before the first
 
     def run(self, count):
         """Lets it make `count` steps, and keeps their seconds."""
