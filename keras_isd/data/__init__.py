@@ -3,10 +3,11 @@
 from keras_isd.data.arrays import from_arrays
 from keras_isd.data.folders import from_folder, from_list_file
 from keras_isd.data.image_source import ImageSource
+from keras_isd.data.one_view_dataset import one_view_dataset
 from keras_isd.data.report_unreadable import ReportUnreadable
-from keras_isd.data.subsets import label_fraction, long_tail, of_classes, unbalanced
 from keras_isd.data.tfds_sets import from_tfds
 from keras_isd.data.two_view_dataset import two_view_dataset
+from keras_isd.subsets import label_fraction, long_tail, of_classes, unbalanced
 
 __all__ = [
     "ImageSource",
@@ -18,6 +19,7 @@ __all__ = [
     "label_fraction",
     "long_tail",
     "of_classes",
+    "one_view_dataset",
     "two_view_dataset",
     "unbalanced",
 ]

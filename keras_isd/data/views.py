@@ -51,8 +51,8 @@ class Views:
             hasattr(augmenter.operations[0], "size") for augmenter in self.augmenters.values()
         ):
             raise ValueError(
-                "Images that differ in size need an `Augmenter` for `query` and for `key`, whose "
-                "first operation is a crop, which brings them to one size. "
+                "Images that differ in size need an `Augmenter` for each view, whose first "
+                "operation is a crop, which brings them to one size. "
                 f"Received: {self.augmenters}"
             )
         height, width = tf.unstack(tf.shape(image)[:2])

@@ -1,5 +1,24 @@
 """Evaluation: what the features are worth."""
 
+from keras_isd.evaluation.features import Features, extract_features
+from keras_isd.evaluation.few_labels import few_labels
+from keras_isd.evaluation.fine_tune import fine_tune
 from keras_isd.evaluation.knn import knn_accuracy
+from keras_isd.evaluation.linear_probe import linear_probe, linear_probe_on_images
+from keras_isd.evaluation.logistic_regression import logistic_regression
+from keras_isd.evaluation.nearest import nearest_rows
+from keras_isd.evaluation.unbalanced import balanced_rows, unbalanced_accuracy
 
-__all__ = ["knn_accuracy"]
+__all__ = [
+    "Features",
+    "balanced_rows",
+    "extract_features",
+    "few_labels",
+    "fine_tune",
+    "knn_accuracy",
+    "linear_probe",
+    "linear_probe_on_images",
+    "logistic_regression",
+    "nearest_rows",
+    "unbalanced_accuracy",
+]

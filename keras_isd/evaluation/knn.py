@@ -2,31 +2,50 @@
 
 import numpy as np
 
-_BLOCK = 1000  # queries at a time: bounds the memory at `_BLOCK` x bank similarities
+from keras_isd.evaluation.accuracy import (
+    accuracies,
+    check_classes,
+    check_features,
+    checked_labels,
+    rank,
+)
+from keras_isd.evaluation.nearest import nearest_rows
 
 
-def knn_accuracy(train_features, train_labels, features, labels, k=20, temperature=None):
+def knn_accuracy(
+    train_features,
+    train_labels,
+    features,
+    labels,
+    k=20,
+    temperature=None,
+    max_bytes=2**28,
+):
     """Accuracy of a k-nearest-neighbour classifier, by cosine similarity.
 
     Without a temperature each neighbour has one vote, as in the paper (k = 1 and 20).
     With one it has `exp(similarity / temperature)` votes, as in Wu et al., 2018
-    (k = 200, temperature 0.1), the custom for CIFAR. Of classes with equal votes the
-    one of the smallest label wins.
+    (k = 200, temperature 0.1), the custom for CIFAR. Ties: of equally similar neighbours the first
+    in the bank is the nearer, and of classes with equal votes the smaller label wins. A class
+    without a vote is not among the five best.
 
     Args:
         train_features: `(N, F)` array, the bank of neighbours.
         train_labels: `(N,)` integers >= 0.
         features: `(M, F)` array, to classify.
-        labels: `(M,)` integers >= 0.
+        labels: `(M,)` integers >= 0, of which each class is in `train_labels`.
         k: int in [1, N], number of neighbours.
         temperature: float > 0, or None for one vote each.
+        max_bytes: int, memory to work in beside the features, about.
 
     Returns:
-        Dict with `"top1"`, the share of rightly classified rows, in [0, 1].
+        Dict with `"top1"` and `"top5"`, the shares of rows whose class comes first and among the
+        first five, in [0, 1], and `"per_class"`, a dict from each class to its top-1 share.
 
     Raises:
-        ValueError: if `k` is not in [1, N], `temperature` is not positive, or features and
-            labels differ in number.
+        ValueError: if `k` is not in [1, N], `temperature` is not positive, features are empty, not
+            finite or of two widths, labels are missing, negative or of another number than
+            features, or a class is to be found of which the bank has no example.
 
     Source: `eval_knn.py` of the authors; Wu et al., "Unsupervised Feature Learning via
     Non-Parametric Instance Discrimination", CVPR 2018, section 3.4.
@@ -34,10 +53,14 @@ def knn_accuracy(train_features, train_labels, features, labels, k=20, temperatu
     Example:
 
     >>> bank, classes = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([3, 5])
-    >>> knn_accuracy(bank, classes, np.array([[0.9, 0.1], [0.6, 0.8]]), np.array([3, 3]), k=1)
-    {'top1': 0.5}
+    >>> features, labels = np.array([[0.9, 0.1], [0.6, 0.8]]), np.array([3, 3])
+    >>> knn_accuracy(bank, classes, features, labels, k=1)["top1"]
+    0.5
     """
-    train_labels, labels = np.asarray(train_labels), np.asarray(labels)
+    check_features(train_features=train_features, features=features)
+    train_labels = checked_labels(train_features, train_labels=train_labels)
+    labels = checked_labels(features, labels=labels)
+    check_classes(train_labels, labels)
     if not 1 <= k <= len(train_features):
         raise ValueError(
             f"Argument `k` must be between 1 and the {len(train_features)} training features. "
@@ -45,27 +68,19 @@ def knn_accuracy(train_features, train_labels, features, labels, k=20, temperatu
         )
     if temperature is not None and not temperature > 0:
         raise ValueError(f"Argument `temperature` must be positive. Received: {temperature=}")
-    for name, x, y in (("train_", train_features, train_labels), ("", features, labels)):
-        if y.shape != (len(x),):
-            raise ValueError(
-                f"Argument `{name}labels` must hold one label for each of the {len(x)} rows of "
-                f"`{name}features`. Received: shape {y.shape}"
-            )
-    bank, queries = _unit_rows(train_features), _unit_rows(features)
-    right = 0
-    for start in range(0, len(queries), _BLOCK):
-        similarity = queries[start : start + _BLOCK] @ bank.T
-        nearest = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
-        weights = np.ones(nearest.shape)
-        if temperature is not None:
-            weights = np.take_along_axis(similarity, nearest, axis=1) / temperature
-            weights = np.exp(weights - weights.max(axis=1, keepdims=True))  # no overflow
-        votes = np.zeros((len(nearest), train_labels.max() + 1))
-        np.add.at(votes, (np.arange(len(nearest))[:, None], train_labels[nearest]), weights)
-        right += int((votes.argmax(axis=1) == labels[start : start + _BLOCK]).sum())
-    return {"top1": right / len(queries)}
+    rows, similarities = nearest_rows(train_features, features, k, max_bytes)
+    classes, train_classes = np.unique(train_labels, return_inverse=True)
+    votes = _votes(train_classes[rows], similarities, len(classes), temperature)
+    return accuracies(rank(votes, classes), labels)
 
 
-def _unit_rows(x):
-    x = np.asarray(x, "float32")
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+def _votes(classes, similarities, count, temperature):
+    """Votes `(M, count)` for each class; -inf for one without any."""
+    weights = np.ones(classes.shape)
+    if temperature is not None:
+        weights = similarities.astype("float64") / temperature
+        weights = np.exp(weights - weights.max(axis=1, keepdims=True))  # no overflow
+    places = (np.arange(len(classes))[:, None] * count + classes).ravel()
+    votes = np.bincount(places, weights.ravel(), len(classes) * count)
+    voted = np.bincount(places, minlength=len(classes) * count) > 0
+    return np.where(voted, votes, -np.inf).reshape(-1, count)

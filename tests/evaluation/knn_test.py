@@ -11,7 +11,7 @@ def test_votes_by_hand():
     query = np.array([[3.0, 0.0]])
 
     def predicts(label, **kwargs):
-        return knn_accuracy(bank, classes, query, np.array([label]), **kwargs) == {"top1": 1.0}
+        return knn_accuracy(bank, classes, query, np.array([label]), **kwargs)["top1"] == 1.0
 
     assert predicts(0, k=1)
     assert predicts(0, k=2)  # one vote each: the smaller label
@@ -66,3 +66,22 @@ def test_refuses_bad_arguments(change, message):
     }
     with pytest.raises(ValueError, match=message):
         knn_accuracy(**{**arguments, **change})
+
+
+def test_five_best_classes_have_votes_and_classes_are_counted_apart():
+    # From (1, 0): class 0, then 1 twice, then 2; class 9 is far away.
+    bank = np.array([[1.0, 0.0], [0.8, 0.6], [0.8, -0.6], [0.6, 0.8], [-1.0, 0.0]])
+    classes = np.array([0, 1, 1, 2, 9])
+    queries, labels = np.array([[1.0, 0.0]] * 4), np.array([1, 2, 9, 1])
+    found = knn_accuracy(bank, classes, queries, labels, k=4)
+    assert found["top1"] == 0.5  # class 1, with two votes
+    assert found["top5"] == 0.75  # 9 has none, though five classes are not found either
+    assert found["per_class"] == {1: 1.0, 2: 0.0, 9: 0.0}
+    assert knn_accuracy(bank, classes, queries, labels, k=1)["top5"] == 0.0  # 0 alone
+
+
+def test_of_equally_near_neighbours_the_first_in_the_bank_counts():
+    bank, classes = np.array([[1.0, 0.0]] * 3), np.array([4, 2, 3])
+    one = {"features": np.array([[1.0, 0.5]]), "labels": np.array([4])}
+    assert knn_accuracy(bank, classes, **one, k=1)["top1"] == 1.0
+    assert knn_accuracy(bank, classes, **one, k=2)["top1"] == 0.0  # 4 and 2, one vote each: 2

@@ -1,0 +1,125 @@
+"""What the features are worth, measured while they are learned."""
+
+import keras
+
+from keras_isd.evaluation.features import extract_features
+from keras_isd.evaluation.knn import knn_accuracy
+from keras_isd.evaluation.linear_probe import linear_probe
+
+NETWORKS = ("student", "teacher")
+
+
+class FeatureEvaluation(keras.callbacks.Callback):
+    """Base of callbacks that measure the features of labelled images after epochs.
+
+    A subclass has a `prefix` and defines `accuracy(bank, queries)` of two `Features`. What it finds
+    enters `logs` as `{prefix}_student` and `{prefix}_teacher`, where the callbacks after it in the
+    list, such as TensorBoard, `CSVLogger`, `ModelCheckpoint(monitor="knn_teacher", mode="max")` and
+    `EarlyStopping`, see it. Nothing of the run changes.
+
+    It measures after the first epoch of a `fit`, after every n-th and after the last.
+
+    Args:
+        train: batches of views and labels as `keras_isd.evaluation.extract_features` takes them,
+            that can be gone through again and again: what to compare with, or to learn from. All
+            images each time: a few thousand will do to see a run's course.
+        validation: the same, of images to classify. For a choice between runs or epochs they should
+            not be the test set.
+        every_n_epochs: int >= 1.
+        networks: `"student"`, `"teacher"` or both.
+
+    Raises:
+        ValueError: if `every_n_epochs` is not positive or `networks` are others.
+    """
+
+    def __init__(self, train, validation, every_n_epochs=1, networks=NETWORKS):
+        super().__init__()
+        if every_n_epochs < 1:
+            raise ValueError(
+                f"Argument `every_n_epochs` must be at least 1. Received: {every_n_epochs=}"
+            )
+        networks = (networks,) if isinstance(networks, str) else tuple(networks)
+        if not networks or not set(networks) <= set(NETWORKS):
+            raise ValueError(f"Argument `networks` must be among {NETWORKS}. Received: {networks=}")
+        self.train = train
+        self.validation = validation
+        self.every_n_epochs = every_n_epochs
+        self.networks = networks
+
+    def on_train_begin(self, logs=None):
+        self._first = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        number = epoch + 1
+        due = number % self.every_n_epochs == 0 or number == self.params["epochs"]
+        if due or self._first:
+            model = self.model  # which on JAX brings the values of the loop into the variables
+            for network in self.networks:
+                backbone = getattr(model, f"{network}_backbone")
+                parts = (self.train, self.validation)
+                found = (extract_features(backbone, part, verbose=0) for part in parts)
+                logs[f"{self.prefix}_{network}"] = self.accuracy(*found)
+        self._first = False
+
+
+class KNNEvaluation(FeatureEvaluation):
+    """Measures k-nearest-neighbour accuracy of student and teacher while they train.
+
+    The quickest honest look at what features are worth: no training, a few seconds. The paper finds
+    the teacher ahead of the student until the learning rate falls.
+
+    Args:
+        train, validation, every_n_epochs, networks: see `FeatureEvaluation`.
+        k: int, number of neighbours.
+        temperature: float or None, as of `keras_isd.evaluation.knn_accuracy`.
+
+    Example:
+
+    >>> source = keras_isd.data.from_arrays(np.zeros((20, 8, 8, 3), "uint8"), np.arange(20) % 2)
+    >>> batches = keras_isd.data.one_view_dataset(source, keras_isd.augmentation.evaluation(8), 10)
+    >>> knn = keras_isd.callbacks.KNNEvaluation(batches, batches, every_n_epochs=5)
+    """
+
+    prefix = "knn"
+
+    def __init__(
+        self, train, validation, every_n_epochs=1, networks=NETWORKS, k=20, temperature=None
+    ):
+        super().__init__(train, validation, every_n_epochs, networks)
+        self.k = k
+        self.temperature = temperature
+
+    def accuracy(self, bank, queries):
+        arguments = {"k": self.k, "temperature": self.temperature}
+        return knn_accuracy(*bank[:2], *queries[:2], **arguments)["top1"]
+
+
+class LinearProbe(FeatureEvaluation):
+    """Measures the accuracy of a linear layer on the features of student and teacher.
+
+    A new layer is trained each time, by `keras_isd.evaluation.linear_probe` in fewer epochs.
+
+    Args:
+        train, validation, every_n_epochs, networks: see `FeatureEvaluation`.
+        epochs: int, of the layer's training; the learning rate drops at half and at three quarters.
+        **kwargs: further arguments of `keras_isd.evaluation.linear_probe`.
+
+    Example:
+
+    >>> source = keras_isd.data.from_arrays(np.zeros((20, 8, 8, 3), "uint8"), np.arange(20) % 2)
+    >>> batches = keras_isd.data.one_view_dataset(source, keras_isd.augmentation.evaluation(8), 10)
+    >>> probe = keras_isd.callbacks.LinearProbe(batches, batches, every_n_epochs=10)
+    """
+
+    prefix = "linear"
+
+    def __init__(self, train, validation, every_n_epochs=1, networks=NETWORKS, epochs=10, **kwargs):
+        super().__init__(train, validation, every_n_epochs, networks)
+        self.arguments = {
+            "epochs": epochs,
+            "drop_epochs": (epochs // 2, 3 * epochs // 4),
+            **kwargs,
+        }
+
+    def accuracy(self, bank, queries):
+        return linear_probe(*bank[:2], *queries[:2], **self.arguments)["top1"]

@@ -1,0 +1,129 @@
+"""Says in words what goes wrong in a run, while it can still be stopped."""
+
+import math
+
+import keras
+import numpy as np
+from absl import logging
+from keras import ops
+
+# Shares of the healthy value below which embeddings are all but one point, or lie in all but one
+# direction; and of its greatest value above which the teacher tells no anchors apart.
+COLLAPSED_STD = 0.25
+COLLAPSED_RANK = 1.5
+BLIND_ENTROPY = 0.98
+# A teacher that on average gives nine tenths of its weight to one anchor teaches no similarities.
+ONE_HOT_ENTROPY = 0.33
+
+
+class HealthMonitor(keras.callbacks.Callback):
+    """Watches a run for collapse and other ills, and says what usually helps.
+
+    After each epoch it puts into `logs`
+
+    - `effective_rank`: of the keys in the queue, how many directions they spread over, in [1, D]:
+      the exponential of the entropy of their singular values;
+    - `queue_filled`: the share of the queue's rows that hold keys, in [0, 1]; the rest is random;
+    - `collapsed`: 1 or 0, whether all embeddings have become nearly the same.
+
+    A run is collapsed if `embedding_std` is below a quarter of `1 / sqrt(D)`, or the effective rank
+    is below 1.5, or the teacher's entropy is above 98 % of the most that it can be. What is wrong
+    is said as a warning, once for each ill, and kept in `findings`.
+
+    Args:
+        stop_on_collapse: bool, whether to stop the run at a collapse.
+        rows: int, how many of the queue's rows the rank is computed of, at most.
+
+    Attributes:
+        findings: list of pairs of an epoch, from 1, and a sentence.
+
+    Source: effective rank: Roy and Vetterli, "The effective rank", EUSIPCO 2007; as a measure of
+    learned features: Garrido et al., "RankMe", ICML 2023. Spread: Chen and He, "Exploring simple
+    Siamese representation learning", 2021, section 4.1.
+
+    Example:
+
+    >>> monitor = keras_isd.callbacks.HealthMonitor(stop_on_collapse=True)
+    >>> monitor.findings
+    []
+    """
+
+    def __init__(self, stop_on_collapse=False, rows=2048):
+        super().__init__()
+        self.stop_on_collapse = stop_on_collapse
+        self.rows = rows
+        self.findings = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        model = self.model
+        dim = model.embedding_dim
+        queue = getattr(model, "queue", None)
+        collapse = []
+        if queue is not None:
+            filled = int(queue.filled)
+            logs["queue_filled"] = filled / queue.size
+            logs["effective_rank"] = effective_rank(self._recent_keys(queue, filled))
+            if dim > 2 and logs["effective_rank"] < COLLAPSED_RANK:
+                collapse.append("the keys lie in all but one direction")
+        spread = logs["embedding_std"] * math.sqrt(dim)
+        if spread < COLLAPSED_STD:
+            collapse.append(f"the spread of the embeddings is {spread:.2f} of the healthy value")
+        if queue is not None and logs["teacher_entropy"] > BLIND_ENTROPY * math.log(queue.size):
+            collapse.append("the teacher finds all anchors equally similar")
+        logs["collapsed"] = float(bool(collapse))
+        if collapse:
+            self._collapsed(epoch, collapse)
+        elif queue is not None:
+            self._look_for_lesser_ills(epoch, logs)
+
+    def _recent_keys(self, queue, filled):
+        """The newest keys, oldest first."""
+        count = max(1, min(self.rows, filled))
+        newest = (int(queue.pointer) - 1 - np.arange(count)) % queue.size
+        rows = ops.take(queue.embeddings.value, newest[::-1].astype("int32"), axis=0)
+        return ops.convert_to_numpy(ops.cast(rows, "float32"))
+
+    def _collapsed(self, epoch, signs):
+        self._say(
+            epoch,
+            "collapse",
+            f"The run has collapsed: {', and '.join(signs)}. Its features are worth little, and it "
+            "seldom recovers. What usually helps: a lower learning rate or a warm-up, a predictor, "
+            "a teacher temperature below the student's, a teacher momentum nearer to 1.",
+        )
+        if self.stop_on_collapse:
+            self.model.stop_training = True
+
+    def _look_for_lesser_ills(self, epoch, logs):
+        if logs["queue_filled"] < 1 and epoch + 1 == max(self.params["epochs"] // 10, 5):
+            self._say(
+                epoch,
+                "queue",
+                f"Only {logs['queue_filled']:.0%} of the queue hold keys by now; the rest is "
+                "random and teaches nothing. What usually helps: a smaller `queue_size`.",
+            )
+        if logs["queue_filled"] == 1 and logs["teacher_entropy"] < ONE_HOT_ENTROPY:
+            self._say(
+                epoch,
+                "entropy",
+                "The teacher points at one anchor alone and shows no similarities (entropy "
+                f"{logs['teacher_entropy']:.2f} nats). What usually helps: a higher "
+                "`teacher_temperature`, or a larger queue.",
+            )
+
+    def _say(self, epoch, ill, sentence):
+        if ill not in self._said:
+            self._said.add(ill)
+            self.findings.append((epoch + 1, sentence))
+            logging.warning("After epoch %d: %s", epoch + 1, sentence)
+
+    def on_train_begin(self, logs=None):
+        self._said = set()
+
+
+def effective_rank(embeddings):
+    """The exponential of the entropy of the singular values of `(N, D)` rows, in [1, D]."""
+    values = np.linalg.svd(embeddings, compute_uv=False)
+    shares = values / max(values.sum(), 1e-12)
+    shares = shares[shares > 0]
+    return float(np.exp(-(shares * np.log(shares)).sum()))

@@ -1,0 +1,112 @@
+"""Features of a data set, with labels and places along."""
+
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class Features(NamedTuple):
+    """What a model sees in N images.
+
+    Attributes:
+        features: `(N, F)` array.
+        labels: `(N,)` int32 array, or None if there are none.
+        indices: `(N,)` int64 array, the image's place in the data set.
+
+    Example:
+
+    >>> found = keras_isd.evaluation.Features(np.ones((2, 3)), np.array([4, 5]), np.arange(2))
+    >>> features, labels, indices = found
+    """
+
+    features: Any
+    labels: Any
+    indices: Any
+
+
+def extract_features(model, dataset, dtype="float32", verbose="auto"):
+    """Computes the features of all images of a data set, once, in its order.
+
+    Nothing of the model changes. The progress bar shows how far it is.
+
+    Args:
+        model: `ISDModel`, of which the student's backbone is asked, or any `keras.Model` from
+            images to features `(B, F)`, such as `model.teacher_backbone`.
+        dataset: iterable of batches of views as the backbone sees them, `(B, H, W, C)`, or of pairs
+            of them and integer labels `(B,)`, or triples with indices `(B,)` too. For example
+            `keras_isd.data.one_view_dataset(source, keras_isd.augmentation.evaluation(32), 500)`.
+        dtype: `"float32"`, or `"float16"`, which takes half of the memory.
+        verbose: `"auto"`, 0 for no progress bar, 1, or 2 for one line at the end.
+
+    Returns:
+        `Features`. Without indices of its own an image's index is its place in the data set.
+
+    Raises:
+        ValueError: if the data set is empty, some batches alone have labels, a feature is not
+            finite, or features are not `(B, F)`.
+
+    Example:
+
+    >>> model = keras_isd.backbones.ConvNet((8, 8, 3), filters=(4, 8))
+    >>> batches = [(np.zeros((4, 8, 8, 3)), [0, 1, 2, 3]), (np.zeros((2, 8, 8, 3)), [4, 5])]
+    >>> found = keras_isd.evaluation.extract_features(model, batches, verbose=0)
+    >>> found.features.shape, found.labels.tolist()
+    ((6, 8), [0, 1, 2, 3, 4, 5])
+    """
+    progress = keras.utils.Progbar(_length(dataset), verbose=1 if verbose == "auto" else verbose)
+    parts, batch_size, count = [], 0, 0
+    for number, batch in enumerate(dataset):
+        images, *rest = batch if isinstance(batch, (tuple, list)) else (batch,)
+        images = ops.convert_to_tensor(images)
+        batch_size = max(batch_size, len(images))
+        features = _features(model, images, batch_size).astype(dtype)
+        _check(features, number)
+        places = np.arange(count, count + len(features))
+        labels, indices = [*map(ops.convert_to_numpy, rest), *[None, places][len(rest) :]][:2]
+        parts.append((features, labels, indices))
+        count += len(features)
+        progress.update(number + 1)
+    if not parts:
+        raise ValueError("Argument `dataset` must have at least one batch. Received: none")
+    progress.update(len(parts), finalize=True)
+    features, labels, indices = zip(*parts)
+    if any(part is None for part in labels):
+        if any(part is not None for part in labels):
+            raise ValueError("Either all batches have labels or none has. Received: some have")
+        labels = None
+    return Features(
+        np.concatenate(features),
+        None if labels is None else np.concatenate(labels).astype("int32"),
+        np.concatenate(indices).astype("int64"),
+    )
+
+
+def _features(model, images, batch_size):
+    """Features of a batch; a smaller one is filled up, so that nothing is compiled anew for it."""
+    missing = batch_size - len(images)
+    if missing:
+        images = ops.take(images, np.arange(batch_size) % len(images), axis=0)
+    return np.asarray(model.predict_on_batch(images))[: batch_size - missing]
+
+
+def _check(features, number):
+    if features.ndim != 2:
+        raise ValueError(
+            "Argument `model` must give features of shape (B, F). "
+            f"Received: shape {features.shape} of batch {number}"
+        )
+    if not np.isfinite(features).all():
+        raise ValueError(
+            "Features must be finite, and within float16 if that is their dtype. "
+            f"Received: NaN or infinity in batch {number}"
+        )
+
+
+def _length(dataset):
+    """How many batches there are, or None if that is not known."""
+    try:
+        return len(dataset)
+    except TypeError:
+        return None

@@ -1,0 +1,105 @@
+"""How well features tell rare classes, after training on unbalanced data."""
+
+import numpy as np
+
+from keras_isd.evaluation.accuracy import check_features, checked_labels
+from keras_isd.evaluation.knn import knn_accuracy
+
+
+def balanced_rows(labels, per_class=None, seed=0):
+    """Rows of equally many images of each class, drawn by `seed`.
+
+    Args:
+        labels: `(N,)` integers >= 0.
+        per_class: int >= 1; None for as many as the smallest class has.
+        seed: int.
+
+    Returns:
+        Rows, ascending.
+
+    Raises:
+        ValueError: if a class has fewer than `per_class`.
+
+    Example:
+
+    >>> labels = np.repeat([0, 1, 2], [50, 5, 10])
+    >>> np.bincount(labels[keras_isd.evaluation.balanced_rows(labels)])
+    array([5, 5, 5])
+    """
+    labels = np.asarray(labels)
+    classes, counts = np.unique(labels, return_counts=True)
+    per_class = int(counts.min()) if per_class is None else per_class
+    if not 1 <= per_class <= counts.min():
+        raise ValueError(
+            f"Argument `per_class` must be in [1, {counts.min()}], which class "
+            f"{classes[counts.argmin()]} has. Received: {per_class=}"
+        )
+    chosen = [
+        np.random.default_rng([seed, int(c)]).permutation(np.flatnonzero(labels == c))[:per_class]
+        for c in classes
+    ]
+    return np.sort(np.concatenate(chosen))
+
+
+def unbalanced_accuracy(
+    train_features,
+    train_labels,
+    features,
+    labels,
+    rare_classes,
+    k=1,
+    per_class=None,
+    seed=0,
+    **kwargs,
+):
+    """Nearest-neighbour accuracy over all classes and over the rare ones alone.
+
+    The neighbours are a balanced draw: what differs between methods is then what they have learned
+    from unbalanced images, not how many neighbours a class has.
+
+    Args:
+        train_features: `(N, F)` array, to draw the bank from; of the balanced data set if there is
+            one.
+        train_labels: `(N,)` integers >= 0.
+        features: `(M, F)` array, to classify, of all classes.
+        labels: `(M,)` integers >= 0.
+        rare_classes: the classes that were rare in training.
+        k: int, number of neighbours.
+        per_class, seed: of the bank, see `balanced_rows`.
+        **kwargs: further arguments of `knn_accuracy`.
+
+    Returns:
+        Dict of `"all"` and `"rare"`, mean accuracies of the classes in [0, 1], each class of equal
+        weight, and `"per_class"`.
+
+    Raises:
+        ValueError: if a rare class is not among `labels`, or as `knn_accuracy`.
+
+    Source: section 4.4 and Table 5 of the paper.
+
+    Example:
+
+    >>> bank, classes = np.array([[1.0, 0.0], [0.0, 1.0], [0.1, 1.0]]), np.array([0, 1, 1])
+    >>> found = keras_isd.evaluation.unbalanced_accuracy(
+    ...     bank, classes, np.array([[0.9, 0.1], [0.9, 0.2]]), np.array([0, 1]), rare_classes=[1]
+    ... )
+    >>> found["all"], found["rare"]
+    (0.5, 0.0)
+    """
+    check_features(train_features=train_features, features=features)
+    train_labels = checked_labels(train_features, train_labels=train_labels)
+    rare = sorted({int(c) for c in rare_classes})
+    missing = set(rare) - set(np.unique(labels).tolist())
+    if missing or not rare:
+        raise ValueError(
+            "Argument `rare_classes` must be at least one class, each among `labels`. "
+            f"Received: rare_classes={rare}, missing {sorted(missing)}"
+        )
+    rows = balanced_rows(train_labels, per_class, seed)
+    bank = np.asarray(train_features)[rows], train_labels[rows]
+    per_class = knn_accuracy(*bank, features, labels, k=k, **kwargs)["per_class"]
+    return {
+        "all": float(np.mean(list(per_class.values()))),
+        "rare": float(np.mean([per_class[c] for c in rare])),
+        "per_class": per_class,
+    }
