@@ -47,9 +47,11 @@ def explained(model):
             "and can be saved. Usual causes: NaN or infinite pixels in the batch, or a learning "
             "rate that is too high."
         ) from None
-    except backend.replicas.WORKER_LOST as error:
+    except Exception as error:
+        if not backend.replicas.is_worker_lost(model, error):
+            raise
         raise ConnectionError(
             "A worker of the run was lost, and the others cannot go on without it. Start all of "
             "them again: with `keras_isd.callbacks.Resume` they go on from the last checkpoint. "
             f"Received: {error}"
-        ) from None
+        ) from error

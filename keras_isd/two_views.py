@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_isd import backend
+
 VIEWS = ("query", "key")
 
 
@@ -28,9 +30,11 @@ class TwoViews(keras.layers.Layer):
         # One draw for both, so that a step moves the seeds once.
         seed = self.seeds if training else 0
         draws = [augmenter.draws for augmenter in self.augmenters.values()]
-        numbers = keras.random.uniform(
-            (keras.ops.shape(images)[0], sum(draws)), seed=seed, dtype="float32"
-        )
+        # All replicas have the same seeds: each draws for the whole batch, and takes its rows.
+        first, whole = backend.replicas.place_in_batch(images)
+        numbers = keras.random.uniform((whole, sum(draws)), seed=seed, dtype="float32")
+        own = (keras.ops.shape(images)[0], sum(draws))
+        numbers = keras.ops.slice(numbers, (first, 0), own)
         query, key = self.augmenters["query"], self.augmenters["key"]
         return {
             "query": query(images, numbers[:, : query.draws]),
@@ -81,16 +85,25 @@ def check_batch(data, plain=False):
         )
 
 
-def batch_sizes(x, batch_size):
-    """The sizes of the batches that `fit` will make of `x`, None among them where not yet known."""
+def batch_sizes(x, batch_size=None, validation_split=0.0):
+    """The sizes of the batches that Keras makes of `x`, None among them where not yet known."""
     if hasattr(x, "element_spec"):  # tf.data
         spec = keras.tree.flatten(x.element_spec)[0]
         return {spec.shape[0] if spec.shape.rank else None}
+    if isinstance(x, keras.utils.PyDataset):
+        ends = (x[0], x[x.num_batches - 1]) if x.num_batches else (x[0],)
+        return {keras.tree.flatten(batch)[0].shape[0] for batch in ends}
+    if hasattr(x, "drop_last"):  # PyTorch's DataLoader
+        return {x.batch_size} if x.drop_last else _parts(len(x.dataset), x.batch_size)
     arrays = keras.tree.flatten(x)
     if not arrays or not hasattr(arrays[0], "shape"):
         return {None}
-    count, batch_size = arrays[0].shape[0], batch_size or 32  # as Keras has it
-    return ({batch_size} if count >= batch_size else set()) | ({count % batch_size} - {0})
+    count = int(arrays[0].shape[0] * (1.0 - (validation_split or 0.0)))
+    return _parts(count, batch_size or 32)  # as Keras has it
+
+
+def _parts(count, size):
+    return ({size} if count >= size else set()) | ({count % size} - {0})
 
 
 def _check_views(views):

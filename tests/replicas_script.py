@@ -103,6 +103,7 @@ def main():
         "batch_size": arguments.batch_size,
         "shuffle": False,
     }
+    validation = {name: images[:16] for name, images in views.items()}, data["y"][:16]
     if arguments.worker is not None and keras.backend.backend() == "jax":
         place = len(arguments.workers), arguments.worker
         data = {"x": part_of_each_batch(views, data["y"], arguments.batch_size, *place)}
@@ -117,6 +118,8 @@ def main():
         )
         history = model.fit(
             **data,
+            validation_data=validation,
+            validation_batch_size=arguments.batch_size,
             verbose=0,
             epochs=arguments.epochs,
             initial_epoch=resume[0].initial_epoch if resume else 0,

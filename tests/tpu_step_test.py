@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests import golden
+from tests.processes import run_python
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("TPUStrategy is TensorFlow's; JAX's step is XLA's whole", allow_module_level=True)
@@ -59,6 +60,24 @@ def test_the_step_compiles_with_static_shapes_and_nothing_on_the_host():
     assert len(list(operations(concrete))) > 500
     assert not unfit(concrete)
     assert np.isfinite(float(concrete(*tf.nest.flatten(batch))["loss"]))
+
+
+def test_so_is_the_step_of_a_replica():
+    """On two devices, of which a graph can be made here: what all replicas do together is in it."""
+    code = """
+import tensorflow as tf
+from tests import replicas_script, tpu_step_test as here
+
+with replicas_script.tensorflow_scope(2):
+    strategy = tf.distribute.get_strategy()
+    model = here.golden.golden_model("isd_plus", synchronized_batch_norm=True)
+    step = tf.function(lambda batch: strategy.run(model.train_step, [batch]))
+    concrete = step.get_concrete_function(here.first_batch())
+    print(len(list(here.operations(concrete))), here.unfit(concrete))
+"""
+    count, unfit_ones = run_python("-c", code).split(maxsplit=1)
+    assert int(count) > 1000
+    assert unfit_ones.strip() == "[]"
 
 
 def test_what_a_tpu_cannot_run_is_seen():

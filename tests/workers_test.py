@@ -49,7 +49,9 @@ def assert_equal_runs(folder, expected):
             for name in expected:
                 if name.startswith("logs/"):
                     last = expected[name][-len(found[name]) :]
-                    np.testing.assert_allclose(found[name], last, atol=2e-4)
+                    # Validation sees what the training's rounding did to the student.
+                    atol = 1e-2 if "val_" in name else 2e-4
+                    np.testing.assert_allclose(found[name], last, atol=atol, err_msg=name)
                 elif name.startswith(("queue", "teacher")):
                     np.testing.assert_allclose(found[name], expected[name], 1e-4, 1e-4, name)
 
@@ -115,7 +117,8 @@ def test_where_a_worker_is_lost_the_other_stops_and_the_pair_starts_again(tmp_pa
 
 @of_tensorflow
 def test_stock_keras_cannot_yet():
-    """Once this fails `for_fit` and `_maybe_symbolic_build` in `keras_isd/backend` can go."""
+    """Once this fails see whether `for_fit` and `_maybe_symbolic_build` in `keras_isd/backend` can
+    go, one by one: the tests above tell."""
     code = """
 import json, os, sys
 cluster = {"worker": sys.argv[1:3]}

@@ -6,22 +6,24 @@ from jax.experimental import multihost_utils
 from keras import ops
 
 from keras_isd.backend.one_replica import (
-    WORKER_LOST,
     check_compile,
     count,
     for_fit,
     gather,
+    is_worker_lost,
+    place_in_batch,
     synchronize_batch_norm,
     total,
 )
 
 __all__ = [
-    "WORKER_LOST",
     "check_batch_sizes",
     "check_compile",
     "count",
     "for_fit",
     "gather",
+    "is_worker_lost",
+    "place_in_batch",
     "synchronize_batch_norm",
     "to_numpy",
     "total",
@@ -40,8 +42,8 @@ def check_batch_sizes(model, sizes):
     mesh = distribution.device_mesh
     devices = dict(zip(mesh.axis_names, mesh.shape)).get(distribution.batch_dim_name, 1)
     own = max(devices // jax.process_count(), 1)
-    for size in sizes:
-        if devices > 1 and (size is None or size % own):
+    for size in sizes() if devices > 1 else ():
+        if size is None or size % own:
             raise ValueError(
                 f"Every batch must be shared out equally to {own} devices. Take a multiple of "
                 "that for a batch and leave a smaller last one out, with `drop_remainder=True` of "

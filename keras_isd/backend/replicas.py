@@ -6,21 +6,19 @@ import tensorflow as tf
 from keras_isd.backend.one_replica import to_numpy
 
 __all__ = [
-    "WORKER_LOST",
     "assert_none_is_empty",
     "check_batch_sizes",
     "check_compile",
     "count",
     "for_fit",
     "gather",
+    "is_worker_lost",
+    "place_in_batch",
     "synchronize_batch_norm",
     "to_numpy",
     "total",
     "writes_files",
 ]
-
-# What a step of several workers raises where another has gone.
-WORKER_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError)
 
 
 def count():
@@ -34,8 +32,25 @@ def gather(x):
     """The rows of every replica's `x`, in the order of the replicas, the same on each."""
     if count() == 1:
         return x
-    # `identity`, since `all_gather` takes no variable.
-    return tf.distribute.get_replica_context().all_gather(tf.identity(x), axis=0)
+    context = tf.distribute.get_replica_context()
+    x = tf.identity(x)  # no variable
+    if tf.executing_eagerly() or not x.shape.is_fully_defined():
+        return context.all_gather(x, axis=0)
+    # A sum of each replica's rows, beside zeros in the others' places, has a static shape, which a
+    # TPU must have; what `all_gather` gives has none.
+    places = tf.reshape(tf.range(count()), [-1] + [1] * x.shape.rank)
+    own = tf.equal(places, context.replica_id_in_sync_group)
+    parts = total(tf.where(own, x, tf.zeros_like(x)))
+    return tf.reshape(parts, [count() * x.shape[0], *x.shape[1:]])
+
+
+def place_in_batch(x):
+    """The place of this replica's first row in the rows of all, and how many there are of all."""
+    if count() == 1:
+        return 0, tf.shape(x)[0]
+    rows = gather(tf.shape(x)[:1])
+    own = tf.distribute.get_replica_context().replica_id_in_sync_group
+    return tf.reduce_sum(tf.where(tf.range(count()) < own, rows, 0)), tf.reduce_sum(rows)
 
 
 def total(x):
@@ -66,11 +81,13 @@ def check_batch_sizes(model, sizes):
     Keras splits every batch as it would the largest.
     """
     replicas = model.distribute_strategy.num_replicas_in_sync
-    known = sizes - {None}
+    if replicas == 1:
+        return
+    known = sizes() - {None}
     if not known:
         return  # seen to in the step
     part = -(-max(known) // replicas)
-    if replicas > 1 and min(known) <= (replicas - 1) * part:
+    if min(known) <= (replicas - 1) * part:
         raise ValueError(
             f"{replicas} replicas must each get images of every batch, {part} if there are any "
             "left. Take batches of another size, or leave a smaller last one out. "
@@ -91,9 +108,14 @@ def for_fit(logs):
 
 
 def writes_files(model):
-    """Whether this process is the one that writes, the first of several workers."""
-    resolver = model.distribute_strategy.cluster_resolver
-    return resolver is None or not resolver.task_id
+    """Whether this process is the one that writes, the chief of several workers."""
+    return model.distribute_strategy.extended.should_checkpoint
+
+
+def is_worker_lost(model, error):
+    """Whether an error in a step of several workers means that another has gone."""
+    several = isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    return several and isinstance(error, (tf.errors.UnavailableError, tf.errors.AbortedError))
 
 
 def synchronize_batch_norm(model):
@@ -108,11 +130,13 @@ def check_compile(model, arguments):
     strategy = model.distribute_strategy
     if strategy.num_replicas_in_sync == 1 or isinstance(strategy, tf.distribute.TPUStrategy):
         return
+    optimizer = arguments["optimizer"]
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # within loss scaling
     unsupported = {
         "jit_compile": arguments.get("jit_compile") is True,
         "steps_per_execution": arguments.get("steps_per_execution", 1) != 1,
         "gradient_accumulation_steps of the optimizer": bool(
-            getattr(arguments["optimizer"], "gradient_accumulation_steps", None)
+            getattr(optimizer, "gradient_accumulation_steps", None)
         ),
     }
     for name, given in unsupported.items():

@@ -40,6 +40,9 @@ class GuardedTrainStep:
             _restore_unless(ops.isfinite(logs["loss"]), before)
         return replicas.for_fit(logs)
 
+    def test_step(self, data):
+        return replicas.for_fit(super().test_step(data))
+
 
 def _restore_unless(healthy, before):
     """Gives variables their values of before back where a step is not healthy."""

@@ -35,6 +35,11 @@ def write(path, arrays, facts):
         os.close(folder)
 
 
+# What reading raises of a file that is not as it was written; RuntimeError where the damage looks
+# like encryption, or like another version of the format.
+_DAMAGED = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile)
+
+
 def read(path):
     """Reads what `write` wrote, and checks every byte against its checksum (the zip file's).
 
@@ -51,7 +56,7 @@ def read(path):
                 name: file[f"array/{name}"].view(dtype) for name, dtype in notes["dtypes"].items()
             }
             return arrays, notes["facts"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise DamagedCheckpointError(f"{path}: {error}") from error
 
 

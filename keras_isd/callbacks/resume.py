@@ -69,14 +69,15 @@ class Resume(keras.callbacks.Callback):
         self.directory.mkdir(parents=True, exist_ok=True)
         self.every_n_steps = every_n_steps
         self.keep = keep
-        for unfinished in self.directory.glob("*.unfinished"):
-            unfinished.unlink()
         _, facts = self._newest()
         self.initial_epoch, self.initial_step = facts["epoch"], facts["step"]
 
     # Reading
 
     def on_train_begin(self, logs=None):
+        if backend.replicas.writes_files(self.model):
+            for unfinished in self.directory.glob("*.unfinished"):
+                unfinished.unlink(missing_ok=True)
         arrays, facts = self._newest()
         place = (facts["epoch"], facts["step"])
         if place != (self.initial_epoch, self.initial_step):
@@ -147,8 +148,11 @@ class Resume(keras.callbacks.Callback):
         facts = {"epoch": self._epoch, "step": self._step}
         path = self.directory / f"epoch{self._epoch:06d}_step{self._step:09d}.checkpoint"
         checkpoint_file.write(path, arrays, facts)
-        for old in sorted(self._files())[: -self.keep]:
-            old.unlink()
+        # What is ahead of the run was damaged, or it would have gone on from there.
+        ahead = [other for other in self._files() if other.name > path.name]
+        old = sorted(set(self._files()) - set(ahead))[: -self.keep]
+        for other in (*ahead, *old):
+            other.unlink(missing_ok=True)
 
     def _files(self):
         pattern = re.compile(r"epoch\d+_step\d+\.checkpoint")

@@ -12,6 +12,7 @@ from keras import ops
 
 import keras_isd
 from keras_isd.callbacks import Resume, checkpoint_file
+from keras_isd.callbacks.checkpoint_file import DamagedCheckpointError
 from tests import resume_script
 from tests.processes import ROOT, run_python
 
@@ -134,12 +135,34 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, whole_run):
     halves = {"cut": whole[: len(whole) // 2], "altered": flipped(whole), "empty": b""}
     for damage in halves.values():
         newest.write_bytes(damage)
-        (tmp_path / "epoch000009_step000000000.unfinished").write_bytes(whole)
         resume = Resume(tmp_path, every_n_steps=2)
         assert (resume.initial_epoch, resume.initial_step) == (2, 4)
-        assert sorted(tmp_path.iterdir()) == [older, newest]
+    (tmp_path / "epoch000009_step000000000.unfinished").write_bytes(whole)
+    future = tmp_path / "epoch000004_step000000000.checkpoint"
+    future.write_bytes(flipped(whole))
+    Resume(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 4  # to look is not to touch
+    with pytest.raises(StopError):
+        resume_script.run(tmp_path, [StopAt(2, 1)], every_n_steps=1)  # the fifth
+    # What was written meanwhile is kept, and what was damaged or unfinished is gone.
+    assert sorted(tmp_path.iterdir()) == [older, older.with_stem("epoch000002_step000000005")]
     isd, _ = resume_script.run(tmp_path, every_n_steps=2)
     assert_same(state(isd), whole_run[0])
+
+
+def test_no_bit_can_be_wrong_unseen(tmp_path):
+    path = tmp_path / "a.checkpoint"
+    checkpoint_file.write(path, {"x": np.arange(3)}, {"epoch": 1})
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        bit = 1 << (place % 8)
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :])
+        try:
+            arrays, facts = checkpoint_file.read(path)
+        except DamagedCheckpointError:
+            continue
+        assert facts == {"epoch": 1}
+        assert arrays["x"].tolist() == [0, 1, 2]
 
 
 def flipped(whole):
