@@ -7,12 +7,14 @@ import numpy as np
 from absl import logging
 from keras import ops
 
-# Shares of the healthy value below which embeddings are all but one point, or lie in all but one
-# direction; and of its greatest value above which the teacher tells no anchors apart.
-COLLAPSED_STD = 0.25
+# Of the healthy spread `1 / sqrt(D)`. Early in a good run it may fall to a tenth, while a part that
+# all embeddings share is still large.
+COLLAPSED_SPREAD = 0.05
+LOW_SPREAD = 0.25
 COLLAPSED_RANK = 1.5
-BLIND_ENTROPY = 0.98
-# A teacher that on average gives nine tenths of its weight to one anchor teaches no similarities.
+# Of the most that it can be, `log(K)`.
+BLIND_ENTROPY = 0.95
+# In nats: a teacher that on average gives nine tenths of its weight to one anchor.
 ONE_HOT_ENTROPY = 0.33
 
 
@@ -26,9 +28,10 @@ class HealthMonitor(keras.callbacks.Callback):
     - `queue_filled`: the share of the queue's rows that hold keys, in [0, 1]; the rest is random;
     - `collapsed`: 1 or 0, whether all embeddings have become nearly the same.
 
-    A run is collapsed if `embedding_std` is below a quarter of `1 / sqrt(D)`, or the effective rank
-    is below 1.5, or the teacher's entropy is above 98 % of the most that it can be. What is wrong
-    is said as a warning, once for each ill, and kept in `findings`.
+    A run is collapsed if `embedding_std` is below a twentieth of `1 / sqrt(D)`, or the effective
+    rank is below 1.5, or the spread is below a quarter and the teacher's entropy above 95 % of the
+    most that it can be. What is wrong is said as a warning, once for each ill, and kept in
+    `findings`.
 
     Args:
         stop_on_collapse: bool, whether to stop the run at a collapse.
@@ -58,23 +61,16 @@ class HealthMonitor(keras.callbacks.Callback):
         model = self.model
         dim = model.embedding_dim
         queue = getattr(model, "queue", None)
-        collapse = []
         if queue is not None:
             filled = int(queue.filled)
             logs["queue_filled"] = filled / queue.size
             logs["effective_rank"] = effective_rank(self._recent_keys(queue, filled))
-            if dim > 2 and logs["effective_rank"] < COLLAPSED_RANK:
-                collapse.append("the keys lie in all but one direction")
-        spread = logs["embedding_std"] * math.sqrt(dim)
-        if spread < COLLAPSED_STD:
-            collapse.append(f"the spread of the embeddings is {spread:.2f} of the healthy value")
-        if queue is not None and logs["teacher_entropy"] > BLIND_ENTROPY * math.log(queue.size):
-            collapse.append("the teacher finds all anchors equally similar")
-        logs["collapsed"] = float(bool(collapse))
-        if collapse:
-            self._collapsed(epoch, collapse)
+        signs = list(signs_of_collapse(logs, dim, queue and queue.size))
+        logs["collapsed"] = float(bool(signs))
+        if signs:
+            self._collapsed(epoch, signs)
         elif queue is not None:
-            self._look_for_lesser_ills(epoch, logs)
+            self._look_for_lesser_ills(epoch, logs, queue.size)
 
     def _recent_keys(self, queue, filled):
         """The newest keys, oldest first."""
@@ -94,13 +90,20 @@ class HealthMonitor(keras.callbacks.Callback):
         if self.stop_on_collapse:
             self.model.stop_training = True
 
-    def _look_for_lesser_ills(self, epoch, logs):
+    def _look_for_lesser_ills(self, epoch, logs, size):
         if logs["queue_filled"] < 1 and epoch + 1 == max(self.params["epochs"] // 10, 5):
             self._say(
                 epoch,
                 "queue",
                 f"Only {logs['queue_filled']:.0%} of the queue hold keys by now; the rest is "
                 "random and teaches nothing. What usually helps: a smaller `queue_size`.",
+            )
+        if logs["teacher_entropy"] > BLIND_ENTROPY * math.log(size):
+            self._say(
+                epoch,
+                "blind",
+                "The teacher finds all anchors about equally similar. What usually helps: a lower "
+                "`teacher_temperature`.",
             )
         if logs["queue_filled"] == 1 and logs["teacher_entropy"] < ONE_HOT_ENTROPY:
             self._say(
@@ -119,6 +122,20 @@ class HealthMonitor(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._said = set()
+
+
+def signs_of_collapse(logs, dim, queue_size):
+    """Yields, in words, what shows that all embeddings have become nearly the same."""
+    spread = logs["embedding_std"] * math.sqrt(dim)
+    said = f"the spread of the embeddings is {spread:.1%} of the healthy value"
+    if spread < COLLAPSED_SPREAD:
+        yield said
+    if queue_size is None:
+        return
+    if dim > 2 and logs["effective_rank"] < COLLAPSED_RANK:
+        yield "the keys lie in all but one direction"
+    if spread < LOW_SPREAD and logs["teacher_entropy"] > BLIND_ENTROPY * math.log(queue_size):
+        yield f"the teacher finds all anchors equally similar, while {said}"
 
 
 def effective_rank(embeddings):
