@@ -10,7 +10,7 @@ from keras import ops
 # Of the healthy spread `1 / sqrt(D)`. Early in a good run it may fall to a tenth, while a part that
 # all embeddings share is still large.
 COLLAPSED_SPREAD = 0.05
-LOW_SPREAD = 0.25
+LOW_SPREAD = 0.1
 COLLAPSED_RANK = 1.5
 # Of the most that it can be, `log(K)`.
 BLIND_ENTROPY = 0.95
@@ -29,7 +29,7 @@ class HealthMonitor(keras.callbacks.Callback):
     - `collapsed`: 1 or 0, whether all embeddings have become nearly the same.
 
     A run is collapsed if `embedding_std` is below a twentieth of `1 / sqrt(D)`, or the effective
-    rank is below 1.5, or the spread is below a quarter and the teacher's entropy above 95 % of the
+    rank is below 1.5, or the spread is below a tenth and the teacher's entropy above 95 % of the
     most that it can be. What is wrong is said as a warning, once for each ill, and kept in
     `findings`.
 

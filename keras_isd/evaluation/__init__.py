@@ -3,7 +3,7 @@
 from keras_isd.evaluation.features import Features, extract_features
 from keras_isd.evaluation.few_labels import few_labels
 from keras_isd.evaluation.fine_tune import fine_tune
-from keras_isd.evaluation.knn import knn_accuracy
+from keras_isd.evaluation.knn import knn_accuracy, knn_predict
 from keras_isd.evaluation.linear_probe import linear_probe, linear_probe_on_images
 from keras_isd.evaluation.logistic_regression import logistic_regression
 from keras_isd.evaluation.nearest import nearest_rows
@@ -16,6 +16,7 @@ __all__ = [
     "few_labels",
     "fine_tune",
     "knn_accuracy",
+    "knn_predict",
     "linear_probe",
     "linear_probe_on_images",
     "logistic_regression",

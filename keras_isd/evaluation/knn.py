@@ -57,10 +57,33 @@ def knn_accuracy(
     >>> knn_accuracy(bank, classes, features, labels, k=1)["top1"]
     0.5
     """
+    labels = checked_labels(features, labels=labels)
+    ranked = knn_predict(train_features, train_labels, features, k, temperature, max_bytes)
+    check_classes(train_labels, labels)
+    return accuracies(ranked, labels)
+
+
+def knn_predict(train_features, train_labels, features, k=20, temperature=None, max_bytes=2**28):
+    """Classes that a k-nearest-neighbour classifier finds, the best five first.
+
+    Args:
+        train_features, train_labels, features, k, temperature, max_bytes: see `knn_accuracy`.
+
+    Returns:
+        `(M, n)` classes, the best first, n at most 5; -1 where no further class has a vote.
+
+    Raises:
+        ValueError: see `knn_accuracy`.
+
+    Example:
+
+    >>> bank, classes = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([3, 5])
+    >>> keras_isd.evaluation.knn_predict(bank, classes, np.array([[0.9, 0.1], [0.6, 0.8]]), k=2)
+    array([[3, 5],
+           [3, 5]])
+    """
     check_features(train_features=train_features, features=features)
     train_labels = checked_labels(train_features, train_labels=train_labels)
-    labels = checked_labels(features, labels=labels)
-    check_classes(train_labels, labels)
     if not 1 <= k <= len(train_features):
         raise ValueError(
             f"Argument `k` must be between 1 and the {len(train_features)} training features. "
@@ -71,7 +94,7 @@ def knn_accuracy(
     rows, similarities = nearest_rows(train_features, features, k, max_bytes)
     classes, train_classes = np.unique(train_labels, return_inverse=True)
     votes = _votes(train_classes[rows], similarities, len(classes), temperature)
-    return accuracies(rank(votes, classes), labels)
+    return rank(votes, classes)
 
 
 def _votes(classes, similarities, count, temperature):

@@ -3,9 +3,10 @@
 import numpy as np
 from keras import ops
 
-# As an int64 a similarity and the row that it is of sort together: by similarity, then the first
-# row first. So ties are settled the same way on every backend and in every order of blocks.
-_ROW_BITS = 32
+# How far apart two similarities must be for float32 to tell them, and how many more than are asked
+# for are looked at to settle the others.
+_CLOSE = 2e-6
+_SPARE = 8
 
 
 def nearest_rows(bank, queries, k, max_bytes=2**28):
@@ -13,8 +14,9 @@ def nearest_rows(bank, queries, k, max_bytes=2**28):
 
     Similarities are computed by the backend, on a GPU if there is one, a block of queries by a
     block of the bank at a time. Of a block only those groups of rows are looked into whose best
-    are among the `k` best, so that little is left to sort. The result is exact, to the rounding
-    of float32; of equally similar rows the first in the bank comes first.
+    are among the `k` best, so that little is left to sort. Where float32 hardly tells the last
+    that is taken from the next, float64 decides. Of equally similar rows the first in the bank
+    comes first.
 
     Args:
         bank: `(N, F)` array.
@@ -32,13 +34,38 @@ def nearest_rows(bank, queries, k, max_bytes=2**28):
     >>> rows
     array([[1, 2]])
     """
-    group = max(1, int(np.sqrt(len(bank) / k)))
-    best = np.zeros((len(queries), 0), "int64")
+    more = min(k + _SPARE, len(bank))
+    group = max(1, int(np.sqrt(len(bank) / more)))
+    rows, similarities = (
+        np.zeros((len(queries), 0), "int64"),
+        np.zeros((len(queries), 0), "float32"),
+    )
     for place, width in _blocks(*bank.shape, group, max_bytes):
-        block = _best_of_block(bank, place, queries, k, width, max_bytes)
-        best = _largest(np.concatenate([best, block], axis=1), k)
-    best = -np.sort(-best, axis=1)
-    return _rows(best), _similarities(best)
+        found = _best_of_block(bank, place, queries, more, width, max_bytes)
+        rows = np.concatenate([rows, found[0]], axis=1)
+        similarities = np.concatenate([similarities, found[1]], axis=1)
+        rows, similarities = _columns((rows, similarities), _largest(similarities, more))
+    similarities = _with_close_calls_settled(similarities, rows, bank, queries, k, max_bytes)
+    order = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
+    rows, similarities = _columns((rows, similarities), order)
+    return rows, similarities.astype("float32")
+
+
+def _with_close_calls_settled(similarities, rows, bank, queries, k, max_bytes):
+    """float64 similarities, computed anew where the k-th and the next are too close to tell."""
+    similarities = similarities.astype("float64")
+    size = similarities.shape[1]
+    if size == k:
+        return similarities
+    ordered = np.sort(-similarities, axis=1)
+    close = np.flatnonzero(ordered[:, k] - ordered[:, k - 1] < _CLOSE)
+    count = max(1, max_bytes // 16 // (8 * size * bank.shape[1]))
+    for start in range(0, len(close), count):
+        some = close[start : start + count]
+        keys = unit_rows(bank[rows[some].ravel()], "float64").reshape(len(some), size, -1)
+        query = unit_rows(queries[some], "float64")
+        similarities[some] = np.einsum("mnf,mf->mn", keys, query)
+    return similarities
 
 
 def _blocks(count, dim, group, max_bytes):
@@ -52,54 +79,57 @@ def _blocks(count, dim, group, max_bytes):
 
 
 def _best_of_block(bank, place, queries, k, group, max_bytes):
-    """Keys `(M, n)` of the rows of a block of the bank that may be among the `k` nearest."""
+    """Rows of a block of the bank that are the nearest, in their order, and their similarities."""
     first, end = place
     block = ops.transpose(ops.convert_to_tensor(unit_rows(bank[first:end])))
     count = max(1, max_bytes // 2 // (4 * (end - first)))
     found = []
     for start in range(0, len(queries), count):
         some = ops.convert_to_tensor(unit_rows(queries[start : start + count]))
-        similarity = ops.matmul(some, block)
-        rows = np.broadcast_to(np.arange(end - first), similarity.shape)
+        similarities = ops.matmul(some, block)
         if group > 1 and k * group < end - first:
-            groups = ops.max(ops.reshape(similarity, (len(some), -1, group)), axis=-1)
-            groups = ops.convert_to_numpy(groups)
-            numbers = np.broadcast_to(np.arange(groups.shape[1]), groups.shape)
-            # Every row that is among the k best is in one of the k groups with the best rows: a
-            # group left out has k rows above its best, or as good and before it.
-            chosen = np.sort(_rows(_largest(_keys(groups, numbers), k)), axis=1)
-            rows = (chosen[:, :, None] * group + np.arange(group)).reshape(len(some), -1)
-            indices = ops.convert_to_tensor(rows.astype("int32"))
-            similarity = ops.take_along_axis(similarity, indices, axis=1)
-        found.append(_largest(_keys(ops.convert_to_numpy(similarity), rows + first), k))
-    return np.concatenate(found)
+            rows, similarities = _of_best_groups(similarities, k, group)
+        else:
+            similarities = ops.convert_to_numpy(similarities)
+            rows = np.broadcast_to(np.arange(end - first), similarities.shape)
+        found.append(_columns((rows, similarities), _largest(similarities, k)))
+    rows, similarities = map(np.concatenate, zip(*found))
+    return rows + first, similarities
 
 
-def unit_rows(x):
-    """Rows of an array, float32, divided by their length; a row of zeros stays so."""
-    x = np.asarray(x, "float32")
+def _of_best_groups(similarities, k, group):
+    """Columns `(M, k * group)` of the `k` groups of each row with the best, and what they hold.
+
+    Every column that is among the k best is in one of them: a group that is left out has k columns
+    above its best, or as good and before it.
+    """
+    count = similarities.shape[0]
+    similarities = ops.reshape(similarities, (count, -1, group))
+    chosen = _largest(ops.convert_to_numpy(ops.max(similarities, axis=-1)), k)
+    flat = (np.arange(count)[:, None] * similarities.shape[1] + chosen).ravel().astype("int32")
+    similarities = ops.take(ops.reshape(similarities, (-1, group)), flat, axis=0)
+    columns = chosen[:, :, None] * group + np.arange(group)
+    return columns.reshape(count, -1), ops.convert_to_numpy(similarities).reshape(count, -1)
+
+
+def _largest(values, k):
+    """Columns `(M, k)` of the largest of each row, of equal ones the first, in ascending order."""
+    size = values.shape[1]
+    if size <= k:
+        return np.broadcast_to(np.arange(size), values.shape)
+    columns = np.argpartition(values, size - k, axis=1)[:, size - k :]
+    chosen = np.take_along_axis(values, columns, axis=1)
+    least = chosen.min(axis=1, keepdims=True)
+    tied = (values == least).sum(axis=1) > (chosen == least).sum(axis=1)
+    columns[tied] = np.argsort(-values[tied], axis=1, kind="stable")[:, :k]
+    return np.sort(columns, axis=1)
+
+
+def _columns(arrays, columns):
+    return tuple(np.take_along_axis(array, columns, axis=1) for array in arrays)
+
+
+def unit_rows(x, dtype="float32"):
+    """Rows of an array divided by their length; a row of zeros stays so."""
+    x = np.asarray(x, dtype)
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-
-
-def _keys(similarities, rows):
-    """int64 that order by similarity, and where these are equal by row, the first one largest."""
-    bits = (similarities.astype("float32") + np.float32(0)).view("int32").astype("int64")  # no -0
-    # Negative floats order backwards by their bits.
-    ordered = np.where(bits < 0, -(2**31) - bits, bits)
-    return (ordered << _ROW_BITS) | (2**_ROW_BITS - 1 - rows)
-
-
-def _rows(keys):
-    return 2**_ROW_BITS - 1 - (keys & (2**_ROW_BITS - 1))
-
-
-def _similarities(keys):
-    ordered = keys >> _ROW_BITS
-    return np.where(ordered < 0, -(2**31) - ordered, ordered).astype("int32").view("float32")
-
-
-def _largest(keys, k):
-    """The `k` largest of each row, in any order, or all if there are fewer."""
-    if keys.shape[1] <= k:
-        return keys
-    return np.partition(keys, keys.shape[1] - k, axis=1)[:, -k:]

@@ -1,7 +1,15 @@
+import os
+import pathlib
+
+import keras
 import numpy as np
 import pytest
 
-from keras_isd.evaluation import knn_accuracy
+import keras_isd
+from keras_isd.evaluation import extract_features, knn_accuracy, knn_predict
+from tests.processes import ROOT
+
+CIFAR = pathlib.Path(os.environ.get("KERAS_ISD_DATA", ROOT.parent / "shared/data/tfds"))
 
 
 def test_votes_by_hand():
@@ -85,3 +93,30 @@ def test_of_equally_near_neighbours_the_first_in_the_bank_counts():
     one = {"features": np.array([[1.0, 0.5]]), "labels": np.array([4])}
     assert knn_accuracy(bank, classes, **one, k=1)["top1"] == 1.0
     assert knn_accuracy(bank, classes, **one, k=2)["top1"] == 0.0  # 4 and 2, one vote each: 2
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not CIFAR.is_dir(), reason=f"CIFAR-10 is not in {CIFAR}")
+@pytest.mark.parametrize("k", [1, 20])
+def test_predictions_on_real_features_are_scikit_learns(cifar_features, k):
+    neighbors = pytest.importorskip("sklearn.neighbors", reason="scikit-learn is the reference")
+    (bank, classes), (features, _) = cifar_features
+    reference = neighbors.KNeighborsClassifier(k, algorithm="brute", metric="cosine")
+    expected = reference.fit(bank.astype("float64"), classes).predict(features.astype("float64"))
+    np.testing.assert_array_equal(knn_predict(bank, classes, features, k=k)[:, 0], expected)
+
+
+@pytest.fixture(scope="module")
+def cifar_features():
+    """Features and classes of 10,000 training and all 10,000 test images."""
+    tfds = pytest.importorskip("tensorflow_datasets", reason="reads CIFAR-10")
+    keras.utils.set_random_seed(0)
+    backbone = keras_isd.backbones.ConvNet((32, 32, 3), filters=(8, 16, 32))
+    sets = []
+    for split in ("train[:10000]", "test"):
+        dataset = tfds.load(
+            "cifar10", split=split, data_dir=CIFAR, as_supervised=True, batch_size=1000
+        )
+        batches = ((images / 255, labels) for images, labels in tfds.as_numpy(dataset))
+        sets.append(extract_features(backbone, batches, verbose=0)[:2])
+    return sets
