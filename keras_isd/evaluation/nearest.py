@@ -34,38 +34,43 @@ def nearest_rows(bank, queries, k, max_bytes=2**28):
     >>> rows
     array([[1, 2]])
     """
-    more = min(k + _SPARE, len(bank))
-    group = max(1, int(np.sqrt(len(bank) / more)))
-    rows, similarities = (
-        np.zeros((len(queries), 0), "int64"),
-        np.zeros((len(queries), 0), "float32"),
-    )
+    bank, queries = np.asarray(bank), np.asarray(queries)
+    rows, similarities = _nearest(bank, queries, min(k + 1, len(bank)), max_bytes)
+    if k < len(bank):
+        close = np.flatnonzero(similarities[:, k - 1] - similarities[:, k] < _CLOSE)
+        if len(close):
+            rows[close], similarities[close] = _in_double_precision(
+                bank, queries[close], k + 1, max_bytes
+            )
+    return rows[:, :k], similarities[:, :k]
+
+
+def _nearest(bank, queries, k, max_bytes):
+    """The nearest rows of the bank and their similarities, as float32 tells them."""
+    group = max(1, int(np.sqrt(len(bank) / k)))
+    rows, similarities = (np.zeros((len(queries), 0), dtype) for dtype in ("int64", "float32"))
     for place, width in _blocks(*bank.shape, group, max_bytes):
-        found = _best_of_block(bank, place, queries, more, width, max_bytes)
+        found = _best_of_block(bank, place, queries, k, width, max_bytes)
         rows = np.concatenate([rows, found[0]], axis=1)
         similarities = np.concatenate([similarities, found[1]], axis=1)
-        rows, similarities = _columns((rows, similarities), _largest(similarities, more))
-    similarities = _with_close_calls_settled(similarities, rows, bank, queries, k, max_bytes)
-    order = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
-    rows, similarities = _columns((rows, similarities), order)
-    return rows, similarities.astype("float32")
+        rows, similarities = _columns((rows, similarities), _largest(similarities, k))
+    order = np.argsort(-similarities, axis=1, kind="stable")
+    return _columns((rows, similarities), order)
 
 
-def _with_close_calls_settled(similarities, rows, bank, queries, k, max_bytes):
-    """float64 similarities, computed anew where the k-th and the next are too close to tell."""
-    similarities = similarities.astype("float64")
-    size = similarities.shape[1]
-    if size == k:
-        return similarities
-    ordered = np.sort(-similarities, axis=1)
-    close = np.flatnonzero(ordered[:, k] - ordered[:, k - 1] < _CLOSE)
+def _in_double_precision(bank, queries, k, max_bytes):
+    """The nearest rows, of some more that float32 finds, as float64 tells them."""
+    size = min(k + _SPARE, len(bank))
+    rows = np.sort(_nearest(bank, queries, size, max_bytes)[0], axis=1)
     count = max(1, max_bytes // 16 // (8 * size * bank.shape[1]))
-    for start in range(0, len(close), count):
-        some = close[start : start + count]
-        keys = unit_rows(bank[rows[some].ravel()], "float64").reshape(len(some), size, -1)
-        query = unit_rows(queries[some], "float64")
-        similarities[some] = np.einsum("mnf,mf->mn", keys, query)
-    return similarities
+    found = []
+    for start in range(0, len(queries), count):
+        part = slice(start, start + count)
+        keys = unit_rows(bank[rows[part].ravel()], "float64").reshape(-1, size, bank.shape[1])
+        exact = np.einsum("mnf,mf->mn", keys, unit_rows(queries[part], "float64"))
+        order = np.argsort(-exact, axis=1, kind="stable")[:, :k]
+        found.append(_columns((rows[part], exact), order))
+    return tuple(map(np.concatenate, zip(*found)))
 
 
 def _blocks(count, dim, group, max_bytes):
