@@ -9,14 +9,12 @@ features, as Markdown. faiss is left out where it is not installed.
 
 import importlib.util
 import os
-import statistics
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from absl import app, flags
-from measured_process import MeasuredProcess, serve
+from measured_process import MeasuredProcess, serve, take_turns, timed
 
 BANK = flags.DEFINE_integer("bank", 50_000, "Features to compare with.")
 QUERIES = flags.DEFINE_integer("queries", 10_000, "Features to classify.")
@@ -61,15 +59,7 @@ def serve_case(name, k):
     queries = random.standard_normal((QUERIES.value, DIM.value), "float32")
     classify = ALL[name](bank, np.arange(BANK.value) % 10, queries, int(k))
 
-    def seconds(count):
-        found = []
-        for _ in range(count):
-            start = time.perf_counter()
-            classify()
-            found.append(time.perf_counter() - start)
-        return found
-
-    serve(seconds)
+    serve(timed(classify))
 
 
 def main(_):
@@ -82,10 +72,7 @@ def main(_):
     print("| | neighbours | s | keras_isd takes | MiB beyond |\n| --- | --- | --- | --- | --- |")
     for k in NEIGHBORS.value:
         cases = {name: MeasuredProcess(__file__, f"--case={name},{k}", *own) for name in names}
-        for _ in range(ROUNDS.value):
-            for process in cases.values():
-                process.run(1)
-        medians = {name: statistics.median(process.seconds) for name, process in cases.items()}
+        medians = take_turns(cases, ROUNDS.value, 1)
         for name, process in cases.items():
             ratio = f"{medians['keras_isd'] / medians[name]:.2f} times"
             row = f"{medians[name]:.2f} | {ratio} | {process.beyond:,.0f}"

@@ -4,8 +4,10 @@ import contextlib
 import ctypes
 import json
 import pathlib
+import statistics
 import subprocess
 import sys
+import time
 
 
 def mebibytes(what):
@@ -13,6 +15,20 @@ def mebibytes(what):
     lines = pathlib.Path("/proc/self/status").read_text().splitlines()
     [line] = [line for line in lines if line.startswith(what)]
     return int(line.split()[1]) / 2**10
+
+
+def timed(step):
+    """Function of a count that calls `step` so many times, and gives the seconds of each."""
+
+    def seconds(count):
+        found = []
+        for _ in range(count):
+            start = time.perf_counter()
+            step()
+            found.append(time.perf_counter() - start)
+        return found
+
+    return seconds
 
 
 def serve(run):
@@ -58,3 +74,11 @@ class MeasuredProcess:
     def close(self):
         self._process.stdin.close()
         self._process.wait()
+
+
+def take_turns(cases, rounds, count):
+    """Lets each of a dict of processes make `count` steps, again and again; gives the medians."""
+    for _ in range(rounds):
+        for process in cases.values():
+            process.run(count)
+    return {case: statistics.median(process.seconds) for case, process in cases.items()}

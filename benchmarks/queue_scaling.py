@@ -9,13 +9,11 @@ loss and its gradient for the queries are computed; the networks are left out.
 """
 
 import os
-import statistics
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app, flags
-from measured_process import MeasuredProcess, serve
+from measured_process import MeasuredProcess, serve, take_turns, timed
 
 SIZES = flags.DEFINE_list("sizes", ["4096", "16384", "65536", "131072"], "Anchors in the queue.")
 BLOCKS = flags.DEFINE_list("blocks", ["0", "2048"], "Anchors of a block; 0: all at once.")
@@ -80,16 +78,11 @@ def losses(size, block_size):
         keras.ops.sum(x)  # with an operation TensorFlow lets go of what it copied from
     step = compiled_loss(block_size or size)
 
-    def seconds(count):
-        found = []
-        for _ in range(count):
-            start = time.perf_counter()
-            for result in step(*inputs):
-                keras.ops.convert_to_numpy(result)
-            found.append(time.perf_counter() - start)
-        return found
+    def compute():
+        for result in step(*inputs):
+            keras.ops.convert_to_numpy(result)
 
-    return seconds
+    return timed(compute)
 
 
 def main(_):
@@ -105,11 +98,8 @@ def main(_):
             int(block): MeasuredProcess(__file__, f"--case={size},{block}", *own)
             for block in BLOCKS.value
         }
-        for _ in range(ROUNDS.value):
-            for process in cases.values():
-                process.run(REPEATS.value)
-        for block, process in cases.items():
-            seconds = statistics.median(process.seconds)
+        for block, seconds in take_turns(cases, ROUNDS.value, REPEATS.value).items():
+            process = cases[block]
             row = f"{1e3 * seconds:,.0f} | {1e6 * seconds / size:.2f} | {process.beyond:,.0f}"
             print(f"| {size:,} | {f'{block:,}' if block else 'all'} | {row} |", flush=True)
             process.close()

@@ -2,9 +2,10 @@
 
 import importlib
 import sys
-import time
 import types
 import unittest.mock
+
+from measured_process import timed
 
 
 def import_script(path, name):
@@ -52,12 +53,4 @@ def make_step(path, name, queue_size, batch_size, image_size):
         optimizer.step()
         return loss.item()
 
-    def seconds(count):
-        found = []
-        for _ in range(count):
-            start = time.perf_counter()
-            step()
-            found.append(time.perf_counter() - start)
-        return found
-
-    return seconds
+    return timed(step)

@@ -15,12 +15,11 @@ Markdown, with the most memory that the process held while it trained:
 
 import dataclasses
 import os
-import statistics
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app, flags
-from measured_process import MeasuredProcess, serve
+from measured_process import MeasuredProcess, serve, take_turns
 
 REFERENCE = flags.DEFINE_string("reference", None, "Checkout of the authors' repository.")
 SETTINGS = flags.DEFINE_list("settings", ["cifar", "imagenet"], "Which of the two.")
@@ -140,15 +139,12 @@ def main(_):
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     for name in SETTINGS.value:
         cases = {case: MeasuredProcess(__file__, f"--case={name},{case}", *own) for case in titles}
-        for _ in range(ROUNDS.value):
-            for process in cases.values():
-                process.run(STEPS.value)
+        medians = take_turns(cases, ROUNDS.value, STEPS.value)
         print(f"\n{backend}, jit_compile={COMPILE.value}: {ALL_SETTINGS[name]}\n")
         print("| case | ms | `step` is | MiB of the process |\n| --- | --- | --- | --- |")
-        step = statistics.median(cases["step"].seconds)
         for case, process in cases.items():
-            median = statistics.median(process.seconds)
-            row = f"{1e3 * median:,.0f} | {step / median:.2f} times | {process.peak:,.0f}"
+            ratio = medians["step"] / medians[case]
+            row = f"{1e3 * medians[case]:,.0f} | {ratio:.2f} times | {process.peak:,.0f}"
             print(f"| {titles[case]} | {row} |", flush=True)
             process.close()
 

@@ -75,6 +75,15 @@ def checked_labels(features, **named):
     return labels
 
 
+def checked_sets(train_features, train_labels, features, labels):
+    """The labels of features to learn from and of features to classify, once all are right."""
+    check_features(train_features=train_features, features=features)
+    train_labels = checked_labels(train_features, train_labels=train_labels)
+    labels = checked_labels(features, labels=labels)
+    check_classes(train_labels, labels)
+    return train_labels, labels
+
+
 def check_classes(train_labels, labels):
     """Raises a ValueError for classes to tell apart of which there is nothing to learn from."""
     unseen = sorted(set(np.unique(labels).tolist()) - set(np.unique(train_labels).tolist()))

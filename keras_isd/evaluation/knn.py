@@ -4,9 +4,9 @@ import numpy as np
 
 from keras_isd.evaluation.accuracy import (
     accuracies,
-    check_classes,
     check_features,
     checked_labels,
+    checked_sets,
     rank,
 )
 from keras_isd.evaluation.nearest import nearest_rows
@@ -57,9 +57,8 @@ def knn_accuracy(
     >>> knn_accuracy(bank, classes, features, labels, k=1)["top1"]
     0.5
     """
-    labels = checked_labels(features, labels=labels)
+    train_labels, labels = checked_sets(train_features, train_labels, features, labels)
     ranked = knn_predict(train_features, train_labels, features, k, temperature, max_bytes)
-    check_classes(train_labels, labels)
     return accuracies(ranked, labels)
 
 

@@ -6,9 +6,8 @@ import numpy as np
 from keras_isd import submodels
 from keras_isd.evaluation.accuracy import (
     accuracies,
-    check_classes,
-    check_features,
     checked_labels,
+    checked_sets,
     rank,
 )
 from keras_isd.evaluation.classifier import (
@@ -77,10 +76,7 @@ def linear_probe(
     >>> found["top1"]
     1.0
     """
-    check_features(train_features=train_features, features=features)
-    train_labels = checked_labels(train_features, train_labels=train_labels)
-    labels = checked_labels(features, labels=labels)
-    check_classes(train_labels, labels)
+    train_labels, labels = checked_sets(train_features, train_labels, features, labels)
     classes, targets = np.unique(train_labels, return_inverse=True)
     train_features = unit_rows(train_features)
     width = train_features.shape[1]

@@ -4,9 +4,7 @@ import numpy as np
 
 from keras_isd.evaluation.accuracy import (
     accuracies,
-    check_classes,
-    check_features,
-    checked_labels,
+    checked_sets,
     rank,
 )
 from keras_isd.evaluation.nearest import unit_rows
@@ -61,10 +59,7 @@ def logistic_regression(
     >>> found["top1"]
     1.0
     """
-    check_features(train_features=train_features, features=features)
-    train_labels = checked_labels(train_features, train_labels=train_labels)
-    labels = checked_labels(features, labels=labels)
-    check_classes(train_labels, labels)
+    train_labels, labels = checked_sets(train_features, train_labels, features, labels)
     if len(strengths) == 0 or not min(strengths) > 0:
         raise ValueError(f"Argument `strengths` must be positive numbers. Received: {strengths=}")
     train_features, features = unit_rows(train_features), unit_rows(features)
