@@ -1,5 +1,11 @@
-"""Pictures of what goes in, made with matplotlib (`pip install "keras-isd[plots]"`)."""
+"""Pictures of what goes in and what comes out, made with matplotlib.
 
+`pip install "keras-isd[plots]"`
+"""
+
+from keras_isd.visualization.clusters import plot_clusters
+from keras_isd.visualization.embedding import plot_embedding
+from keras_isd.visualization.history import plot_history
 from keras_isd.visualization.views import plot_views
 
-__all__ = ["plot_views"]
+__all__ = ["plot_clusters", "plot_embedding", "plot_history", "plot_views"]

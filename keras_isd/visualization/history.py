@@ -1,0 +1,74 @@
+"""The course of a run."""
+
+# What a panel is called, and the metrics that are drawn in it.
+_PANELS = {
+    "loss, nats": ("loss",),
+    "teacher's entropy, nats": ("teacher_entropy",),
+    "purity": ("purity",),
+    "spread of embeddings": ("embedding_std",),
+    "k-NN accuracy": ("knn_student", "knn_teacher"),
+    "linear probe accuracy": ("linear_student", "linear_teacher"),
+    "effective rank of keys": ("effective_rank",),
+}
+
+
+def plot_history(history, path=None):
+    """Draws the metrics of a run over its epochs, student and teacher in one panel.
+
+    Only what the run has logged is drawn. In a healthy run the loss first rises while the queue
+    fills, then falls; purity, spread and accuracies rise, the teacher's ahead of the student's
+    until the learning rate falls.
+
+    Args:
+        history: `keras.callbacks.History`, as `fit` returns it, or a dict from names of metrics to
+            their values in each epoch. A shorter list, as of a metric that is measured every few
+            epochs, is spread over all epochs.
+        path: where to save the figure, or None.
+
+    Returns:
+        The `matplotlib.figure.Figure`.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+        ValueError: if there is nothing of a run in it.
+
+    Example:
+
+    >>> figure = keras_isd.visualization.plot_history(
+    ...     {"loss": [3.0, 2.0], "knn_student": [0.2, 0.4], "knn_teacher": [0.3, 0.5]}
+    ... )
+    >>> [axes.get_title() for axes in figure.axes]
+    ['loss, nats', 'k-NN accuracy']
+    """
+    from matplotlib.figure import Figure  # no state of pyplot, and no window
+
+    logs = getattr(history, "history", history)
+    panels = {
+        title: {name: logs[name] for name in names if logs.get(name)}
+        for title, names in _PANELS.items()
+    }
+    panels = {title: curves for title, curves in panels.items() if curves}
+    if not panels:
+        raise ValueError(
+            "Argument `history` must have metrics of `fit`, such as `loss`. "
+            f"Received: {sorted(logs)}"
+        )
+    epochs = max(len(values) for values in logs.values())
+    figure = Figure(figsize=(3.2 * len(panels), 2.6), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (title, curves) in zip(axes, panels.items(), strict=True):
+        for name, values in curves.items():
+            axis.plot(_places(len(values), epochs), values, label=name.rpartition("_")[2])
+        axis.set(title=title, xlabel="epoch")
+        if len(curves) > 1:
+            axis.legend(frameon=False)
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
+
+
+def _places(count, epochs):
+    """Epochs, from 1, of so many values; evenly spread from the first to the last."""
+    if count == 1:
+        return [epochs]
+    return [1 + place * (epochs - 1) / (count - 1) for place in range(count)]

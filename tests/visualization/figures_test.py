@@ -1,0 +1,100 @@
+"""Clusters, embeddings and the course of a run."""
+
+import numpy as np
+import pytest
+
+from keras_isd import visualization
+from keras_isd.visualization.clusters import cluster_rows
+
+pytest.importorskip("matplotlib", reason="figures are matplotlib's")
+pytest.importorskip("sklearn", reason="k-means and t-SNE are scikit-learn's")
+
+
+def three_directions(count=30, spread=0.05):
+    random = np.random.RandomState(0)
+    labels = np.repeat([0, 1, 2], [count // 2, count // 3, count - count // 2 - count // 3])
+    lengths = random.uniform(0.1, 10, (count, 1))
+    return lengths * (np.eye(3)[labels] + spread * random.randn(count, 3)), labels
+
+
+def test_a_row_of_clusters_is_one_class_its_middle_first_the_largest_on_top():
+    features, labels = three_directions()
+    rows = cluster_rows(features, clusters=3)
+    assert [set(labels[r]) for r in rows] == [{0}, {1}, {2}]
+    assert sorted(np.concatenate(rows).tolist()) == list(range(30))
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    for r in rows:
+        distances = np.linalg.norm(unit[r] - unit[r].mean(axis=0), axis=1)
+        assert (np.diff(distances) >= -1e-6).all()
+
+
+def test_clusters_are_drawn_as_they_are_found(tmp_path):
+    features, _ = three_directions()
+    images = np.broadcast_to(np.arange(30)[:, None, None, None] * 8, (30, 4, 4, 3))
+    path = tmp_path / "clusters.png"
+    figure = visualization.plot_clusters(images, features, clusters=3, columns=12, path=path)
+    lines = np.reshape(figure.axes, (3, 12))
+    for line, rows in zip(lines, cluster_rows(features, 3), strict=True):
+        assert line[0].get_ylabel() == str(len(rows))
+        drawn = [axis.images[0].get_array()[0, 0, 0] * 255 / 8 for axis in line if axis.images]
+        np.testing.assert_allclose(drawn, rows[:12], atol=1e-3)
+    assert path.stat().st_size > 1000
+
+
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+def test_points_of_a_class_lie_together(method, tmp_path):
+    features, labels = three_directions(60, spread=0.02)
+    path = tmp_path / "points.png"
+    figure = visualization.plot_embedding(
+        features, labels, method, class_names=["a", "b", "c"], path=path
+    )
+    [axis] = figure.axes
+    points = [collection.get_offsets() for collection in axis.collections]
+    assert [len(p) for p in points] == [30, 20, 10]
+    means = np.array([p.mean(axis=0) for p in points])
+    for own, p in enumerate(points):
+        distances = np.linalg.norm(p[:, None] - means, axis=2)
+        assert (distances.argmin(axis=1) == own).all()
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["a", "b", "c"]
+    assert path.stat().st_size > 1000
+
+
+def test_all_panels_of_pca_are_seen_from_one_side():
+    features, _ = three_directions()
+    turned = features[:, [1, 2, 0]]
+    figure = visualization.plot_embedding({"turned": turned, "last": features}, method="pca")
+    first, last = (axis.collections[0].get_offsets() for axis in figure.axes)
+    alone = visualization.plot_embedding(features, method="pca").axes[0].collections[0]
+    np.testing.assert_allclose(last, alone.get_offsets(), atol=1e-5)
+    assert not np.allclose(first, last, atol=0.1)
+
+
+def test_history_draws_what_there_is_over_all_epochs(tmp_path):
+    history = {
+        "loss": [4.0, 5.0, 3.0, 2.0, 1.0],
+        "knn_student": [0.1, 0.2, 0.4],
+        "knn_teacher": [0.2, 0.3, 0.5],
+        "something_else": [1.0] * 5,
+    }
+    figure = visualization.plot_history(history, tmp_path / "history.png")
+    loss, knn = figure.axes
+    assert loss.lines[0].get_xydata().tolist() == [[1, 4], [2, 5], [3, 3], [4, 2], [5, 1]]
+    assert [line.get_label() for line in knn.lines] == ["student", "teacher"]
+    assert knn.lines[1].get_xydata().tolist() == [[1, 0.2], [3, 0.3], [5, 0.5]]
+    assert (tmp_path / "history.png").stat().st_size > 1000
+
+
+def test_bad_input_is_refused():
+    features, labels = three_directions()
+    with pytest.raises(ValueError, match=r"`history`.*Received: .'accuracy'"):
+        visualization.plot_history({"accuracy": [1.0]})
+    with pytest.raises(ValueError, match=r"`method`.*Received: method='umap'"):
+        visualization.plot_embedding(features, method="umap")
+    with pytest.raises(ValueError, match="same images"):
+        visualization.plot_embedding(features, labels[:-1])
+    with pytest.raises(ValueError, match="must be finite"):
+        visualization.plot_embedding({"epoch 1": features * np.nan})
+    with pytest.raises(ValueError, match=r"`clusters`.*clusters=31"):
+        visualization.plot_clusters(np.zeros((30, 2, 2, 3)), features, clusters=31)
+    with pytest.raises(ValueError, match="30 features, 29 images"):
+        visualization.plot_clusters(np.zeros((29, 2, 2, 3)), features)
