@@ -44,6 +44,8 @@ class ISDModel(MomentumModel):
         predictor: built `keras.Model`, `(B, D)` to `(B, D)`, or None.
         queue_size: int >= 1, the number of anchors.
         queue_dtype: `"float32"` or `"bfloat16"`, how they are stored; see `MemoryQueue`.
+        queue_indices: bool, whether the queue keeps the number of the image that each anchor is of,
+            from an `"index"` `(B,)` beside the two views; see `keras_isd.visualization`.
         teacher_temperature: float > 0; small values sharpen the target.
         student_temperature: float > 0.
         teacher_momentum: float in `[0, 1]`, the share of the teacher that stays, or a schedule of
@@ -92,6 +94,7 @@ class ISDModel(MomentumModel):
         seed=None,
         queue_dtype="float32",
         synchronized_batch_norm=False,
+        queue_indices=False,
         **kwargs,
     ):
         _check_positive("teacher_temperature", teacher_temperature)
@@ -115,7 +118,12 @@ class ISDModel(MomentumModel):
         self.teacher_temperature = teacher_temperature
         self.student_temperature = student_temperature
         self.queue = MemoryQueue(
-            queue_size, self.embedding_dim, seed=seed, storage_dtype=queue_dtype, name="queue"
+            queue_size,
+            self.embedding_dim,
+            seed=seed,
+            storage_dtype=queue_dtype,
+            with_indices=queue_indices,
+            name="queue",
         )
         self.purity = keras.metrics.Mean(name="purity")
         self.teacher_entropy = keras.metrics.Mean(name="teacher_entropy")
@@ -179,7 +187,8 @@ class ISDModel(MomentumModel):
         if labels is not None:
             self._update_purity(labels, distillation.nearest)
         if training:
-            self.queue.enqueue(key, labels, healthy=self.is_healthy(loss))
+            indices = x.get("index") if isinstance(x, dict) else None
+            self.queue.enqueue(key, labels, self.is_healthy(loss), indices)
         return loss
 
     def _update_purity(self, labels, nearest):
@@ -198,6 +207,7 @@ class ISDModel(MomentumModel):
             **super().get_config(),
             "queue_size": self.queue.size,
             "queue_dtype": self.queue.storage_dtype,
+            "queue_indices": self.queue.indices is not None,
             "teacher_temperature": self.teacher_temperature,
             "student_temperature": self.student_temperature,
         }

@@ -23,12 +23,15 @@ class MemoryQueue(keras.layers.Layer):
         seed: int or None, for the initial rows.
         storage_dtype: `"float32"`, or `"bfloat16"`, which takes half of the memory and rounds
             each coordinate by up to 0.4 %. What is computed of the rows is float32 in either case.
+        with_indices: bool, whether each row also keeps the number of the image that it is of, so
+            that anchors can be shown as images.
         **kwargs: `name` and the other arguments of `keras.layers.Layer`.
 
     Attributes:
         embeddings: `(K, D)`, unit rows, of the storage dtype.
         labels: `(K,)` int32, the class of each row, -1 where unknown. They serve
             the purity metric alone and never reach the loss.
+        indices: `(K,)` int32, the image of each row, -1 where unknown; None if not kept.
         pointer: `()` int32 in `[0, K)`, the row that the next key will overwrite.
         filled: `()` int32 in `[0, K]`, how many rows hold real embeddings.
 
@@ -46,7 +49,7 @@ class MemoryQueue(keras.layers.Layer):
     (2, 2)
     """
 
-    def __init__(self, size, dim, seed=None, storage_dtype="float32", **kwargs):
+    def __init__(self, size, dim, seed=None, storage_dtype="float32", with_indices=False, **kwargs):
         for name, value in (("size", size), ("dim", dim)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(
@@ -78,6 +81,7 @@ class MemoryQueue(keras.layers.Layer):
             trainable=False,
         )
         self.labels = self._integer_weight("labels", (size,), -1)
+        self.indices = self._integer_weight("indices", (size,), -1) if with_indices else None
         self.pointer = self._integer_weight("pointer", (), 0)
         self.filled = self._integer_weight("filled", (), 0)
         self.built = True
@@ -91,7 +95,7 @@ class MemoryQueue(keras.layers.Layer):
             trainable=False,
         )
 
-    def enqueue(self, keys, labels=None, healthy=True):
+    def enqueue(self, keys, labels=None, healthy=True, indices=None):
         """Writes a batch of keys over the oldest rows.
 
         Key i of the batch goes to row `(pointer + i) % K`; of a batch larger than
@@ -105,19 +109,23 @@ class MemoryQueue(keras.layers.Layer):
                 Pass whether the loss is finite: so no NaN enters the queue, and
                 the write depends on the loss, whereby XLA knows that the old rows
                 have been read and overwrites them in place.
+            indices: `(B,)` integers, the keys' images, or None if unknown.
         """
-        if labels is None:
-            labels = ops.full((ops.shape(keys)[0],), -1, dtype="int32")
-        keys = backend.replicas.gather(keys)
-        labels = backend.replicas.gather(ops.cast(labels, "int32"))
-        batch = ops.shape(keys)[0]
-        keys = ops.cast(keys[-self.size :], self.storage_dtype)
-        labels = labels[-self.size :]
-        kept = ops.shape(keys)[0]
+        unknown = ops.full((ops.shape(keys)[0],), -1, dtype="int32")
+        columns = [(self.embeddings, keys), (self.labels, unknown if labels is None else labels)]
+        if self.indices is not None:
+            columns.append((self.indices, unknown if indices is None else indices))
+        columns = [
+            (variable, backend.replicas.gather(ops.cast(values, variable.dtype)))
+            for variable, values in columns
+        ]
+        batch = ops.shape(columns[0][1])[0]
+        columns = [(variable, values[-self.size :]) for variable, values in columns]
+        kept = ops.shape(columns[0][1])[0]
 
         rows = (self.pointer + (batch - kept) + ops.arange(kept, dtype="int32")) % self.size
-        _overwrite_rows(self.embeddings, rows, keys, healthy)
-        _overwrite_rows(self.labels, rows, labels, healthy)
+        for variable, values in columns:
+            _overwrite_rows(variable, rows, values, healthy)
         entered = ops.where(healthy, batch, 0)
         self.pointer.assign((self.pointer + entered) % self.size)
         self.filled.assign(ops.minimum(self.filled + entered, self.size))
@@ -129,6 +137,7 @@ class MemoryQueue(keras.layers.Layer):
             "dim": self.dim,
             "seed": self.seed,
             "storage_dtype": self.storage_dtype,
+            "with_indices": self.indices is not None,
         }
 
 

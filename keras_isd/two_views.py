@@ -62,6 +62,12 @@ def check_batch(data, plain=False):
     views, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
     if isinstance(views, dict):
         _check_views(views)
+        index = views.get("index")
+        if index is not None and not (_is_vector(index) and "int" in str(index.dtype)):
+            raise ValueError(
+                "The index of a batch must be integers of shape (batch,). "
+                f"Received: index={_describe(index)}"
+            )
     elif not plain:
         raise ValueError(
             'Expected batches of {"query": images, "key": images}, or a pair of that and labels; '

@@ -123,3 +123,16 @@ def test_nothing_of_it_is_trainable():
 def test_refuses_sizes_that_are_no_positive_integers(arguments, name):
     with pytest.raises(ValueError, match=f"`{name}`.*Received: {name}="):
         MemoryQueue(*arguments)
+
+
+def test_indices_go_with_their_keys():
+    queue = MemoryQueue(5, 2, with_indices=True)
+    queue.enqueue(numbered_keys(0, 3), indices=np.array([10, 11, 12]))
+    queue.enqueue(numbered_keys(3, 3), np.array([3, 4, 5]), indices=np.array([13, 14, 15]))
+    np.testing.assert_array_equal(ops.convert_to_numpy(queue.indices), [15, 11, 12, 13, 14])
+    queue.enqueue(numbered_keys(6, 2))
+    np.testing.assert_array_equal(ops.convert_to_numpy(queue.indices), [15, -1, -1, 13, 14])
+    queue.enqueue(numbered_keys(8, 1), healthy=False, indices=np.array([18]))
+    np.testing.assert_array_equal(ops.convert_to_numpy(queue.indices), [15, -1, -1, 13, 14])
+    assert MemoryQueue.from_config(queue.get_config()).indices is not None
+    assert MemoryQueue(5, 2).indices is None

@@ -18,6 +18,7 @@ def two_view_dataset(
     num_shards=1,
     shard_index=0,
     num_parallel_calls=tf.data.AUTOTUNE,
+    with_index=False,
 ):
     """Makes batches of two views of each image, for `ISDModel.fit`.
 
@@ -47,6 +48,8 @@ def two_view_dataset(
             Together the workers' batches of a step are the images of one worker's batch that is
             `num_shards` times as large.
         num_parallel_calls: int, batches (or files) that are worked on at a time.
+        with_index: bool, whether `"index"` `(B,)`, the images' row numbers, goes along with the
+            views, for a model with `queue_indices=True`.
 
     Returns:
         `tf.data.Dataset` of `{"query": (B, size, size, 3), "key": (B, size, size, 3)}`, with
@@ -78,4 +81,5 @@ def two_view_dataset(
         num_shards=num_shards,
         shard_index=shard_index,
         num_parallel_calls=num_parallel_calls,
+        with_index=with_index,
     )

@@ -22,6 +22,7 @@ def view_batches(
     num_shards=1,
     shard_index=0,
     num_parallel_calls=tf.data.AUTOTUNE,
+    with_index=False,
 ):
     """Batches of a dict of views of each image, one for each of the dict `augmenters`.
 
@@ -44,7 +45,7 @@ def view_batches(
             f"Received: {initial_step=}"
         )
     seed = random.getrandbits(31) if seed is None else seed
-    views = Views(augmenters, seed)
+    views = Views(augmenters, seed, with_index)
     calls = num_parallel_calls if views.stateless else None  # which keeps the order of their draws
     epoch = tf.Variable(initial_epoch, dtype=tf.int64, trainable=False)
 

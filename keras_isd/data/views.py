@@ -14,11 +14,13 @@ class Views:
         augmenters: dict of names to `Augmenter`s or other functions of a batch of images. Their
             places number the views.
         seed: int, what the random numbers depend on, besides epoch, row and view.
+        with_index: bool, whether row numbers go along, as `"index"`.
     """
 
-    def __init__(self, augmenters, seed):
+    def __init__(self, augmenters, seed, with_index=False):
         self.augmenters = augmenters
         self.seed = seed
+        self.with_index = with_index
         self.stateless = all(isinstance(a, Augmenter) for a in augmenters.values())
         # XLA fuses the dozens of small steps of an operation into few loops, several times quicker.
         self._compiled_operations = tf.function(self._operations, autograph=False, jit_compile=True)
@@ -37,7 +39,7 @@ class Views:
             for index in range(len(augmenter.operations)):
                 x = self._compiled_operations(epoch, rows, x, view, index, index + 1)
             views[name] = x
-        return _with_labels(views, labels)
+        return self._with(rows, views, labels)
 
     def of_one(self, epoch, row, image, *labels):
         """Views of an image `(H, W, 3)` of any size, not yet in a batch.
@@ -61,7 +63,12 @@ class Views:
         for view, name in enumerate(self.augmenters):
             crop = self._crop(image, boxes[name], name)
             views[name] = self._compiled_operations(epoch, row[None], crop, view, 1, None)[0]
-        return _with_labels(views, labels)
+        return self._with(row, views, labels)
+
+    def _with(self, rows, views, labels):
+        if self.with_index:
+            views["index"] = tf.cast(rows, tf.int32)
+        return (views, *labels) if labels else views
 
     def _crop(self, image, box, name):
         top, left, height, width = tf.unstack(box)
@@ -95,7 +102,3 @@ def _resize_rows(image, size):
     rows, columns = tf.unstack(tf.shape(image)[:2])
     flat = tf.reshape(image, (rows, 1, columns * 3))
     return tf.reshape(tf.image.resize(flat, (size, 1), antialias=True), (size, columns, 3))
-
-
-def _with_labels(views, labels):
-    return (views, *labels) if labels else views

@@ -38,7 +38,7 @@ def plot_views(dataset, images=8, statistics=IMAGENET, originals=None, path=None
     from matplotlib.figure import Figure  # no state of pyplot, and no window
 
     views, _, _ = keras.utils.unpack_x_y_sample_weight(next(iter(dataset)))
-    rows = {name: _to_unit_range(views[name][:images], statistics) for name in ("query", "key")}
+    rows = {name: to_unit_range(views[name][:images], statistics) for name in ("query", "key")}
     if originals is not None:
         rows = {"original": np.asarray(originals[:images]) / 255.0, **rows}
     columns = len(rows["query"])
@@ -54,6 +54,7 @@ def plot_views(dataset, images=8, statistics=IMAGENET, originals=None, path=None
     return figure
 
 
-def _to_unit_range(views, statistics):
+def to_unit_range(views, statistics):
+    """Views as they were before they were normalised, in [0, 1]."""
     mean, std = (np.array(values, "float32") for values in statistics)
     return np.clip(keras.ops.convert_to_numpy(views) * std + mean, 0.0, 1.0)

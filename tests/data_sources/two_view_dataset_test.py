@@ -206,3 +206,11 @@ def test_every_order_is_a_permutation(count, seed, epoch):
     assert order(epoch, first=count // 2) == whole[count // 2 :]
     if count > 20:
         assert order(epoch + 1) != whole
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_row_numbers_go_with_the_views_if_asked_for(kind):
+    for views, labels in batches(kind, with_index=True):
+        np.testing.assert_array_equal(views["index"], labels)  # each row's label is its number
+        assert views["index"].dtype == tf.int32
+    assert set(next(iter(batches(kind)))[0]) == {"query", "key"}

@@ -1,10 +1,14 @@
 """Clusters, embeddings and the course of a run."""
 
+import keras
 import numpy as np
 import pytest
+from keras import ops
 
+import keras_isd
 from keras_isd import visualization
 from keras_isd.visualization.clusters import cluster_rows
+from keras_isd.visualization.neighbors import nearest_anchors
 
 pytest.importorskip("matplotlib", reason="figures are matplotlib's")
 pytest.importorskip("sklearn", reason="k-means and t-SNE are scikit-learn's")
@@ -82,6 +86,59 @@ def test_history_draws_what_there_is_over_all_epochs(tmp_path):
     assert [line.get_label() for line in knn.lines] == ["student", "teacher"]
     assert knn.lines[1].get_xydata().tolist() == [[1, 0.2], [3, 0.3], [5, 0.5]]
     assert (tmp_path / "history.png").stat().st_size > 1000
+
+
+@pytest.fixture
+def trained():
+    """A model whose queue of 16 holds the images 4 to 19 of the 20 that it was trained on."""
+    keras.utils.set_random_seed(0)
+    images = np.random.RandomState(0).randint(0, 256, (20, 8, 8, 3)).astype("uint8")
+    model = keras_isd.ISDModel(
+        keras_isd.backbones.ConvNet((8, 8, 3), filters=(8,)), queue_size=16, queue_indices=True
+    )
+    model.compile(keras_isd.optimizers.SGD(0.0))
+    views = images.astype("float32") / 255
+    batches = {"query": views, "key": views, "index": np.arange(20)}
+    model.fit(batches, batch_size=4, shuffle=False, verbose=0)
+    return model, batches, images
+
+
+def test_neighbors_are_the_anchors_with_the_teachers_largest_weights(trained, tmp_path):
+    model, batches, images = trained
+    assert sorted(ops.convert_to_numpy(model.queue.indices).tolist()) == list(range(4, 20))
+    indices, weights = nearest_anchors(model, batches["key"][5:7], 16)
+    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)  # of all there are
+    assert (np.diff(weights) <= 0).all()
+    similarity = ops.convert_to_numpy(
+        ops.matmul(model.embed_key(batches["key"][5:7]), ops.transpose(model.queue.embeddings))
+    )
+    expected = np.exp((similarity.max(axis=1) - similarity.min(axis=1)) / 0.01)
+    np.testing.assert_allclose(weights[:, 0] / weights[:, -1], expected, rtol=1e-2)
+
+    batch = {name: views[5:7] for name, views in batches.items()}
+    figure = visualization.plot_neighbors(
+        model, batch, images, neighbors=3, statistics=((0.0,) * 3, (1.0,) * 3),
+        path=tmp_path / "neighbors.png",
+    )  # fmt: skip
+    lines = np.reshape(figure.axes, (2, 5))
+    for row, line in enumerate(lines):
+        np.testing.assert_allclose(line[0].images[0].get_array(), images[5 + row] / 255, atol=1e-6)
+        for axis, index, weight in zip(line[2:], indices[row], weights[row]):
+            np.testing.assert_allclose(axis.images[0].get_array(), images[index] / 255, atol=1e-6)
+            assert axis.get_title() == f"{weight:.2f}"
+    assert (tmp_path / "neighbors.png").stat().st_size > 1000
+
+
+def test_neighbors_take_a_queue_that_knows_its_images(trained):
+    model, batches, _ = trained
+    plain = keras_isd.ISDModel(model.student_backbone, queue_size=4)
+    with pytest.raises(ValueError, match="queue_indices=True"):
+        nearest_anchors(plain, batches["key"][:1], 2)
+    fresh = keras_isd.ISDModel(model.student_backbone, queue_size=4, queue_indices=True)
+    with pytest.raises(ValueError, match="with_index=True"):
+        nearest_anchors(fresh, batches["key"][:1], 2)
+    with pytest.raises(ValueError, match=r"index.*integers.*float32"):
+        model.fit({**batches, "index": np.zeros(20, "float32")}, verbose=0)
 
 
 def test_bad_input_is_refused():
