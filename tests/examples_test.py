@@ -1,11 +1,13 @@
 """The examples run from the command line, as printed in the README."""
 
+import json
 import os
 import pathlib
 import re
 
 import pytest
 
+import keras_isd
 from tests.processes import ROOT, run_python
 
 CIFAR = pathlib.Path(os.environ.get("KERAS_ISD_DATA", ROOT.parent / "shared/data/tfds"))
@@ -52,3 +54,39 @@ def test_cifar_runs_on_real_images_and_saves(tmp_path):
     assert saved.is_file()
     again = run_python("examples/cifar.py", *arguments)
     assert table(again, "20-NN") == table(output, "20-NN")  # one seed, one run
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not CIFAR.is_dir(), reason=f"CIFAR-10 is not in {CIFAR}")
+def test_evaluate_has_each_protocol_in_its_table_its_file_and_its_report(tmp_path):
+    saved = tmp_path / "model.keras"
+    backbone = keras_isd.backbones.ConvNet((32, 32, 3), filters=(8, 16))
+    keras_isd.ISDModel(backbone, queue_size=16).save(saved)
+    output = run_python(
+        "examples/evaluate.py",
+        f"--model={saved}",
+        f"--data_dir={CIFAR}",
+        "--train_split=train[:400]",
+        "--test_split=test[:200]",
+        "--protocols=knn,linear,few_labels,transfer,unbalanced",
+        "--transfer_to=cifar10",
+        f"--output={tmp_path}",
+    )
+    results = json.loads((tmp_path / "results.json").read_text())["results"]
+    report = (tmp_path / "report.html").read_text()
+    names = list(results["student"])
+    assert len(names) == 14
+    for name in names:
+        values = [results[network][name] for network in ("student", "teacher")]
+        assert table(output, name) == [round(value, 3) for value in values]
+        assert 0 <= values[0] <= 1
+        assert f"<td>{name}</td><td>{values[0]:.3f}</td>" in report
+    assert results["student"] == results["teacher"]  # before any training
+    assert report.count('src="data:image/png;base64,') == 2
+    assert "http" not in report
+    assert (tmp_path / "student_embedding.png").stat().st_size > 1000
+
+
+def test_evaluate_refuses_a_protocol_that_it_does_not_know():
+    with pytest.raises(AssertionError, match=r"Received: \['knnn'\]"):
+        run_python("examples/evaluate.py", "--model=none", "--protocols=knnn")

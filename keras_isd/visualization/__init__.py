@@ -7,6 +7,14 @@ from keras_isd.visualization.clusters import plot_clusters
 from keras_isd.visualization.embedding import plot_embedding
 from keras_isd.visualization.history import plot_history
 from keras_isd.visualization.neighbors import plot_neighbors
+from keras_isd.visualization.report import write_report
 from keras_isd.visualization.views import plot_views
 
-__all__ = ["plot_clusters", "plot_embedding", "plot_history", "plot_neighbors", "plot_views"]
+__all__ = [
+    "plot_clusters",
+    "plot_embedding",
+    "plot_history",
+    "plot_neighbors",
+    "plot_views",
+    "write_report",
+]

@@ -1,5 +1,8 @@
 """Clusters, embeddings and the course of a run."""
 
+import base64
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -139,6 +142,21 @@ def test_neighbors_take_a_queue_that_knows_its_images(trained):
         nearest_anchors(fresh, batches["key"][:1], 2)
     with pytest.raises(ValueError, match=r"index.*integers.*float32"):
         model.fit({**batches, "index": np.zeros(20, "float32")}, verbose=0)
+
+
+def test_a_report_is_one_page_that_needs_nothing_else(tmp_path):
+    figure = visualization.plot_history({"loss": [2.0, 1.0]})
+    path = tmp_path / "report.html"
+    tables = {"k-NN": [["", "top-1"], ["<student>", 0.51234], ["count", 3]]}
+    visualization.write_report(path, "A & B", {"seed": 1}, tables, {"Course": figure})
+    page = path.read_text()
+    assert "<title>A &amp; B</title>" in page
+    assert "<tr><td>&lt;student&gt;</td><td>0.512</td></tr>" in page
+    assert "<tr><td>count</td><td>3</td></tr>" in page
+    assert "<dt>seed</dt><dd>1</dd>" in page
+    [picture] = re.findall(r'<img alt="Course" src="data:image/png;base64,([^"]+)">', page)
+    assert base64.b64decode(picture).startswith(b"\x89PNG")
+    assert not re.search(r"https?:|<script|@import|url\(", page)
 
 
 def test_bad_input_is_refused():

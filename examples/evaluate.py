@@ -1,0 +1,141 @@
+"""Says what the features of a trained model are worth, by the protocols of the paper.
+
+    python examples/evaluate.py --model=runs/cifar.keras --dataset=cifar10 \
+        --protocols=knn,linear,few_labels,transfer,unbalanced --transfer_to=cifar100
+
+Student and teacher, on the test images of a set of TensorFlow Datasets. Prints one table, and
+writes `results.json`, the figures and `report.html` to a folder. Features are computed once, of
+each image's centre; a few labels and transfer are linear layers on them.
+"""
+
+import json
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter
+
+import keras
+import numpy as np
+from absl import app, flags, logging
+
+import keras_isd
+from keras_isd import augmentation, evaluation, visualization
+
+MODEL = flags.DEFINE_string("model", None, "A saved model, `.keras`.", required=True)
+DATASET = flags.DEFINE_string("dataset", "cifar10", "A labelled set of TensorFlow Datasets.")
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Where it is, or is to be put.")
+TRAIN = flags.DEFINE_string("train_split", "train", "What to learn from, and to compare with.")
+TEST = flags.DEFINE_string("test_split", "test", "What to classify.")
+CHOSEN = flags.DEFINE_list(
+    "protocols", ["knn", "linear"], "Among knn, linear, few_labels, transfer, unbalanced."
+)
+TRANSFER_TO = flags.DEFINE_string("transfer_to", "cifar100", "The other set, for `transfer`.")
+LARGE = flags.DEFINE_list("large_classes", ["0", "1"], "For `unbalanced`: the others were rare.")
+SEED = flags.DEFINE_integer("seed", 0, "Of linear layers and of drawn labels.")
+OUTPUT = flags.DEFINE_string("output", "runs/evaluation", "Folder for the results.")
+
+
+def features_of(backbone, dataset, split):
+    """`Features` of a split, of each image's centre, and the images' source."""
+    source = keras_isd.data.from_tfds(dataset, split, data_dir=DATA_DIR.value)
+    size = backbone.input_shape[1]
+    statistics = augmentation.CIFAR10 if size <= 64 else augmentation.IMAGENET
+    batches = keras_isd.data.one_view_dataset(
+        source, augmentation.evaluation(size, statistics), 256
+    )
+    return evaluation.extract_features(backbone, batches)
+
+
+def knn(backbone, train, test):
+    found = {}
+    for title, arguments in {
+        "1-NN": {"k": 1},
+        "20-NN": {"k": min(20, len(train[0]))},
+        "200-NN, weighted": {"k": min(200, len(train[0])), "temperature": 0.1},
+    }.items():
+        result = evaluation.knn_accuracy(*train, *test, **arguments)
+        found[f"{title}, top-1"] = result["top1"]
+        if arguments["k"] > 1:
+            found[f"{title}, top-5"] = result["top5"]
+    return found
+
+
+def linear(backbone, train, test):
+    result = evaluation.linear_probe(*train, *test, seed=SEED.value)
+    return {"linear, top-1": result["top1"], "linear, top-5": result["top5"]}
+
+
+def few_labels(backbone, train, test):
+    features, labels = train
+
+    def accuracy_of(rows, seed):
+        return evaluation.linear_probe(features[rows], labels[rows], *test, seed=seed)
+
+    seeds = range(SEED.value, SEED.value + 3)
+    found = evaluation.few_labels(labels, accuracy_of, seeds=seeds)
+    rows = {}
+    for fraction, result in found.items():
+        rows[f"{fraction:.0%} of labels, linear"] = result["mean"]
+        rows[f"{fraction:.0%} of labels, spread of 3 draws"] = result["std"]
+    return rows
+
+
+def transfer(backbone, train, test):
+    name = TRANSFER_TO.value
+    sets = (features_of(backbone, name, split)[:2] for split in (TRAIN.value, TEST.value))
+    train, test = sets
+    result = evaluation.logistic_regression(*train, *test, seed=SEED.value)
+    return {f"transfer to {name}, top-1": result["top1"]}
+
+
+def unbalanced(backbone, train, test):
+    rare = sorted(set(np.unique(test[1]).tolist()) - set(map(int, LARGE.value)))
+    result = evaluation.unbalanced_accuracy(*train, *test, rare_classes=rare, seed=SEED.value)
+    return {"1-NN, all classes": result["all"], "1-NN, rare classes": result["rare"]}
+
+
+PROTOCOLS = {
+    "knn": knn,
+    "linear": linear,
+    "few_labels": few_labels,
+    "transfer": transfer,
+    "unbalanced": unbalanced,
+}
+
+
+def main(_):
+    unknown = sorted(set(CHOSEN.value) - set(PROTOCOLS))
+    if unknown:
+        raise app.UsageError(f"--protocols must be among {list(PROTOCOLS)}. Received: {unknown}")
+    logging.set_verbosity(logging.WARNING)  # TensorFlow Datasets tells of every file
+    model = keras.models.load_model(MODEL.value)
+    results, figures, folder = {}, {}, pathlib.Path(OUTPUT.value)
+    folder.mkdir(parents=True, exist_ok=True)
+    for network in ("student", "teacher"):
+        backbone = getattr(model, f"{network}_backbone")
+        train, test = (
+            features_of(backbone, DATASET.value, split)[:2] for split in (TRAIN.value, TEST.value)
+        )
+        results[network] = {}
+        for protocol in CHOSEN.value:
+            results[network] |= PROTOCOLS[protocol](backbone, train, test)
+        some = slice(2000)
+        figures[f"Test images as the {network} sees them (t-SNE)"] = visualization.plot_embedding(
+            test[0][some], test[1][some], seed=SEED.value, path=folder / f"{network}_embedding.png"
+        )
+    rows = [
+        ["", *results],
+        *([name, *(results[n][name] for n in results)] for name in results["student"]),
+    ]
+    facts = {"model": MODEL.value, "data": DATASET.value, "seed": SEED.value}
+    print(f"\n{'':<40}{'student':>10}{'teacher':>10}")
+    for name, *values in rows[1:]:
+        print(f"{name:<40}" + "".join(f"{value:>10.3f}" for value in values))
+    (folder / "results.json").write_text(json.dumps({**facts, "results": results}, indent=2))
+    title = f"What {pathlib.Path(MODEL.value).name} has learned"
+    visualization.write_report(folder / "report.html", title, facts, {"Accuracy": rows}, figures)
+    print(f"report: {folder / 'report.html'}")
+
+
+if __name__ == "__main__":
+    app.run(main)
