@@ -68,14 +68,10 @@ class MemoryQueue(keras.layers.Layer):
         self.seed = seed
         self.storage_dtype = storage_dtype
 
-        def random_unit_rows(shape, dtype=None):
-            normal = keras.random.normal(shape, dtype="float32", seed=seed)
-            return ops.cast(ops.normalize(normal, axis=-1), dtype)
-
         self.embeddings = self.add_weight(
             name="embeddings",
             shape=(size, dim),
-            initializer=random_unit_rows,
+            initializer=_RandomUnitRows(seed),
             dtype=storage_dtype,
             autocast=False,
             trainable=False,
@@ -139,6 +135,18 @@ class MemoryQueue(keras.layers.Layer):
             "storage_dtype": self.storage_dtype,
             "with_indices": self.indices is not None,
         }
+
+
+class _RandomUnitRows(keras.initializers.Initializer):
+    def __init__(self, seed):
+        if seed is None and keras.distribution.distribution() is not None:
+            # Keras compiles the making of what is large; a global seed may not move in there.
+            seed = int(keras.random.randint((), 0, 2**31 - 1))
+        self.seed = seed
+
+    def __call__(self, shape, dtype=None):
+        normal = keras.random.normal(shape, dtype="float32", seed=self.seed)
+        return ops.cast(ops.normalize(normal, axis=-1), dtype)
 
 
 def _overwrite_rows(variable, rows, values, healthy):

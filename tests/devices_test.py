@@ -72,6 +72,21 @@ def test_devices_together_equal_one(one_device, devices, split, sizes, tmp_path)
         assert len(embeddings) == (1 if split else devices)
 
 
+@pytest.mark.skipif(BACKEND != "jax", reason="JAX makes what is large on its devices")
+@pytest.mark.parametrize("split", [True, False])
+def test_a_queue_of_a_quarter_of_a_gibibyte_is_made_on_the_devices(split):
+    code = f"""
+import keras, numpy as np
+from tests import replicas_script
+with replicas_script.jax_scope(2, {split}):
+    import keras_isd
+    queue = keras_isd.MemoryQueue(131072, 512, name="queue")
+    lengths = keras.ops.convert_to_numpy(keras.ops.norm(queue.embeddings.value, axis=1))
+    np.testing.assert_allclose(lengths, 1, rtol=1e-5)
+"""
+    run_python("-c", code)
+
+
 def test_batches_that_leave_a_device_without_images_are_refused(tmp_path):
     # 85 images: the last batch has 5, of which four devices get 2, 2, 1, 0 on TensorFlow.
     with pytest.raises(AssertionError, match=r"ValueError: .*\n?.*Received: .*5"):
