@@ -8,6 +8,7 @@ writes `results.json`, the figures and `report.html` to a folder. Features are c
 each image's centre; a few labels and transfer are linear layers on them.
 """
 
+import functools
 import json
 import os
 import pathlib
@@ -35,14 +36,17 @@ SEED = flags.DEFINE_integer("seed", 0, "Of linear layers and of drawn labels.")
 OUTPUT = flags.DEFINE_string("output", "runs/evaluation", "Folder for the results.")
 
 
+@functools.cache  # both networks see the same images
+def source_of(dataset, split):
+    return keras_isd.data.from_tfds(dataset, split, data_dir=DATA_DIR.value)
+
+
 def features_of(backbone, dataset, split):
-    """`Features` of a split, of each image's centre, and the images' source."""
-    source = keras_isd.data.from_tfds(dataset, split, data_dir=DATA_DIR.value)
+    """`Features` of a split, of each image's centre."""
     size = backbone.input_shape[1]
     statistics = augmentation.CIFAR10 if size <= 64 else augmentation.IMAGENET
-    batches = keras_isd.data.one_view_dataset(
-        source, augmentation.evaluation(size, statistics), 256
-    )
+    view = augmentation.evaluation(size, statistics)
+    batches = keras_isd.data.one_view_dataset(source_of(dataset, split), view, batch_size=256)
     return evaluation.extract_features(backbone, batches)
 
 

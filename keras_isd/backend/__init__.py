@@ -10,6 +10,14 @@
 
 import keras
 
+# First, since the training step asks for it here.
+if keras.backend.backend() == "tensorflow":
+    from keras_isd.backend import replicas
+elif keras.backend.backend() == "jax":
+    from keras_isd.backend import jax_devices as replicas
+else:
+    from keras_isd.backend import one_replica as replicas
+
 if keras.backend.backend() == "jax":
     from keras_isd.backend.stateless import GuardedTrainStep, is_split
 else:
@@ -19,13 +27,6 @@ if keras.backend.backend() == "torch":
     from keras_isd.backend.torch import fused_batch_norm, overwrite_rows
 else:
     from keras_isd.backend.xla import fused_batch_norm, overwrite_rows
-
-if keras.backend.backend() == "tensorflow":
-    from keras_isd.backend import replicas
-elif keras.backend.backend() == "jax":
-    from keras_isd.backend import jax_devices as replicas
-else:
-    from keras_isd.backend import one_replica as replicas
 
 __all__ = [
     "GuardedTrainStep",

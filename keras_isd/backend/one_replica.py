@@ -2,7 +2,6 @@
 
 import os
 
-import keras
 from keras import ops
 
 
@@ -45,7 +44,7 @@ def synchronize_batch_norm(model):
 def check_compile(model, arguments):
     """Raises a ValueError in one of several processes of PyTorch, which Keras does not join."""
     processes = int(os.environ.get("WORLD_SIZE", 1))
-    if processes > 1 and keras.backend.backend() == "torch":
+    if processes > 1:
         raise ValueError(
             "On PyTorch Keras trains in one process on one device: these would train models of "
             "their own. For many devices set KERAS_BACKEND to jax or tensorflow. "

@@ -3,22 +3,7 @@
 import keras
 import tensorflow as tf
 
-from keras_isd.backend.one_replica import to_numpy
-
-__all__ = [
-    "assert_none_is_empty",
-    "check_batch_sizes",
-    "check_compile",
-    "count",
-    "for_fit",
-    "gather",
-    "is_worker_lost",
-    "place_in_batch",
-    "synchronize_batch_norm",
-    "to_numpy",
-    "total",
-    "writes_files",
-]
+from keras_isd.backend.one_replica import to_numpy as to_numpy
 
 
 def count():

@@ -3,11 +3,11 @@
 import keras
 from keras import ops
 
+from keras_isd.backend import replicas
+
 if keras.backend.backend() == "torch":
-    from keras_isd.backend import one_replica as replicas
     from keras_isd.backend.torch import once_read
 else:
-    from keras_isd.backend import replicas
     from keras_isd.backend.tensorflow import once_read
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def rank(scores, labels):
-    """Classes `(M, n)` of the best scores `(M, n)`, best first, of equal ones the smaller first.
+    """Classes `(M, n)` of the five best scores, best first, of equal ones the smaller first.
 
     Args:
         scores: `(M, C)` array, -inf for classes that are out of the question.

@@ -58,7 +58,7 @@ def knn_accuracy(
     0.5
     """
     train_labels, labels = checked_sets(train_features, train_labels, features, labels)
-    ranked = knn_predict(train_features, train_labels, features, k, temperature, max_bytes)
+    ranked = _ranked(train_features, train_labels, features, k, temperature, max_bytes)
     return accuracies(ranked, labels)
 
 
@@ -83,6 +83,11 @@ def knn_predict(train_features, train_labels, features, k=20, temperature=None, 
     """
     check_features(train_features=train_features, features=features)
     train_labels = checked_labels(train_features, train_labels=train_labels)
+    return _ranked(train_features, train_labels, features, k, temperature, max_bytes)
+
+
+def _ranked(train_features, train_labels, features, k, temperature, max_bytes):
+    """Classes as `knn_predict` gives them, of features and labels that have been looked at."""
     if not 1 <= k <= len(train_features):
         raise ValueError(
             f"Argument `k` must be between 1 and the {len(train_features)} training features. "
