@@ -5,6 +5,7 @@ import importlib
 from keras_isd import (
     augmentation,
     backbones,
+    baselines,
     callbacks,
     evaluation,
     heads,
@@ -17,6 +18,7 @@ from keras_isd.batch_normalization import BatchNormalization
 from keras_isd.isd_model import ISDModel
 from keras_isd.memory_queue import MemoryQueue
 from keras_isd.momentum_model import MomentumModel
+from keras_isd.queue_model import QueueModel
 from keras_isd.version import __version__
 
 # This room needs TensorFlow, which the rest does without on JAX and PyTorch.
@@ -27,9 +29,11 @@ __all__ = [
     "ISDModel",
     "MemoryQueue",
     "MomentumModel",
+    "QueueModel",
     "__version__",
     "augmentation",
     "backbones",
+    "baselines",
     "callbacks",
     "data",
     "evaluation",

@@ -6,10 +6,10 @@ from keras import layers
 from keras_isd.batch_normalization import BatchNormalization
 
 
-def mlp(input_dim, hidden_dim, output_dim, hidden_bias=True, name="mlp"):
+def mlp(input_dim, hidden_dim, output_dim, hidden_bias=True, batch_norm=True, name="mlp"):
     """Two linear layers with batch normalisation and ReLU between them.
 
-    Used for the projector and the predictor of both recipes. Weights start as
+    Used for the projector and the predictor of all recipes. Weights start as
     PyTorch's `nn.Linear` starts them: uniform within `1 / sqrt(inputs)`.
 
     Args:
@@ -17,9 +17,10 @@ def mlp(input_dim, hidden_dim, output_dim, hidden_bias=True, name="mlp"):
         hidden_dim: int, width between the two layers.
         output_dim: int, width of the output.
         hidden_bias: bool, whether the first layer has a bias.
+        batch_norm: bool. MoCo v2's projector has none.
         name: str, name of the model. Its layers are `NAME_0`, `NAME_1` (batch
             normalisation), `NAME_2` (ReLU) and `NAME_3`, the indices of the
-            authors' `nn.Sequential`.
+            authors' `nn.Sequential`; without batch normalisation up to `NAME_2`.
 
     Returns:
         A built `keras.Sequential`, `(B, input_dim)` to `(B, output_dim)`.
@@ -32,24 +33,20 @@ def mlp(input_dim, hidden_dim, output_dim, hidden_bias=True, name="mlp"):
     >>> keras_isd.heads.mlp(512, 1024, 128, name="projector").output_shape
     (None, 128)
     """
-    return keras.Sequential(
-        [
-            keras.Input((input_dim,)),
-            _linear(input_dim, hidden_dim, hidden_bias, name=f"{name}_0"),
-            BatchNormalization(name=f"{name}_1"),
-            layers.ReLU(name=f"{name}_2"),
-            _linear(hidden_dim, output_dim, True, name=f"{name}_3"),
-        ],
-        name=name,
-    )
+    hidden = [_linear(input_dim, hidden_dim, hidden_bias), layers.ReLU()]
+    if batch_norm:
+        hidden.insert(1, BatchNormalization())
+    stack = [*hidden, _linear(hidden_dim, output_dim)]
+    for index, layer in enumerate(stack):
+        layer.name = f"{name}_{index}"
+    return keras.Sequential([keras.Input((input_dim,)), *stack], name=name)
 
 
-def _linear(input_dim, output_dim, use_bias, name):
+def _linear(input_dim, output_dim, use_bias=True):
     bound = input_dim**-0.5
     return layers.Dense(
         output_dim,
         use_bias=use_bias,
         kernel_initializer=keras.initializers.RandomUniform(-bound, bound),
         bias_initializer=keras.initializers.RandomUniform(-bound, bound),
-        name=name,
     )

@@ -1,4 +1,4 @@
-"""Similarity distillation: the loss of ISD (Tejankar et al., ICCV 2021, section 3)."""
+"""Similarity distillation, the loss of ISD (Tejankar et al., ICCV 2021, section 3), and MoCo's."""
 
 from typing import Any, NamedTuple
 
@@ -38,6 +38,7 @@ def similarity_distillation(
     student_temperature=0.1,
     num_nearest=0,
     block_size=None,
+    own_key_anchor=False,
 ):
     """Trains queries to see the anchors as the teacher's keys see them.
 
@@ -61,6 +62,7 @@ def similarity_distillation(
         num_nearest: int, how many of each key's nearest anchors to report.
         block_size: int, how many anchors to compare with at a time. Below K no array of the size
             batch x queue is made. None: all of a queue of up to 32,768, blocks of a larger one.
+        own_key_anchor: bool, whether the key of each query is an anchor too, for this query alone.
 
     Returns:
         A `Distillation`.
@@ -85,7 +87,8 @@ def similarity_distillation(
         block_size = BLOCK_SIZE if size > STREAM_ABOVE else size
 
     # Dividing the (B, D) side by the temperature spares a pass over (B, K).
-    sums = (key / teacher_temperature, query / student_temperature, anchors, num_nearest)
+    own = key if own_key_anchor else None
+    sums = (key / teacher_temperature, query / student_temperature, anchors, num_nearest, own)
     value, gradient, negative_entropy, nearest = (
         _at_once(*sums) if block_size >= size else streamed_loss.distil(*sums, block_size)
     )
@@ -96,20 +99,80 @@ def similarity_distillation(
     )
 
 
-def _at_once(key, query, anchors, num_nearest):
+def contrastive(query, key, anchors, temperature=0.2):
+    """Trains queries to find their own keys among anchors that are all to be unlike them.
+
+    The cross-entropy of the softmax over the similarities to the key and to the anchors
+    ("InfoNCE"): similarity distillation from a teacher that points at the query's own key alone.
+
+    Args:
+        query: `(B, D)`, the student's embeddings, unit rows.
+        key: `(B, D)`, the teacher's embeddings of the other views, unit rows.
+        anchors: `(K, D)`, unit rows. No gradient reaches them, nor the keys.
+        temperature: float > 0.
+
+    Returns:
+        `(B,)` float32, in nats: about `log(K + 1)` where nothing is known.
+
+    Source: van den Oord et al., "Representation learning with contrastive predictive coding",
+    2018; equation 1 of He et al., "Momentum Contrast", 2020.
+
+    Example:
+
+    >>> x = np.eye(3, dtype="float32")
+    >>> loss = keras_isd.losses.contrastive(x[:1], x[:1], x[1:], temperature=1.0)
+    >>> keras.ops.convert_to_numpy(loss).round(4)  # log(e + 1 + 1) - 1
+    array([0.5514], dtype=float32)
+    """
+    query = ops.cast(query, "float32") / temperature
+    key = ops.stop_gradient(ops.cast(key, "float32"))
+    anchors = ops.cast(ops.stop_gradient(ops.convert_to_tensor(anchors)), "float32")
+    own = ops.sum(query * key, axis=-1)
+    others = ops.matmul(query, ops.transpose(anchors))
+    return ops.logsumexp(ops.concatenate([own[:, None], others], axis=-1), axis=-1) - own
+
+
+def nearest_anchors(key, anchors, count):
+    """Rows `(B, count)` of the anchors `(K, D)` most similar to each key `(B, D)`, nearest first.
+
+    Example:
+
+    >>> rows = keras_isd.losses.nearest_anchors(np.eye(3)[1:2], np.eye(3), count=1)
+    >>> keras.ops.convert_to_numpy(rows)
+    array([[1]], dtype=int32)
+    """
+    key, anchors = (
+        ops.cast(ops.stop_gradient(ops.convert_to_tensor(x)), "float32") for x in (key, anchors)
+    )
+    return ops.top_k(ops.matmul(key, ops.transpose(anchors)), count)[1]
+
+
+def _at_once(key, query, anchors, num_nearest, own):
     """What `streamed_loss.distil` gives, of whole batch x queue matrices."""
     anchors = ops.cast(anchors, "float32")
     teacher_logits = ops.matmul(key, ops.transpose(anchors))
     student_logits = ops.matmul(query, ops.transpose(anchors))
+    nearest = ops.top_k(teacher_logits, num_nearest)[1] if num_nearest else None
+    if own is not None:
+        teacher_logits = _and_own(teacher_logits, key, own)
+        student_logits = _and_own(student_logits, query, own)
     teacher_log_p = ops.log_softmax(teacher_logits, axis=-1)
     student_log_p = ops.log_softmax(student_logits, axis=-1)
     teacher_p = ops.exp(teacher_log_p)
 
     negative_entropy = ops.sum(teacher_p * teacher_log_p, axis=-1)
     value = negative_entropy - ops.sum(teacher_p * student_log_p, axis=-1)
-    gradient = ops.matmul(ops.exp(student_log_p) - teacher_p, anchors)
-    nearest = ops.top_k(teacher_logits, num_nearest)[1] if num_nearest else None
+    difference = ops.exp(student_log_p) - teacher_p
+    if own is None:
+        gradient = ops.matmul(difference, anchors)
+    else:
+        gradient = ops.matmul(difference[:, :-1], anchors) + difference[:, -1:] * own
     return value, gradient, negative_entropy, nearest
+
+
+def _and_own(logits, rows, own):
+    """Logits `(B, K)` and, behind them, that of each row's own key."""
+    return ops.concatenate([logits, ops.sum(rows * own, axis=-1, keepdims=True)], axis=-1)
 
 
 def _with_gradient(value, x, gradient):

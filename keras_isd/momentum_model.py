@@ -1,20 +1,18 @@
 """A student, its slowly moving teacher, and the training step on two views."""
 
-import functools
-import inspect
-
 import keras
 from keras import ops
 
 from keras_isd import backend, submodels
 from keras_isd.backend import GuardedTrainStep
-from keras_isd.interruptions import and_stop, explained
+from keras_isd.checked_batches import CheckedBatches
 from keras_isd.memory_queue import MemoryQueue
+from keras_isd.recipes import build_parts, get_recipe
 from keras_isd.schedules import fraction_or_schedule
-from keras_isd.two_views import TwoViews, batch_sizes, check_batch
+from keras_isd.two_views import TwoViews
 
 
-class MomentumModel(GuardedTrainStep, keras.Model):
+class MomentumModel(CheckedBatches, GuardedTrainStep, keras.Model):
     """Base of methods in which a student learns from its own moving average.
 
     The student is a backbone, a projector and a predictor. The teacher is a copy
@@ -25,7 +23,8 @@ class MomentumModel(GuardedTrainStep, keras.Model):
 
     A method on this base defines `compute_loss`, which receives as `y_pred` the
     embeddings of the two views, `{"query": (B, D), "key": (B, D)}`, unit rows in
-    float32.
+    float32. `fit` logs `loss` and `embedding_std`, the standard deviation of a coordinate of the
+    student's embeddings: about `1 / sqrt(D)` in good health, 0 in a collapse.
 
     Called on images the model gives the student's features, `(B, F)`, so `predict`
     does; called on `{"query", "key"}` it gives the embeddings of the two views.
@@ -57,6 +56,9 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         synchronized_batch_norm: bool, whether the batch normalisation of all sub-models uses the
             statistics of the whole batch under a `tf.distribute` strategy, instead of those of a
             replica's part. On JAX it always does.
+        symmetric: bool, whether in training each view is the query once and the key once, at nearly
+            twice the cost. `compute_loss` then gets `(2 B, D)` embeddings, an image's two pairs
+            next to one another.
         **kwargs: `name`, and `dtype`, which stays float32 unless given: mixed
             precision is a matter of the sub-models.
 
@@ -91,6 +93,7 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         key_augmenter=None,
         seed=None,
         synchronized_batch_norm=False,
+        symmetric=False,
         **kwargs,
     ):
         teacher_momentum = fraction_or_schedule("teacher_momentum", teacher_momentum)
@@ -108,6 +111,7 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         self.key_augmenter = key_augmenter
         self.seed = seed
         self.synchronized_batch_norm = synchronized_batch_norm
+        self.symmetric = symmetric
         for part in (backbone, projector, predictor):
             if synchronized_batch_norm and part is not None:
                 backend.replicas.synchronize_batch_norm(part)
@@ -117,8 +121,45 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         self.predictor = predictor
         self.teacher_backbone = submodels.copy(backbone, name="teacher_backbone")
         self.teacher_projector = submodels.copy(projector, name="teacher_projector")
+        self.embedding_std = keras.metrics.Mean(name="embedding_std")
         self.built = True
         self._freeze_teacher()
+
+    @classmethod
+    def from_recipe(cls, name, input_shape=None, backbone=None, **kwargs):
+        """Builds the model of a recipe: backbone, heads, and what else its method takes.
+
+        `keras_isd.optimizers.from_recipe` gives the optimizer that goes with it.
+
+        Args:
+            name: name of a recipe of this method. Of ISD `"resnet50"` (the authors' "ISD+"),
+                `"resnet18"`, and `"cifar_resnet18"` for small images; `keras_isd.recipes` has all.
+            input_shape: `(height, width, channels)`, instead of the recipe's.
+            backbone: built `keras.Model`, instead of the recipe's; the heads take
+                its width.
+            **kwargs: arguments of the model, instead of the recipe's.
+
+        Returns:
+            A model, not yet compiled.
+
+        Raises:
+            ValueError: if there is no recipe of that name, or it is another method's, or both
+                `input_shape` and `backbone` are given.
+
+        Example:
+
+        >>> model = keras_isd.ISDModel.from_recipe("resnet18", (64, 64, 3), queue_size=1024)
+        >>> model.embedding_dim
+        512
+        """
+        recipe = get_recipe(name)
+        if recipe.method not in (base.__name__ for base in cls.__mro__):
+            raise ValueError(
+                f"Recipe {name!r} is one of {recipe.method}. Received: {cls.__name__}.from_recipe("
+                f"{name!r})"
+            )
+        parts = build_parts(recipe, input_shape, backbone)
+        return cls(**{**recipe.model, **parts, **kwargs})
 
     # The two networks
 
@@ -127,10 +168,25 @@ class MomentumModel(GuardedTrainStep, keras.Model):
             return self.student_backbone(inputs, training=training)
         if "images" in inputs:
             inputs = self.two_views(inputs["images"], training=training)
-        return {
-            "query": self.embed_query(inputs["query"], training=training),
-            "key": self.embed_key(inputs["key"], training=training),
-        }
+        pairs = [("query", "key")]
+        if self.symmetric and training:
+            pairs.append(("key", "query"))
+        queries = [self.embed_query(inputs[query], training=training) for query, _ in pairs]
+        keys = [self.embed_key(inputs[key], training=training) for _, key in pairs]
+        return {"query": self._by_image(queries), "key": self._by_image(keys)}
+
+    def _by_image(self, embeddings):
+        """The rows of one or several `(B, D)`, those of an image next to one another.
+
+        In this order replicas that share a batch queue their keys as one device would.
+        """
+        return ops.reshape(ops.stack(embeddings, axis=1), (-1, self.embedding_dim))
+
+    def of_pairs(self, values, training):
+        """`values` `(B,)` of the images, or None, for each row of embeddings in `compute_loss`."""
+        if values is None or not (self.symmetric and training):
+            return values
+        return ops.repeat(values, 2)
 
     def embed_query(self, images, training=False):
         """The student's embeddings of images, `(B, D)`, unit rows."""
@@ -207,59 +263,21 @@ class MomentumModel(GuardedTrainStep, keras.Model):
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    @functools.wraps(keras.Model.fit)
-    def fit(self, *args, **kwargs):
-        call = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
-        given = call.arguments
-        split = given.get("validation_split")
-        self._check_sizes(given.get("x"), given.get("batch_size"), split)
-        if given.get("validation_data") is not None:
-            data = given["validation_data"]
-            part = data[0] if isinstance(data, (tuple, list)) else data
-            self._check_sizes(part, given.get("validation_batch_size") or given.get("batch_size"))
-        call.arguments["callbacks"] = and_stop(call.arguments.get("callbacks"))
-        with explained(self):
-            return super().fit(*call.args[1:], **call.kwargs)
-
-    @functools.wraps(keras.Model.evaluate)
-    def evaluate(self, x=None, y=None, batch_size=None, *args, **kwargs):
-        self._check_sizes(x, batch_size)
-        return super().evaluate(x, y, batch_size, *args, **kwargs)
-
-    @functools.wraps(keras.Model.predict)
-    def predict(self, x, batch_size=None, *args, **kwargs):
-        self._check_sizes(x, batch_size)
-        return super().predict(x, batch_size, *args, **kwargs)
-
-    def _check_sizes(self, x, *sizes):
-        """Raises a ValueError for batches that cannot be shared out to all devices."""
-        backend.replicas.check_batch_sizes(self, lambda: batch_sizes(x, *sizes))
-
-    def train_step(self, *state_and_data):  # the state on JAX alone
-        return super().train_step(*state_and_data[:-1], self._checked(state_and_data[-1]))
-
-    def test_step(self, *state_and_data):
-        return super().test_step(*state_and_data[:-1], self._checked(state_and_data[-1]))
-
-    def _checked(self, data):
-        """The batch, once it has been looked at; plain images are marked as such for `call`."""
-        check_batch(data, plain=self.two_views is not None)
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        x = x if isinstance(x, dict) else {"images": x}
-        return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
-
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
         raise NotImplementedError(f"{type(self).__name__} must define `compute_loss`.")
 
     def mean_loss(self, per_image, sample_weight=None):
         """The loss of a batch, of those of its images `(B,)`, weighted by `sample_weight` `(B,)`.
 
+        Of a symmetric method `per_image` is of pairs, `(2 B,)`, and an image's loss their mean.
+
         It is their mean, and losses of the sub-models, such as regularizers, are added. In a step
         of a `tf.distribute` strategy it is, as Keras wants it, each replica's share of the loss of
         the whole batch: equal on all, with gradients that add up to the whole's.
         """
         if sample_weight is not None:
-            per_image = per_image * ops.cast(sample_weight, per_image.dtype)
+            per_image = ops.reshape(per_image, (ops.shape(sample_weight)[0], -1))
+            per_image = ops.mean(per_image, axis=1) * ops.cast(sample_weight, per_image.dtype)
         count = backend.replicas.total(ops.cast(ops.size(per_image), "float32"))
         own = ops.sum(per_image) / count
         replicas = backend.replicas.count()
@@ -268,6 +286,11 @@ class MomentumModel(GuardedTrainStep, keras.Model):
         for extra in self.losses:
             loss = loss + ops.sum(extra) / replicas
         return loss
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        queries = backend.replicas.gather(ops.stop_gradient(y_pred["query"]))
+        self.embedding_std.update_state(ops.std(queries, axis=0))
+        return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def guarded_variables(self):
         """What a step with a non-finite loss must leave as it was; queues guard themselves."""
@@ -302,6 +325,7 @@ class MomentumModel(GuardedTrainStep, keras.Model):
             "key_augmenter": serialize(self.key_augmenter),
             "seed": self.seed,
             "synchronized_batch_norm": self.synchronized_batch_norm,
+            "symmetric": self.symmetric,
         }
 
     @classmethod

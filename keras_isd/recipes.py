@@ -16,7 +16,8 @@ class Recipe:
         backbone: function from an input shape to a backbone.
         input_shape: `(height, width, channels)` of a view.
         heads: function from the backbone's width F to `projector` and `predictor`.
-        model: arguments of `ISDModel`.
+        method: name of the class of the model.
+        model: arguments of the model.
         sgd: arguments of `keras_isd.optimizers.SGD` but for the schedule.
         schedule: `"cosine"` or `"step"`, see `keras_isd.optimizers.from_recipe`.
         epochs, batch_size: int.
@@ -32,6 +33,7 @@ class Recipe:
     views: tuple[str, str]
     epochs: int = 200
     batch_size: int = 256
+    method: str = "ISDModel"
 
 
 def _projector_and_predictor(width):
@@ -45,6 +47,15 @@ def _projector_and_predictor(width):
 def _predictor_alone(width):
     """Heads of the first ISD: no projector, a predictor F to F to F."""
     return {"predictor": mlp(width, width, width, hidden_bias=False, name="predictor")}
+
+
+def _projector_of_moco(width):
+    """MoCo v2's head: F to F to 128, without batch normalisation."""
+    return {"projector": mlp(width, width, 128, batch_norm=False, name="projector")}
+
+
+def _small_resnet18(input_shape):
+    return backbones.ResNet18(input_shape, stem="small")
 
 
 # The authors' queue of 128,000 becomes 131,072, since a power of two shards and tiles well.
@@ -81,7 +92,7 @@ RECIPES = {
     ),
     # Ours: ISD+ with a softer teacher, a smaller queue and more weight decay for small images.
     "cifar_resnet18": Recipe(
-        backbone=lambda input_shape: backbones.ResNet18(input_shape, stem="small"),
+        backbone=_small_resnet18,
         input_shape=(32, 32, 3),
         heads=_projector_and_predictor,
         model={
@@ -93,6 +104,60 @@ RECIPES = {
         sgd={"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 5e-4},
         schedule="cosine",
         views=("strong", "weak"),
+    ),
+    # The two that the paper compares with, baselines of the same cost.
+    # MoCo v2: facebookresearch's main_moco.py --mlp --moco-t 0.2 --aug-plus --cos
+    "moco_resnet50": Recipe(
+        method="MoCoModel",
+        backbone=backbones.ResNet50,
+        input_shape=(224, 224, 3),
+        heads=_projector_of_moco,
+        model={
+            "queue_size": 65536,
+            "temperature": 0.2,
+            "teacher_momentum": 0.999,
+            "shuffle_groups": 8,
+        },
+        sgd={"learning_rate": 0.03, "momentum": 0.9, "weight_decay": 1e-4},
+        schedule="cosine",
+        views=("strong", "strong"),
+    ),
+    # Their demonstration on CIFAR-10, of batches of 512 at twice this rate.
+    "moco_cifar_resnet18": Recipe(
+        method="MoCoModel",
+        backbone=_small_resnet18,
+        input_shape=(32, 32, 3),
+        heads=_projector_of_moco,
+        model={
+            "queue_size": 4096,
+            "temperature": 0.1,
+            "teacher_momentum": 0.99,
+            "shuffle_groups": 8,
+        },
+        sgd={"learning_rate": 0.03, "momentum": 0.9, "weight_decay": 5e-4},
+        schedule="cosine",
+        views=("strong", "strong"),
+    ),
+    # train_byol_aug.py as run_byol.sh calls it, but for its views
+    "byol_resnet50": Recipe(
+        method="BYOLModel",
+        backbone=backbones.ResNet50,
+        input_shape=(224, 224, 3),
+        heads=_projector_and_predictor,
+        model={"teacher_momentum": 0.99},
+        sgd={"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 1e-4},
+        schedule="cosine",
+        views=("strong", "weak"),
+    ),
+    "byol_cifar_resnet18": Recipe(
+        method="BYOLModel",
+        backbone=_small_resnet18,
+        input_shape=(32, 32, 3),
+        heads=_projector_and_predictor,
+        model={"teacher_momentum": 0.99},
+        sgd={"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 5e-4},
+        schedule="cosine",
+        views=("strong", "strong"),
     ),
 }
 

@@ -36,7 +36,7 @@ class Sums(NamedTuple):
     nearest: Any
 
 
-def distil(key, query, anchors, num_nearest, block_size):
+def distil(key, query, anchors, num_nearest, own, block_size):
     """The Kullback-Leibler divergence of queries from keys, and its gradient, block by block.
 
     Args:
@@ -44,6 +44,7 @@ def distil(key, query, anchors, num_nearest, block_size):
         query: `(B, D)` float32, divided by the student's temperature.
         anchors: `(K, D)`, of any floating type; each block is made float32.
         num_nearest: int, how many of each key's nearest anchors to report.
+        own: `(B, D)` float32, an anchor of each pair's own, never reported; or None.
         block_size: int, anchors at a time.
 
     Returns:
@@ -62,7 +63,7 @@ def distil(key, query, anchors, num_nearest, block_size):
         0,
         blocks,
         lambda i, sums: add(i * block_size, block_size, sums),
-        _nothing(rows, num_nearest),
+        _nothing(rows, num_nearest) if own is None else _own_anchor(rows, own, num_nearest),
     )
     if rest:
         sums = add(blocks * block_size, rest, sums)
@@ -88,6 +89,13 @@ def _nothing(rows, num_nearest):
         best=none - 1e30,
         nearest=ops.cast(none, "int32"),
     )
+
+
+def _own_anchor(rows, own, num_nearest):
+    """The sums over an anchor of each pair's own: the peak, with a weight of 1."""
+    own = ops.concatenate([own, own])
+    peak = ops.sum(rows * own, axis=-1)
+    return _nothing(rows, num_nearest)._replace(peak=peak, weight=1.0 + 0.0 * peak, anchor=own)
 
 
 def _add_block(sums, rows, block, start):

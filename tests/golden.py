@@ -71,20 +71,20 @@ def golden_model(
 
     Of a queue of another size the first anchors are the golden ones, over and over.
     """
+    wide = {
+        "projector": keras_isd.heads.mlp(16, 32, 4, name="projector"),
+        "predictor": keras_isd.heads.mlp(4, 32, 4, name="predictor"),
+    }
+    shared = {"backbone": small_backbone(), "synchronized_batch_norm": synchronized_batch_norm}
     if name == "isd_plus":
-        model = keras_isd.ISDModel(
-            small_backbone(),
-            projector=keras_isd.heads.mlp(16, 32, 4, name="projector"),
-            predictor=keras_isd.heads.mlp(4, 32, 4, name="predictor"),
-            queue_size=queue_size,
-            synchronized_batch_norm=synchronized_batch_norm,
-        )
+        model = keras_isd.ISDModel(**shared, **wide, queue_size=queue_size)
+    elif name == "byol":
+        model = keras_isd.baselines.BYOLModel(**shared, **wide)
     else:
         model = keras_isd.ISDModel(
-            small_backbone(),
+            **shared,
             predictor=keras_isd.heads.mlp(16, 16, 16, hidden_bias=False, name="predictor"),
             queue_size=queue_size,
-            synchronized_batch_norm=synchronized_batch_norm,
             teacher_temperature=0.02,
             student_temperature=0.02,
             teacher_momentum=0.999,
@@ -92,7 +92,8 @@ def golden_model(
     state = state or Trajectory(name).state("init")
     for part, prefix in parts(model):
         torch_state.load(part, state, prefix)
-    model.queue.embeddings.assign(np.resize(state["queue"], model.queue.embeddings.shape))
+    if "queue" in state:
+        model.queue.embeddings.assign(np.resize(state["queue"], model.queue.embeddings.shape))
     model.compile(optimizer or golden_optimizer(), **compile_kwargs)
     return model
 

@@ -98,6 +98,8 @@ class HealthMonitor(keras.callbacks.Callback):
                 f"Only {logs['queue_filled']:.0%} of the queue hold keys by now; the rest is "
                 "random and teaches nothing. What usually helps: a smaller `queue_size`.",
             )
+        if "teacher_entropy" not in logs:
+            return
         if logs["teacher_entropy"] > BLIND_ENTROPY * math.log(size):
             self._say(
                 epoch,
@@ -132,9 +134,10 @@ def signs_of_collapse(logs, dim, queue_size):
         yield said
     if queue_size is None:
         return
+    entropy = logs.get("teacher_entropy", 0.0)  # of ISD alone
     if dim > 2 and logs["effective_rank"] < COLLAPSED_RANK:
         yield "the keys lie in all but one direction"
-    if spread < LOW_SPREAD and logs["teacher_entropy"] > BLIND_ENTROPY * math.log(queue_size):
+    if spread < LOW_SPREAD and entropy > BLIND_ENTROPY * math.log(queue_size):
         yield f"the teacher finds all anchors equally similar, while {said}"
 
 

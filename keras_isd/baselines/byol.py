@@ -1,0 +1,40 @@
+"""BYOL: Bootstrap Your Own Latent (Grill et al., 2020), as the paper of ISD compares with it."""
+
+import keras
+from keras import ops
+
+from keras_isd.momentum_model import MomentumModel
+
+
+@keras.saving.register_keras_serializable("keras_isd")
+class BYOLModel(MomentumModel):
+    """Learns image features without labels, by predicting the teacher's embedding.
+
+    What differs from `ISDModel`: no anchors and no queue. The student's embedding of the query is
+    to be the teacher's of the key, and the loss is their squared distance, `2 - 2 cos`. Nothing
+    but the predictor and the slow teacher keeps all images from becoming one.
+
+    Asymmetric as the authors of ISD have it; BYOL's own form is `symmetric=True`, at nearly twice
+    the cost, whose loss here is the mean of the two directions where theirs is the sum.
+
+    Args:
+        backbone, projector, predictor, teacher_momentum and others: see `MomentumModel`.
+
+    Source: `BYOL` and `Regression` in the ISD authors' `train_byol.py`; section 3.1 of the paper.
+
+    Example:
+
+    >>> model = keras_isd.baselines.BYOLModel(
+    ...     keras_isd.backbones.ConvNet((8, 8, 3), (16,)),
+    ...     projector=keras_isd.heads.mlp(16, 32, 4, name="projector"),
+    ...     predictor=keras_isd.heads.mlp(4, 32, 4, name="predictor"))
+    >>> model.compile(keras_isd.optimizers.SGD(0.05, momentum=0.9, weight_decay=1e-4))
+    >>> views = {name: np.random.rand(16, 8, 8, 3) for name in ("query", "key")}
+    >>> sorted(model.fit(views, batch_size=8, verbose=0).history)
+    ['embedding_std', 'loss']
+    """
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
+        """Squared distance of query and key, `(B, D)` unit rows each, mean over the batch."""
+        distance = ops.sum(ops.square(y_pred["query"] - y_pred["key"]), axis=-1)
+        return self.mean_loss(distance, sample_weight)

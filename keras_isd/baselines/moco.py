@@ -1,0 +1,115 @@
+"""MoCo v2: Momentum Contrast (He et al., 2020; Chen et al., 2020), the method ISD departs from."""
+
+import keras
+from keras import ops
+
+from keras_isd.losses import contrastive, nearest_anchors
+from keras_isd.queue_model import QueueModel, check_positive
+
+
+@keras.saving.register_keras_serializable("keras_isd")
+class MoCoModel(QueueModel):
+    """Learns image features without labels, by telling an image's key from the queue's.
+
+    What differs from `ISDModel`: there is one right answer. The student is to find the query most
+    similar to its own key, and equally unlike every anchor of the queue, whatever it shows.
+
+    `fit` logs `loss`, the cross-entropy in nats, and `embedding_std`; given labels also `purity`.
+
+    A batch that is normalised as a whole gives its keys away, since the queue's have seen other
+    statistics. `shuffle_groups` is what MoCo's several devices do about it, on one.
+
+    Args:
+        backbone, projector, predictor, teacher_momentum and others: see `QueueModel` and
+            `MomentumModel`. MoCo v2 has no predictor.
+        queue_size: int >= 1, the number of negatives.
+        temperature: float > 0.
+        shuffle_groups: int >= 1, in training each of so many parts of a batch passes through the
+            networks by itself, the keys in other company than their queries. 1: the whole batch
+            at once.
+
+    Raises:
+        ValueError: if an argument is outside its range, and as `QueueModel` does.
+
+    Source: algorithm 1 and section 3.3, "Shuffling BN", of the paper; `MoCo` in facebookresearch's
+    `moco/builder.py`.
+
+    Example:
+
+    >>> model = keras_isd.baselines.MoCoModel(
+    ...     keras_isd.backbones.ConvNet((8, 8, 3), (16,)), queue_size=32, temperature=0.2)
+    >>> model.compile(keras_isd.optimizers.SGD(0.05, momentum=0.9, weight_decay=1e-4))
+    >>> views = {name: np.random.rand(16, 8, 8, 3) for name in ("query", "key")}
+    >>> sorted(model.fit(views, batch_size=8, verbose=0).history)
+    ['embedding_std', 'loss']
+    """
+
+    def __init__(
+        self,
+        backbone,
+        projector=None,
+        predictor=None,
+        queue_size=65536,
+        temperature=0.2,
+        teacher_momentum=0.999,
+        shuffle_groups=1,
+        **kwargs,
+    ):
+        check_positive("temperature", temperature)
+        if not isinstance(shuffle_groups, int) or shuffle_groups < 1:
+            raise ValueError(
+                f"Argument `shuffle_groups` must be a positive integer. Received: {shuffle_groups=}"
+            )
+        super().__init__(
+            backbone,
+            projector,
+            predictor,
+            queue_size,
+            teacher_momentum=teacher_momentum,
+            **kwargs,
+        )
+        self.temperature = temperature
+        self.shuffle_groups = shuffle_groups
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
+        """Cross-entropy of finding each query's key among the anchors, mean over the batch."""
+        query, key, anchors = y_pred["query"], y_pred["key"], self.queue.embeddings
+        loss = self.mean_loss(contrastive(query, key, anchors, self.temperature), sample_weight)
+        if y is not None:
+            self.update_purity(y, nearest_anchors(key, anchors, self.num_nearest(y)), training)
+        if training:
+            self.enqueue(x, y, key, loss)
+        return loss
+
+    # Shuffling BN
+
+    def embed_query(self, images, training=False):
+        embed = super().embed_query
+        if not training or self.shuffle_groups == 1:
+            return embed(images, training=training)
+        count = images.shape[0]
+        if count is None or count % self.shuffle_groups:
+            raise ValueError(
+                f"With shuffle_groups={self.shuffle_groups} every batch must have a known size "
+                "that it divides: leave a smaller last one out, with `drop_remainder=True`. "
+                f"Received: images of shape {tuple(images.shape)}"
+            )
+        parts = ops.split(images, self.shuffle_groups)
+        return ops.concatenate([embed(part, training=True) for part in parts])
+
+    def embed_key(self, images, training=False):
+        embed = super().embed_key
+        if not training or self.shuffle_groups == 1:
+            return embed(images, training=training)
+        # Every n-th image instead of n runs of neighbours: of a batch that is drawn at random this
+        # fixed order mixes as well as one that is drawn too.
+        n = self.shuffle_groups
+        keys = [embed(images[first::n], training=True) for first in range(n)]
+        return ops.reshape(ops.stack(keys, axis=1), (-1, self.embedding_dim))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "temperature": self.temperature,
+            "shuffle_groups": self.shuffle_groups,
+        }

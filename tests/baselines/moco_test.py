@@ -1,0 +1,144 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import keras_isd
+from keras_isd import losses
+from tests import golden
+
+
+def unit_rows(count, dim, seed):
+    rows = np.random.RandomState(seed).standard_normal((count, dim)).astype("float32")
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def identity_backbone(dim=2):
+    return keras.Sequential([keras.Input((dim, 1, 1)), layers.Flatten()])
+
+
+def small_model(**kwargs):
+    model = keras_isd.baselines.MoCoModel(golden.small_backbone(), queue_size=40, **kwargs)
+    model.compile(keras_isd.optimizers.SGD(0.05, momentum=0.9))
+    return model
+
+
+def test_loss_by_hand():
+    # cos 0.6 with its own key, 0.8 and -0.6 with the two anchors, temperature 0.2
+    query, key = np.float32([[1, 0]]), np.float32([[0.6, 0.8]])
+    anchors = np.float32([[0.8, 0.6], [-0.6, 0.8]])
+    expected = np.log(np.exp(3.0) + np.exp(4.0) + np.exp(-3.0)) - 3.0
+    found = losses.contrastive(query, key, anchors, 0.2)
+    np.testing.assert_allclose(ops.convert_to_numpy(found), [expected], rtol=1e-6)
+
+
+def test_step_takes_the_loss_before_its_keys_enter():
+    model = keras_isd.baselines.MoCoModel(identity_backbone(), queue_size=3, temperature=0.5)
+    model.queue.embeddings.assign(np.float32([[0, 1], [0, -1], [-1, 0]]))
+    model.compile(keras_isd.optimizers.SGD(0.0))
+    views = {
+        "query": np.float32([[2, 0], [0, 3]]).reshape(2, 2, 1, 1),
+        "key": np.float32([[1, 0], [5, 0]]).reshape(2, 2, 1, 1),
+    }
+    # Of the first query the key is at cos 1, the anchors at 0, 0 and -1; of the second the key is
+    # at 0, the anchors at 1, -1 and 0.
+    first = np.log(np.exp(2) + 2 + np.exp(-2)) - 2
+    second = np.log(1 + np.exp(2) + np.exp(-2) + 1)
+    history = model.fit(views, np.array([4, 5]), batch_size=2, shuffle=False, verbose=0).history
+    assert history["loss"] == pytest.approx([(first + second) / 2], rel=1e-5)
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(model.queue.embeddings), [[1, 0], [1, 0], [-1, 0]]
+    )
+    np.testing.assert_array_equal(ops.convert_to_numpy(model.queue.labels), [4, 5, -1])
+
+
+def test_loss_is_distillation_from_a_teacher_that_sees_its_own_key_alone():
+    query, key, anchors = unit_rows(6, 8, 0), unit_rows(6, 8, 1), unit_rows(30, 8, 2)
+    expected = losses.similarity_distillation(
+        query, key, anchors, 1e-4, 0.2, own_key_anchor=True
+    ).loss
+    found = losses.contrastive(query, key, anchors, 0.2)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(found), ops.convert_to_numpy(expected), rtol=1e-5
+    )
+
+
+def test_a_step_moves_all_of_the_student():
+    model = small_model()
+    views = {n: np.random.RandomState(0).rand(16, 8, 8, 3) for n in ("query", "key")}
+    before = [ops.convert_to_numpy(v).copy() for v in model.trainable_variables]
+    model.fit(views, batch_size=8, verbose=0)
+    for variable, value in zip(model.trainable_variables, before, strict=True):
+        assert np.abs(ops.convert_to_numpy(variable) - value).max() > 1e-6
+
+
+def test_purity_counts_the_nearest_of_the_key():
+    model = keras_isd.baselines.MoCoModel(identity_backbone(), queue_size=6)
+    model.queue.embeddings.assign(np.repeat(np.eye(2, dtype="float32"), [5, 1], axis=0))
+    model.queue.labels.assign(np.array([7, 7, 7, 1, 1, 1]))
+    model.compile("sgd")
+    image = np.float32([[1, 0]]).reshape(1, 2, 1, 1)
+    logs = model.evaluate(
+        {"query": image, "key": image}, np.array([7]), verbose=0, return_dict=True
+    )
+    assert logs["purity"] == pytest.approx(3 / 5)
+
+
+def test_groups_keep_each_key_with_its_query_and_part_their_statistics():
+    images = np.random.RandomState(0).standard_normal((12, 8, 8, 3)).astype("float32")
+    model = small_model(shuffle_groups=3)
+    # Keys 0, 3, 6 and 9 pass together, and queries 0 to 3.
+    keys = ops.convert_to_numpy(model.embed_key(images, training=True))
+    queries = ops.convert_to_numpy(ops.stop_gradient(model.embed_query(images, training=True)))
+    alone = small_model()
+    alone.set_weights(model.get_weights())
+    some_keys = ops.convert_to_numpy(alone.embed_key(images[::3], training=True))
+    some_queries = ops.stop_gradient(alone.embed_query(images[:4], training=True))
+    np.testing.assert_allclose(keys[::3], some_keys, atol=1e-5)
+    np.testing.assert_allclose(queries[:4], ops.convert_to_numpy(some_queries), atol=1e-5)
+    assert np.abs(keys - queries).max() > 1e-2
+    # Nothing is parted where nothing is trained.
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(model.embed_key(images)),
+        ops.convert_to_numpy(ops.stop_gradient(model.embed_query(images))),
+        atol=1e-2,
+    )
+
+
+def test_a_batch_that_groups_do_not_divide_is_refused():
+    views = {n: np.zeros((10, 8, 8, 3), "float32") for n in ("query", "key")}
+    with pytest.raises(ValueError, match=r"shuffle_groups=4.*`drop_remainder=True`.*Received"):
+        small_model(shuffle_groups=4).fit(views, batch_size=10, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"temperature": 0}, r"`temperature`.*Received: temperature=0"),
+        ({"shuffle_groups": 0}, r"`shuffle_groups`.*Received: shuffle_groups=0"),
+        ({"queue_size": 0}, r"`queue_size`.*Received: queue_size=0"),
+    ],
+)
+def test_values_out_of_range(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        keras_isd.baselines.MoCoModel(golden.small_backbone(), **arguments)
+
+
+def test_a_saved_model_comes_back_whole(tmp_path):
+    model = small_model(temperature=0.3, shuffle_groups=2, symmetric=True)
+    views = {n: np.random.RandomState(0).rand(16, 8, 8, 3) for n in ("query", "key")}
+    model.fit(views, batch_size=8, verbose=0)
+    model.save(tmp_path / "moco.keras")
+    loaded = keras.models.load_model(tmp_path / "moco.keras")
+    assert (loaded.temperature, loaded.shuffle_groups, loaded.symmetric) == (0.3, 2, True)
+    for one, other in zip(model.variables, loaded.variables, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(one), ops.convert_to_numpy(other))
+
+
+def test_recipes_are_each_methods_own():
+    small = keras_isd.backbones.ConvNet((8, 8, 3), (8,))
+    moco = keras_isd.baselines.MoCoModel.from_recipe("moco_cifar_resnet18", backbone=small)
+    assert (moco.temperature, moco.queue.size, moco.embedding_dim) == (0.1, 4096, 128)
+    assert [layer.name for layer in moco.projector.layers] == [f"projector_{i}" for i in range(3)]
+    with pytest.raises(ValueError, match=r"'cifar_resnet18' is one of ISDModel.*MoCoModel"):
+        keras_isd.baselines.MoCoModel.from_recipe("cifar_resnet18", backbone=small)
