@@ -1,0 +1,86 @@
+"""Makes one table of many runs of `examples/cifar.py`, as Markdown.
+
+    python examples/cifar_table.py runs/*.json
+    python examples/cifar_table.py --minus=moco runs/*.json
+
+Runs that differ in nothing but their seed are one row: the mean of their accuracies in percent,
+after the last epoch, and the standard deviation over seeds. With `--minus=METHOD` a row is the
+difference from that method's runs of the same seeds instead.
+"""
+
+import collections
+import json
+import pathlib
+import statistics
+
+from absl import app, flags
+
+NETWORK = flags.DEFINE_enum("network", "student", ["student", "teacher", "untrained"], "Whose.")
+MINUS = flags.DEFINE_enum(
+    "minus", None, ["isd", "moco", "byol"], "Method to compare with, by seed."
+)
+
+# What does not make another experiment.
+OWN = {"seed", "output", "data_dir", "resume", "plot_views", "knn_every", "flagfile"}
+DEFAULTS = {"method": None, "preset": "full", "dataset": "cifar10", "subset": "all"}
+
+
+def experiment(flags_of_run):
+    """The flags that say what was run, those at their defaults left out."""
+    told = {}
+    for name, value in flags_of_run.items():
+        usual = DEFAULTS.get(name, "test" if name == "queries" else None)
+        if name not in OWN and value not in (usual, [], None):
+            told[name] = ",".join(value) if isinstance(value, list) else value
+    return frozenset(told.items())
+
+
+def read(paths):
+    """Accuracies of a network by experiment and seed."""
+    runs = collections.defaultdict(dict)
+    for path in paths:
+        run = json.loads(pathlib.Path(path).read_text())
+        runs[experiment(run["flags"])][run["flags"]["seed"]] = run["accuracies"][NETWORK.value]
+    return dict(runs)
+
+
+def minus(runs, method):
+    """Differences of each experiment from the one of `method` with the same other flags."""
+    differences = {}
+    for key, seeds in runs.items():
+        other = runs.get(frozenset({**dict(key), "method": method}.items()), {})
+        pairs = {seed: (seeds[seed], other[seed]) for seed in seeds if seed in other}
+        if pairs and dict(key)["method"] != method:
+            differences[key] = {
+                seed: {row: one[row] - two[row] for row in one}
+                for seed, (one, two) in pairs.items()
+            }
+    return differences
+
+
+def cell(values):
+    if not values:
+        return ""
+    mean = f"{100 * statistics.mean(values):.1f}"
+    return mean if len(values) == 1 else f"{mean} ± {100 * statistics.stdev(values):.1f}"
+
+
+def main(arguments):
+    runs = read(arguments[1:])
+    if MINUS.value:
+        runs = minus(runs, MINUS.value)
+    if not runs:
+        raise app.UsageError(f"Nothing to make a table of. Received: {arguments[1:]}")
+    columns = list(
+        dict.fromkeys(c for seeds in runs.values() for run in seeds.values() for c in run)
+    )
+    print("| run | seeds | " + " | ".join(columns) + " |\n" + "| --- " * (len(columns) + 2) + "|")
+    for key, seeds in sorted(runs.items(), key=lambda item: sorted(map(str, item[0]))):
+        label = " ".join(f"{name}={value}" for name, value in sorted(key))
+        label += f" less {MINUS.value}" if MINUS.value else ""
+        cells = [cell([run[c] for run in seeds.values() if c in run]) for c in columns]
+        print(f"| {label} | {len(seeds)} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    app.run(main)

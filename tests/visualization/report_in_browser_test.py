@@ -1,0 +1,84 @@
+"""The report as a person's browser shows it."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_isd import visualization
+
+QUIET = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--enable-logging=stderr",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",  # nothing leaves the machine
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Path of Chromium, which is installed where a test run may install: as root, in CI."""
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    may_install = os.environ.get("CI") and shutil.which("apt-get") and os.geteuid() == 0
+    if not found and may_install:
+        for command in (["update"], ["install", "-y", "--no-install-recommends", "chromium"]):
+            subprocess.run(["apt-get", "-qq", *command], check=False, capture_output=True)
+        found = shutil.which("chromium")
+    if not found:
+        pytest.skip("Chromium is not installed, and this is no place to install it")
+    return found
+
+
+def shown(browser, page, folder):
+    """What the console of a browser said of a page, addresses it asked for, and a picture."""
+    log, picture = folder / "net.json", folder / "page.png"
+    arguments = [f"--log-net-log={log}", f"--screenshot={picture}", "--window-size=1000,1400"]
+    profile = f"--user-data-dir={folder / 'profile'}"
+    result = subprocess.run(
+        [browser, *QUIET, profile, *arguments, page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    console = [line for line in result.stderr.splitlines() if "CONSOLE" in line]
+    events = (event.get("params", {}) for event in json.loads(log.read_text())["events"])
+    # The browser's own requests, for its updates say, have no page as their origin.
+    of_page = (p["url"] for p in events if p.get("initiator", "not an origin") != "not an origin")
+    outside = {address for address in of_page if address.startswith(("http", "ws"))}
+    return console, outside, np.asarray(Image.open(picture).convert("L"))
+
+
+def test_report_opens_without_error_or_request_and_shows_table_and_figure(browser, tmp_path):
+    figure = visualization.plot_history({"loss": [3.0, 2.0], "knn_student": [0.2, 0.4]})
+    tables = {"Accuracy": [["", "student", "teacher"], ["1-NN", 0.5, 0.75]]}
+    page = tmp_path / "report.html"
+    visualization.write_report(page, "Features", {"seed": 0}, tables, {"Course": figure})
+    console, outside, picture = shown(browser, page, tmp_path)
+    assert console == []
+    assert outside == set()
+    assert picture.shape[1] == 1000
+    # Title, facts and table above, the figure below: dark marks on white in both.
+    assert (picture > 250).mean() > 0.8
+    for part in (picture[:450], picture[450:900]):
+        assert (part < 120).sum() > 500
+
+
+def test_a_page_with_an_error_and_a_request_is_seen_as_such(browser, tmp_path):
+    page = tmp_path / "bad.html"
+    page.write_text(
+        '<img src="http://localhost:9/x.png"><script>console.error("broken")</script>', "utf-8"
+    )
+    console, outside, _ = shown(browser, page, tmp_path)
+    assert any("broken" in line for line in console)
+    assert outside == {"http://localhost:9/x.png"}
