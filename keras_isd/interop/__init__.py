@@ -1,0 +1,5 @@
+"""Checkpoints of the authors' PyTorch code, and of others of the same shape, there and back."""
+
+from keras_isd.interop.checkpoint import load_torch_checkpoint, save_torch_checkpoint
+
+__all__ = ["load_torch_checkpoint", "save_torch_checkpoint"]

@@ -1,0 +1,96 @@
+"""What model a state dict is of: told from its names and shapes."""
+
+from keras_isd import backbones
+from keras_isd.baselines import BYOLModel, MoCoModel
+from keras_isd.heads import mlp
+from keras_isd.isd_model import ISDModel
+
+# Blocks of the four stages, and whether they are bottlenecks.
+_RESNETS = {
+    ((2, 2, 2, 2), False): backbones.ResNet18,
+    ((3, 4, 6, 3), False): backbones.ResNet34,
+    ((3, 4, 6, 3), True): backbones.ResNet50,
+}
+
+
+def build(shapes, settings, input_shape=None):
+    """The model that a state dict fits, with weights of its own.
+
+    Args:
+        shapes: dict from names to shapes, without the `module.` of parallel training.
+        settings: dict of the training script's arguments, as far as they are known.
+        input_shape: `(height, width, channels)`, or None for 224 pixels, 32 of a small stem.
+
+    Returns:
+        An `ISDModel`, a `MoCoModel` (no predictor) or a `BYOLModel` (no queue).
+
+    Raises:
+        ValueError: if it is of no network that is known here.
+    """
+    parts = {
+        "backbone": _backbone(shapes, input_shape),
+        "projector": _head(shapes, "encoder_q.fc", "projector"),
+        "predictor": _head(shapes, "predict_q", "predictor"),
+    }
+    if "queue" not in shapes:
+        if parts["predictor"] is None:
+            raise ValueError(
+                "A checkpoint must have a `queue` (ISD, MoCo), a `predict_q` (BYOL), or both. "
+                f"Received: {_some(shapes)}"
+            )
+        return BYOLModel(**parts, teacher_momentum=settings.get("momentum", 0.99))
+    if parts["predictor"] is None:
+        return MoCoModel(
+            **parts,
+            queue_size=shapes["queue"][1],  # theirs has embeddings as columns
+            temperature=settings.get("moco_t", 0.2),
+            teacher_momentum=settings.get("moco_m", 0.999),
+        )
+    plus = parts["projector"] is not None
+    return ISDModel(
+        **parts,
+        queue_size=shapes["queue"][0],
+        teacher_temperature=settings.get("temp_t", settings.get("temp", 0.01 if plus else 0.02)),
+        student_temperature=settings.get("temp_s", settings.get("temp", 0.1 if plus else 0.02)),
+        teacher_momentum=settings.get("momentum", 0.99 if plus else 0.999),
+    )
+
+
+def _backbone(shapes, input_shape):
+    names = [name for name in shapes if name.startswith("encoder_q.")]
+    depths = tuple(
+        len({name.split(".")[2] for name in names if name.startswith(f"encoder_q.layer{stage}.")})
+        for stage in (1, 2, 3, 4)
+    )
+    bottleneck = "encoder_q.layer1.0.conv3.weight" in shapes
+    stem = shapes.get("encoder_q.conv1.weight", ())
+    if (depths, bottleneck) not in _RESNETS or len(stem) != 4 or stem[-1] not in (3, 7):
+        raise ValueError(
+            "A checkpoint must be of a ResNet-18, 34 or 50 under `encoder_q`. Received: stages of "
+            f"{depths} blocks, conv1 of shape {stem or None}, among {_some(shapes)}"
+        )
+    small = stem[-1] == 3
+    input_shape = input_shape or ((32, 32, stem[1]) if small else (224, 224, stem[1]))
+    resnet = _RESNETS[depths, bottleneck]
+    return resnet(input_shape, stem="small" if small else "imagenet", width=stem[0])
+
+
+def _head(shapes, prefix, name):
+    """The head under a prefix, or None: two linear layers, with or without batch norm between."""
+    first = shapes.get(f"{prefix}.0.weight")
+    if first is None:
+        return None
+    batch_norm = f"{prefix}.1.weight" in shapes
+    last = shapes.get(f"{prefix}.{3 if batch_norm else 2}.weight")
+    if last is None or len(first) != 2 or len(last) != 2:
+        raise ValueError(
+            f"`{prefix}` of a checkpoint must be two linear layers. Received: "
+            f"{ {n: s for n, s in shapes.items() if n.startswith(prefix)} }"
+        )
+    bias = f"{prefix}.0.bias" in shapes
+    return mlp(first[1], first[0], last[0], hidden_bias=bias, batch_norm=batch_norm, name=name)
+
+
+def _some(shapes):
+    names = sorted(shapes)
+    return f"{names[:8]}{' and others' if len(names) > 8 else ''}"

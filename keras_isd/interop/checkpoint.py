@@ -1,0 +1,197 @@
+"""Files of PyTorch training scripts: read without running what they hold, and written."""
+
+import argparse
+import pickle
+
+import numpy as np
+from keras import ops
+
+from keras_isd.interop.architecture import build
+from keras_isd.interop.names import entries, to_keras, to_torch
+
+
+def load_torch_checkpoint(path, input_shape=None):
+    """Makes a model of a checkpoint that the authors' PyTorch code has written.
+
+    Student, teacher, heads, queue, labels and pointer are taken over; temperatures and momentum
+    are those of the script's arguments in the file, or where there are none its defaults. The
+    optimizer's state is not. Features equal the PyTorch network's within 1e-4.
+
+    Plain checkpoints of MoCo v2 and of BYOL with the same names become a
+    `keras_isd.baselines.MoCoModel` and a `BYOLModel`.
+
+    The file is read with PyTorch's `weights_only`: no code in it is run.
+
+    Args:
+        path: of a `.pth` file: a dict with a `"state_dict"` or `"model"`, or a state dict.
+        input_shape: `(height, width, channels)` of the images; None for 224 pixels, or 32 where
+            the network has a stem for small images. `(None, None, 3)` takes any.
+
+    Returns:
+        An `ISDModel`, `MoCoModel` or `BYOLModel`, not compiled.
+
+    Raises:
+        ImportError: if PyTorch is not installed.
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is damaged, holds other than tensors and settings, or is of another
+            network: what did not fit is listed.
+
+    Source: `state` in the authors' `train_isd_plus.py`.
+
+    Example:
+
+    >>> import tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "isd.pth")
+    >>> backbone = keras_isd.backbones.ResNet18((32, 32, 3), "small", width=8)
+    >>> predictor = keras_isd.heads.mlp(64, 64, 64, name="predictor")
+    >>> model = keras_isd.ISDModel(backbone, predictor=predictor, queue_size=16)
+    >>> keras_isd.interop.save_torch_checkpoint(model, path)
+    >>> keras_isd.interop.load_torch_checkpoint(path).queue.size
+    16
+    """
+    state, settings = _read(path)
+    model = build({name: array.shape for name, array in state.items()}, settings, input_shape)
+    wanted = dict(_variables(model))
+    _check_fit(path, wanted, state)
+    for name, variable in wanted.items():
+        variable.assign(_here(model, name, variable, state[name]))
+    if hasattr(model, "queue"):  # no script writes down how much of its queue is filled
+        model.queue.filled.assign(model.queue.size)
+    return model
+
+
+def save_torch_checkpoint(model, path, epoch=0):
+    """Writes a model as the authors' PyTorch code would have, for their scripts to read.
+
+    Args:
+        model: `ISDModel`, `MoCoModel` or `BYOLModel` of a ResNet of `keras_isd.backbones` and heads
+            of `keras_isd.heads.mlp`, named `"projector"` and `"predictor"`.
+        path: where to write.
+        epoch: int, that the file is to tell.
+
+    Raises:
+        ImportError: if PyTorch is not installed.
+        ValueError: if the backbone is of another kind, whose names PyTorch's ResNet does not have.
+
+    Example: see `load_torch_checkpoint`.
+    """
+    torch = _torch()
+    if not model.student_backbone.name.startswith("resnet"):
+        raise ValueError(
+            "Argument `model` must have a ResNet of keras_isd.backbones. "
+            f"Received: a backbone named {model.student_backbone.name!r}"
+        )
+    state = {name: _there(model, name, variable) for name, variable in _variables(model)}
+    for name in [name for name in state if name.endswith("running_var")]:
+        state[name.replace("running_var", "num_batches_tracked")] = np.array(0)
+    # Their networks train in parallel, which names each part once more.
+    for part in ("encoder_q", "encoder_k", "predict_q"):
+        state = {name.replace(f"{part}.", f"{part}.module.", 1): v for name, v in state.items()}
+    arguments = {
+        "momentum": float(model.teacher_momentum) if not callable(model.teacher_momentum) else None,
+        "temp_t": getattr(model, "teacher_temperature", None),
+        "temp_s": getattr(model, "student_temperature", None),
+        "moco_t": getattr(model, "temperature", None),
+    }
+    told = {name: value for name, value in arguments.items() if value is not None}
+    tensors = {name: torch.tensor(array) for name, array in state.items()}
+    file = {"opt": argparse.Namespace(**told), "state_dict": tensors, "epoch": epoch}
+    torch.save(file, path)
+
+
+def _torch():
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(
+            "Checkpoints of PyTorch take PyTorch: pip install keras-isd[torch]"
+        ) from error
+    return torch
+
+
+def _read(path):
+    """Arrays of a checkpoint by name, without `module.`, and the arguments of its script."""
+    torch = _torch()
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            file = torch.load(path, map_location="cpu", weights_only=True)
+    except (FileNotFoundError, IsADirectoryError):
+        raise
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, OSError) as error:
+        raise ValueError(
+            "Expected a file of tensors and settings that PyTorch has written; what is in it is "
+            f"not run. Received: {path}, which PyTorch cannot read: {str(error).splitlines()[0]}"
+        ) from error
+    found = file if isinstance(file, dict) else {}
+    state = found.get("state_dict", found.get("model", found))
+    tensors = isinstance(state, dict) and state and all(map(torch.is_tensor, state.values()))
+    if not tensors:
+        raise ValueError(
+            'Expected a state dict, or a dict with one under "state_dict" or "model". '
+            f"Received: {path}, with {list(found) or type(file).__name__}"
+        )
+    state = {str(name).replace("module.", ""): value.numpy() for name, value in state.items()}
+    settings = vars(found["opt"]) if isinstance(found.get("opt"), argparse.Namespace) else {}
+    return state, settings
+
+
+def _variables(model):
+    """Yields pairs of a name in a checkpoint and the variable that it is of."""
+    parts = {
+        "encoder_q": model.student_backbone,
+        "encoder_k": model.teacher_backbone,
+        "encoder_q.fc": model.projector,
+        "encoder_k.fc": model.teacher_projector,
+        "predict_q": model.predictor,
+    }
+    for prefix, part in parts.items():
+        if part is not None:
+            yield from ((name, variable) for variable, name in entries(part, prefix))
+    if hasattr(model, "queue"):
+        yield "queue", model.queue.embeddings
+        yield "queue_ptr", model.queue.pointer
+        if model.predictor is not None and model.projector is not None:  # ISD+ alone keeps them
+            yield "labels", model.queue.labels
+
+
+def _is_transposed(model, name):
+    return name == "queue" and model.predictor is None  # MoCo's embeddings are columns
+
+
+def _here(model, name, variable, array):
+    if _is_transposed(model, name):
+        return array.T
+    return array.reshape(()) if name == "queue_ptr" else to_keras(variable, array)
+
+
+def _there(model, name, variable):
+    if name == "queue_ptr":
+        return ops.convert_to_numpy(variable).astype("int64").reshape(1)
+    if name == "labels":
+        return ops.convert_to_numpy(variable).astype("int64")
+    array = to_torch(variable).astype("float32")
+    return np.ascontiguousarray(array.T) if _is_transposed(model, name) else array
+
+
+def _check_fit(path, wanted, state):
+    """Raises a ValueError that lists what of a checkpoint does not fit its model."""
+    missing = sorted(set(wanted) - set(state))
+    ignored = ("num_batches_tracked",)
+    unknown = sorted(n for n in set(state) - set(wanted) if not n.endswith(ignored))
+    wrong = [
+        f"{name} of shape {state[name].shape}"
+        for name, variable in wanted.items()
+        if name in state and name not in ("queue", "queue_ptr")
+        if to_keras(variable, state[name]).shape != tuple(variable.shape)
+    ]
+    found = {"missing": missing, "not known": unknown, "of another shape": wrong}
+    if any(found.values()):
+        told = "; ".join(
+            f"{kind}: {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}"
+            for kind, names in found.items()
+            if names
+        )
+        raise ValueError(
+            f"Expected a checkpoint of the authors' networks. Received: {path}, of which do not "
+            f"fit, {told}"
+        )

@@ -1,0 +1,225 @@
+"""Checkpoints of PyTorch scripts, there and back."""
+
+import argparse
+import json
+import pathlib
+import pickle
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_isd
+from keras_isd import interop
+
+torch = pytest.importorskip("torch", reason="checkpoints of PyTorch take PyTorch")
+GOLDEN = pathlib.Path(__file__).parents[1] / "data"
+
+
+def array_of(index, name, shape):
+    """The value of the i-th name in sorted order, by the rule of the golden checkpoints."""
+    r = np.random.RandomState(index)
+    if name.endswith("num_batches_tracked"):
+        return np.array(7)
+    if name == "queue":
+        queue = r.standard_normal(shape)
+        return queue / np.linalg.norm(queue, axis=1, keepdims=True)
+    if name == "labels":
+        return r.randint(0, 1000, shape)
+    if name == "queue_ptr":
+        return np.array([256])
+    if name.endswith("running_var"):
+        return r.uniform(0.5, 1.5, shape)
+    if name.endswith("running_mean"):
+        return 0.1 * r.standard_normal(shape)
+    if len(shape) == 1 and name.endswith("weight"):
+        return r.uniform(0.5, 1.5, shape)
+    if len(shape) == 1:
+        return 0.1 * r.standard_normal(shape)
+    return r.standard_normal(shape) * np.sqrt(1 / np.prod(shape[1:]))
+
+
+def golden_state(arch):
+    listing = json.loads((GOLDEN / f"checkpoint_{arch}_isd_plus.json").read_text())
+    return {
+        name: torch.tensor(array_of(i, name, listing[name][0]).astype(listing[name][1]))
+        for i, name in enumerate(sorted(listing))
+    }
+
+
+def write(path, state, **options):
+    options = argparse.Namespace(**options)
+    torch.save({"opt": options, "state_dict": state, "optimizer": {"state": {}}, "epoch": 3}, path)
+    return path
+
+
+def as_numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+def small_isd(**kwargs):
+    backbone = keras_isd.backbones.ResNet18((16, 16, 3), "small", width=4)
+    heads = {
+        "projector": keras_isd.heads.mlp(32, 24, 8, name="projector"),
+        "predictor": keras_isd.heads.mlp(8, 24, 8, name="predictor"),
+    }
+    return keras_isd.ISDModel(backbone, **{**heads, "queue_size": 12, **kwargs})
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
+def test_network_answers_as_the_authors(arch, tmp_path):
+    path = write(tmp_path / "isd.pth", golden_state(arch), temp_t=0.03, temp_s=0.2, momentum=0.98)
+    model = interop.load_torch_checkpoint(path)
+    with np.load(GOLDEN / f"checkpoint_{arch}_isd_plus.npz") as arrays:
+        golden = dict(arrays)
+    images = np.random.RandomState(123).standard_normal((2, 3, 224, 224)).astype("float32")
+    images = images.transpose(0, 2, 3, 1)
+    for network, projector in (
+        ("student", model.projector),
+        ("teacher", model.teacher_projector),
+    ):
+        features = getattr(model, f"{network}_backbone")(images, training=False)
+        np.testing.assert_allclose(as_numpy(features), golden[f"{network}_features"], atol=1e-4)
+        projected = projector(features, training=False)
+        np.testing.assert_allclose(as_numpy(projected), golden[f"{network}_projection"], atol=1e-4)
+        if network == "student":
+            predicted = as_numpy(model.predictor(projected, training=False))
+            np.testing.assert_allclose(predicted, golden["student_prediction"], atol=1e-4)
+    assert (model.teacher_temperature, model.student_temperature) == (0.03, 0.2)
+    assert model.teacher_momentum == 0.98
+
+
+def test_queue_labels_and_pointer_are_taken_over(tmp_path):
+    state = golden_state("resnet18")
+    model = interop.load_torch_checkpoint(write(tmp_path / "isd.pth", state))
+    np.testing.assert_array_equal(as_numpy(model.queue.embeddings), state["queue"].numpy())
+    np.testing.assert_array_equal(as_numpy(model.queue.labels), state["labels"].numpy())
+    assert int(model.queue.pointer.value) == 256
+    assert int(model.queue.filled.value) == 1024
+    assert (model.teacher_temperature, model.student_temperature) == (0.01, 0.1)  # the defaults
+
+
+def test_a_checkpoint_there_and_back_is_the_same(tmp_path):
+    state = golden_state("resnet18")
+    model = interop.load_torch_checkpoint(write(tmp_path / "isd.pth", state))
+    interop.save_torch_checkpoint(model, tmp_path / "back.pth", epoch=3)
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        back = torch.load(tmp_path / "back.pth", weights_only=True)
+    assert back["epoch"] == 3
+    assert back["opt"].temp_t == 0.01
+    assert set(back["state_dict"]) == set(state)
+    for name, value in state.items():
+        found = back["state_dict"][name]
+        assert found.dtype == value.dtype, name
+        assert found.shape == value.shape, name
+        if not name.endswith("num_batches_tracked"):
+            np.testing.assert_array_equal(found.numpy(), value.numpy(), err_msg=name)
+
+
+def models():
+    backbone = keras_isd.backbones.ResNet18((16, 16, 3), "small", width=4)
+    wide, narrow = keras_isd.heads.mlp, keras_isd.heads.mlp
+    yield small_isd(teacher_temperature=0.05)
+    yield keras_isd.ISDModel(
+        backbone,
+        predictor=wide(32, 32, 32, hidden_bias=False, name="predictor"),
+        queue_size=12,
+    )
+    yield keras_isd.baselines.MoCoModel(
+        backbone,
+        projector=narrow(32, 32, 8, batch_norm=False, name="projector"),
+        queue_size=12,
+        temperature=0.3,
+    )
+    yield keras_isd.baselines.BYOLModel(
+        backbone,
+        projector=wide(32, 24, 8, name="projector"),
+        predictor=wide(8, 24, 8, name="predictor"),
+    )
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_every_method_comes_back_as_what_it_was(index, tmp_path):
+    model = list(models())[index]
+    for variable in model.variables:
+        if "float" in variable.dtype:
+            variable.assign(keras.random.uniform(variable.shape))
+    interop.save_torch_checkpoint(model, tmp_path / "model.pth")
+    loaded = interop.load_torch_checkpoint(tmp_path / "model.pth", input_shape=(16, 16, 3))
+    assert type(loaded) is type(model)
+    for name in ("teacher_temperature", "student_temperature", "temperature", "teacher_momentum"):
+        assert getattr(loaded, name, None) == getattr(model, name, None)
+    for one, other in zip(model.weights, loaded.weights, strict=True):
+        if not other.path.endswith("filled"):
+            np.testing.assert_array_equal(as_numpy(one), as_numpy(other), err_msg=one.path)
+    images = np.random.RandomState(0).rand(2, 16, 16, 3)
+    np.testing.assert_array_equal(
+        loaded.predict(images, verbose=0), model.predict(images, verbose=0)
+    )
+
+
+class Harm:
+    def __reduce__(self):
+        return pathlib.Path.touch, (pathlib.Path("harm_was_done"),)
+
+
+def test_code_in_a_file_is_not_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, save in (("zip.pth", torch.save), ("old.pth", save_as_pickle)):
+        save({"state_dict": Harm()}, name)
+        with pytest.raises(ValueError, match=r"not run. Received: .*\.pth"):
+            interop.load_torch_checkpoint(name)
+    assert not pathlib.Path("harm_was_done").exists()
+    with open("old.pth", "rb") as file:  # it is one that does harm
+        pickle.load(file)
+    assert pathlib.Path("harm_was_done").exists()
+
+
+def save_as_pickle(value, name):
+    with open(name, "wb") as file:
+        pickle.dump(value, file)
+
+
+def test_files_that_are_no_checkpoint(tmp_path):
+    path = tmp_path / "x.pth"
+    with pytest.raises(FileNotFoundError):
+        interop.load_torch_checkpoint(path)
+    interop.save_torch_checkpoint(small_isd(), path)
+    whole = path.read_bytes()
+    for damaged in (b"", b"no checkpoint", whole[: len(whole) // 2]):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"Expected a file of tensors.*Received: .*x\.pth"):
+            interop.load_torch_checkpoint(path)
+    torch.save({"epoch": 3}, path)
+    with pytest.raises(ValueError, match=r"Expected a state dict.*\['epoch'\]"):
+        interop.load_torch_checkpoint(path)
+
+
+def test_networks_of_another_kind_are_named(tmp_path):
+    path = tmp_path / "x.pth"
+    torch.save({"features.0.weight": torch.zeros(3, 3)}, path)
+    with pytest.raises(ValueError, match=r"ResNet-18, 34 or 50.*features\.0\.weight"):
+        interop.load_torch_checkpoint(path)
+    interop.save_torch_checkpoint(small_isd(), path)
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        state = torch.load(path, weights_only=True)["state_dict"]
+    del state["encoder_k.module.layer2.0.bn1.bias"]
+    state["encoder_q.module.extra"] = torch.zeros(1)
+    state["encoder_k.module.conv1.weight"] = torch.zeros(5, 3, 3, 3)
+    torch.save({"state_dict": state}, path)
+    with pytest.raises(ValueError, match="missing") as raised:
+        interop.load_torch_checkpoint(path)
+    for told in (
+        "missing: encoder_k.layer2.0.bn1.bias",
+        "not known: encoder_q.extra",
+        "encoder_k.conv1.weight of shape (5, 3, 3, 3)",
+    ):
+        assert told in str(raised.value)
+
+
+def test_only_a_resnet_is_written(tmp_path):
+    model = keras_isd.ISDModel(keras_isd.backbones.ConvNet((8, 8, 3), (4,)), queue_size=8)
+    with pytest.raises(ValueError, match=r"`model` must have a ResNet.*'convnet'"):
+        interop.save_torch_checkpoint(model, tmp_path / "x.pth")
+    assert not (tmp_path / "x.pth").exists()
