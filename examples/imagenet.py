@@ -1,0 +1,194 @@
+"""Trains ISD, MoCo v2 or BYOL on ImageNet, or on any folder of photographs.
+
+    python examples/imagenet.py --image_folder=/data/imagenet --recipe=resnet50
+    python examples/imagenet.py --flagfile=examples/recipes/FILE --image_folder=...
+    python examples/imagenet.py --preset=smoke --image_folder=DIR    # a minute, learns nothing
+
+`--image_folder` is a folder in ImageNet's layout, `train/CLASS/*.JPEG`, or of images without
+classes; without it `imagenet2012` of TensorFlow Datasets is read from `--data_dir`. What belongs
+to a run comes into one folder, `--output`: flags, versions and seed (`run.json`), metrics by epoch
+(`metrics.csv`, and for TensorBoard), checkpoints to go on from, and the model (`model.keras`).
+
+Many devices: `--strategy=mirrored`, or `multi_worker` and `tpu` with TensorFlow's own TF_CONFIG or
+TPU_NAME around it. On JAX all devices are used as they are.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from absl import app, flags
+
+import keras_isd
+from keras_isd import augmentation
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """Scale of a run; what is None is the recipe's."""
+
+    size: int = 224
+    width: int = 64  # channels of the ResNet's first stage
+    epochs: int | None = None
+    batch_size: int | None = None
+    queue_size: int | None = None
+
+
+PRESETS = {"full": Preset(), "smoke": Preset(64, 8, 1, 16, 64)}
+MODELS = {
+    "ISDModel": keras_isd.ISDModel,
+    "MoCoModel": keras_isd.baselines.MoCoModel,
+    "BYOLModel": keras_isd.baselines.BYOLModel,
+}
+RECIPES = [n for n, r in keras_isd.recipes.RECIPES.items() if r.input_shape[0] == 224]
+KNN_BANK, KNN_QUERIES = 20_000, 5_000  # labelled images of the accuracy while training, at most
+
+PRESET = flags.DEFINE_enum("preset", "full", list(PRESETS), "Scale of the run.")
+RECIPE = flags.DEFINE_enum("recipe", "resnet50", RECIPES, "Network, heads, schedule and views.")
+IMAGE_FOLDER = flags.DEFINE_string("image_folder", None, "Folder of images, instead of TFDS.")
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TensorFlow Datasets keeps the data.")
+STRATEGY = flags.DEFINE_enum(
+    "strategy", "one", ["one", "mirrored", "multi_worker", "tpu"], "Of tf.distribute."
+)
+POLICY = flags.DEFINE_string("policy", "float32", "Or mixed_bfloat16, mixed_float16.")
+EPOCHS = flags.DEFINE_integer("epochs", None, "Passes over the images, instead of the recipe's.")
+BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "On all devices; scales the learning rate.")
+WARMUP = flags.DEFINE_float("warmup_epochs", 0, "Epochs of a rising learning rate.")
+KNN_EVERY = flags.DEFINE_integer("knn_every", 5, "Epochs between k-NN accuracies; 0 for none.")
+SEED = flags.DEFINE_integer("seed", 0, "Fixes weights, order and views, and so the run.")
+RESUME = flags.DEFINE_bool("resume", False, "Go on from the newest checkpoint of the folder.")
+OUTPUT = flags.DEFINE_string("output", "runs/imagenet", "Folder of the run.")
+
+
+def make_strategy():
+    """The strategy, or None for one device and on other backends."""
+    if STRATEGY.value == "one":
+        return None
+    if keras.backend.backend() != "tensorflow":
+        raise app.UsageError(
+            "--strategy is TensorFlow's; on JAX leave it out. "
+            f"Received: --strategy={STRATEGY.value} with {keras.backend.backend()}"
+        )
+    if STRATEGY.value == "mirrored":
+        return tf.distribute.MirroredStrategy()
+    if STRATEGY.value == "multi_worker":
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
+    tf.config.experimental_connect_to_cluster(resolver)
+    tf.tpu.experimental.initialize_tpu_system(resolver)
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def images():
+    """Images to train on, and labelled ones to compare with and to classify, or None."""
+    if IMAGE_FOLDER.value is None:
+        training = {"data_dir": DATA_DIR.value, "as_supervised": True}
+        parts = (f"train[:{KNN_BANK}]", f"validation[:{KNN_QUERIES}]")
+        return (
+            tfds.load("imagenet2012", split="train", **training),
+            *(tfds.load("imagenet2012", split=part, **training) for part in parts),
+        )
+    split = "train" if pathlib.Path(IMAGE_FOLDER.value, "train").is_dir() else None
+    source = keras_isd.data.from_folder(IMAGE_FOLDER.value, split)
+    if source.labels is None:
+        return source, None, None
+    order = np.random.RandomState(0).permutation(len(source))
+    if pathlib.Path(IMAGE_FOLDER.value, "val").is_dir():
+        queries = keras_isd.data.from_folder(IMAGE_FOLDER.value, "val")
+        some = np.random.RandomState(0).permutation(len(queries))[:KNN_QUERIES]
+        return source, source.subset(order[:KNN_BANK]), queries.subset(some)
+    count = min(KNN_QUERIES, len(source) // 5)  # of the images that are trained on, then
+    return source, source.subset(order[count:][:KNN_BANK]), source.subset(order[:count])
+
+
+def make_model(recipe, preset, epochs, batch_size, steps_per_epoch):
+    """The compiled model of the recipe, in the policy and at the scale that are asked for."""
+    keras.mixed_precision.set_global_policy(POLICY.value)
+    shape = (preset.size, preset.size, 3)
+    arguments = {"backbone": recipe.backbone(shape, width=preset.width)}
+    if preset.queue_size and "queue_size" in recipe.model:
+        arguments["queue_size"] = preset.queue_size
+    if "shuffle_groups" in recipe.model and batch_size % recipe.model["shuffle_groups"]:
+        arguments["shuffle_groups"] = 1
+    model = MODELS[recipe.method].from_recipe(RECIPE.value, seed=SEED.value, **arguments)
+    optimizer = keras_isd.optimizers.from_recipe(
+        RECIPE.value,
+        steps_per_epoch,
+        epochs,
+        batch_size=batch_size,
+        warmup_epochs=WARMUP.value,
+    )
+    model.compile(optimizer)
+    return model
+
+
+def make_callbacks(folder, preset, resume, bank, queries):
+    callbacks = [resume, keras_isd.callbacks.HealthMonitor(stop_on_collapse=True)]
+    if KNN_EVERY.value and bank is not None:
+        view = augmentation.evaluation(preset.size, fraction=224 / 256)
+        parts = [keras_isd.data.one_view_dataset(part, view, 100) for part in (bank, queries)]
+        callbacks.append(keras_isd.callbacks.KNNEvaluation(*parts, every_n_epochs=KNN_EVERY.value))
+    csv = keras.callbacks.CSVLogger(folder / "metrics.csv", append=RESUME.value)
+    return [*callbacks, csv, keras.callbacks.TensorBoard(folder / "tensorboard")]
+
+
+def write_down(folder):
+    """Flags, versions and seed, so that the run can be made again."""
+    given = {flag.name: flag.value for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])}
+    versions = {module.__name__: module.__version__ for module in (keras_isd, keras, tf, np)}
+    facts = {"backend": keras.backend.backend(), "versions": versions, "flags": given}
+    (folder / "run.json").write_text(json.dumps(facts, indent=1))
+
+
+def main(_):
+    keras.utils.set_random_seed(SEED.value)
+    preset, recipe = PRESETS[PRESET.value], keras_isd.recipes.get_recipe(RECIPE.value)
+    folder = pathlib.Path(OUTPUT.value)
+    checkpoints = folder / "checkpoints"
+    if checkpoints.is_dir() and any(checkpoints.iterdir()) and not RESUME.value:
+        raise app.UsageError(
+            f"--output must be a new folder, or go on with --resume. Received: {folder}, "
+            "which has checkpoints"
+        )
+    strategy = make_strategy()  # first: a worker may not compute anything before it
+    if keras.backend.backend() == "jax" and len(keras.distribution.list_devices()) > 1:
+        keras.distribution.set_distribution(keras.distribution.DataParallel())
+    folder.mkdir(parents=True, exist_ok=True)
+    write_down(folder)
+    resume = keras_isd.callbacks.Resume(checkpoints, every_n_steps=1000)
+    training, bank, queries = images()
+    batch_size = BATCH_SIZE.value or preset.batch_size or recipe.batch_size
+    epochs = EPOCHS.value or preset.epochs or recipe.epochs
+    views = {"strong": augmentation.strong, "weak": augmentation.weak}
+    batches = keras_isd.data.two_view_dataset(
+        training,
+        *(views[view](preset.size) for view in recipe.views),
+        batch_size=batch_size,
+        seed=SEED.value,
+        initial_epoch=resume.initial_epoch,
+        initial_step=resume.initial_step,
+    )
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        model = make_model(recipe, preset, epochs, batch_size, len(batches))
+    model.fit(
+        batches,
+        epochs=epochs,
+        initial_epoch=resume.initial_epoch,
+        shuffle=False,  # the pipeline shuffles
+        callbacks=make_callbacks(folder, preset, resume, bank, queries),
+    )
+    model.save(folder / "model.keras")
+    print(f"saved {folder / 'model.keras'}, beside what belongs to the run")
+
+
+if __name__ == "__main__":
+    app.run(main)
