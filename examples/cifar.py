@@ -52,6 +52,15 @@ PRESETS = {
         batch_size=64,
         model={"queue_size": 4096},
     ),
+    # What RESULTS.md compares methods at: some three minutes on one core.
+    "comparison": Preset(
+        filters=(16, 32, 64, 128),
+        train_images=10_000,
+        test_images=5_000,
+        epochs=15,
+        batch_size=64,
+        model={"queue_size": 4096},
+    ),
     # For a test of the program; learns nothing.
     "smoke": Preset(
         filters=(8, 16),
