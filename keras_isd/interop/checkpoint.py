@@ -120,7 +120,8 @@ def _read(path):
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, OSError) as error:
         raise ValueError(
             "Expected a file of tensors and settings that PyTorch has written; what is in it is "
-            f"not run. Received: {path}, which PyTorch cannot read: {str(error).splitlines()[0]}"
+            f"not run. Received: {path}, which PyTorch cannot read: {type(error).__name__}: "
+            f"{str(error).partition(chr(10))[0]}"
         ) from error
     found = file if isinstance(file, dict) else {}
     state = found.get("state_dict", found.get("model", found))

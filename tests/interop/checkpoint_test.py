@@ -12,9 +12,9 @@ from keras import ops
 
 import keras_isd
 from keras_isd import interop
+from tests import golden
 
 torch = pytest.importorskip("torch", reason="checkpoints of PyTorch take PyTorch")
-GOLDEN = pathlib.Path(__file__).parents[1] / "data"
 
 
 def array_of(index, name, shape):
@@ -41,7 +41,7 @@ def array_of(index, name, shape):
 
 
 def golden_state(arch):
-    listing = json.loads((GOLDEN / f"checkpoint_{arch}_isd_plus.json").read_text())
+    listing = json.loads((golden.DATA / f"checkpoint_{arch}_isd_plus.json").read_text())
     return {
         name: torch.tensor(array_of(i, name, listing[name][0]).astype(listing[name][1]))
         for i, name in enumerate(sorted(listing))
@@ -71,8 +71,8 @@ def small_isd(**kwargs):
 def test_network_answers_as_the_authors(arch, tmp_path):
     path = write(tmp_path / "isd.pth", golden_state(arch), temp_t=0.03, temp_s=0.2, momentum=0.98)
     model = interop.load_torch_checkpoint(path)
-    with np.load(GOLDEN / f"checkpoint_{arch}_isd_plus.npz") as arrays:
-        golden = dict(arrays)
+    with np.load(golden.DATA / f"checkpoint_{arch}_isd_plus.npz") as arrays:
+        expected = dict(arrays)
     images = np.random.RandomState(123).standard_normal((2, 3, 224, 224)).astype("float32")
     images = images.transpose(0, 2, 3, 1)
     for network, projector in (
@@ -80,12 +80,14 @@ def test_network_answers_as_the_authors(arch, tmp_path):
         ("teacher", model.teacher_projector),
     ):
         features = getattr(model, f"{network}_backbone")(images, training=False)
-        np.testing.assert_allclose(as_numpy(features), golden[f"{network}_features"], atol=1e-4)
+        np.testing.assert_allclose(as_numpy(features), expected[f"{network}_features"], atol=1e-4)
         projected = projector(features, training=False)
-        np.testing.assert_allclose(as_numpy(projected), golden[f"{network}_projection"], atol=1e-4)
+        np.testing.assert_allclose(
+            as_numpy(projected), expected[f"{network}_projection"], atol=1e-4
+        )
         if network == "student":
             predicted = as_numpy(model.predictor(projected, training=False))
-            np.testing.assert_allclose(predicted, golden["student_prediction"], atol=1e-4)
+            np.testing.assert_allclose(predicted, expected["student_prediction"], atol=1e-4)
     assert (model.teacher_temperature, model.student_temperature) == (0.03, 0.2)
     assert model.teacher_momentum == 0.98
 
@@ -119,23 +121,23 @@ def test_a_checkpoint_there_and_back_is_the_same(tmp_path):
 
 def models():
     backbone = keras_isd.backbones.ResNet18((16, 16, 3), "small", width=4)
-    wide, narrow = keras_isd.heads.mlp, keras_isd.heads.mlp
+    mlp = keras_isd.heads.mlp
     yield small_isd(teacher_temperature=0.05)
     yield keras_isd.ISDModel(
         backbone,
-        predictor=wide(32, 32, 32, hidden_bias=False, name="predictor"),
+        predictor=mlp(32, 32, 32, hidden_bias=False, name="predictor"),
         queue_size=12,
     )
     yield keras_isd.baselines.MoCoModel(
         backbone,
-        projector=narrow(32, 32, 8, batch_norm=False, name="projector"),
+        projector=mlp(32, 32, 8, batch_norm=False, name="projector"),
         queue_size=12,
         temperature=0.3,
     )
     yield keras_isd.baselines.BYOLModel(
         backbone,
-        projector=wide(32, 24, 8, name="projector"),
-        predictor=wide(8, 24, 8, name="predictor"),
+        projector=mlp(32, 24, 8, name="projector"),
+        predictor=mlp(8, 24, 8, name="predictor"),
     )
 
 
@@ -178,7 +180,7 @@ def test_code_in_a_file_is_not_run(tmp_path, monkeypatch):
 
 def save_as_pickle(value, name):
     with open(name, "wb") as file:
-        pickle.dump(value, file)
+        pickle.dump(value, file, protocol=2)
 
 
 def test_files_that_are_no_checkpoint(tmp_path):
