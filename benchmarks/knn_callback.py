@@ -18,6 +18,7 @@ from step_times import fit_seconds
 
 import keras_isd
 
+BACKBONE = flags.DEFINE_enum("backbone", "resnet18", ["resnet18", "convnet"], "Which network.")
 BANK = flags.DEFINE_integer("bank", 4_000, "Images to compare with.")
 QUERIES = flags.DEFINE_integer("queries", 1_000, "Images to classify.")
 EPOCH = flags.DEFINE_integer("epoch", 50_000, "Images of an epoch.")
@@ -32,7 +33,10 @@ def labelled(count):
 
 
 def main(_):
-    model = keras_isd.ISDModel.from_recipe("cifar_resnet18", queue_size=65_536)
+    arguments = {"queue_size": 65_536}
+    if BACKBONE.value == "convnet":  # of `examples/cifar.py --preset=cpu`
+        arguments["backbone"] = keras_isd.backbones.ConvNet((32, 32, 3), (24, 48, 96, 192))
+    model = keras_isd.ISDModel.from_recipe("cifar_resnet18", **arguments)
     model.compile(keras_isd.optimizers.SGD(0.05, momentum=0.9, weight_decay=5e-4))
     shape = (BATCH.value, 32, 32, 3)
     views = {name: np.random.rand(*shape).astype("float32") for name in ("query", "key")}

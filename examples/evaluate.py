@@ -125,7 +125,11 @@ def main(_):
             results[network] |= PROTOCOLS[protocol](backbone, train, test)
         some = slice(2000)
         figures[f"Test images as the {network} sees them (t-SNE)"] = visualization.plot_embedding(
-            test[0][some], test[1][some], seed=SEED.value, path=folder / f"{network}_embedding.png"
+            test[0][some],
+            test[1][some],
+            class_names=source_of(DATASET.value, TEST.value).class_names,
+            seed=SEED.value,
+            path=folder / f"{network}_embedding.png",
         )
     rows = [
         ["", *results],

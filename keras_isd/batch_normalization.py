@@ -21,6 +21,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
         **kwargs: see `keras.layers.BatchNormalization`; `synchronized` for statistics over all
             replicas of a `tf.distribute` strategy.
 
+    Attributes:
+        groups: int, 1 unless set: in training so many equal runs of the batch are normalised each
+            by its own statistics, as they would be on so many devices.
+
     Raises:
         ValueError: for options of Keras' layer that this one does not have: `axis`
             other than -1, `center` or `scale` off, `renorm`.
@@ -37,6 +41,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def __init__(self, momentum=0.9, epsilon=1e-5, **kwargs):
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
+        self.groups = 1
         if self.axis != -1 or not (self.center and self.scale) or self.renorm:
             raise ValueError(
                 "BatchNormalization of keras_isd takes axis=-1, center=True, scale=True and "
@@ -48,6 +53,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         training = bool(training) and self.trainable
         count = ops.size(inputs) // inputs.shape[-1]
         # Of a single value PyTorch's kernel knows no variance.
+        if training and self.groups > 1:
+            return self._by_group(ops.cast(inputs, "float32"))
         if backend.fused_batch_norm and mask is None and (count > 1 or not training):
             return backend.fused_batch_norm(self, inputs, training)
 
@@ -58,12 +65,26 @@ class BatchNormalization(keras.layers.BatchNormalization):
             mean, variance = self._moments(x, mask)
             if self.synchronized:
                 mean, variance, count = _of_whole_batch(mean, variance, count)
-            unbiased = variance * (count / ops.maximum(count - 1, 1))
-            for moving, batch in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
-                moving.assign(moving * self.momentum + batch * (1 - self.momentum))
+            self._follow(mean, variance, count)
         outputs = ops.batch_normalization(
             x, mean, variance, axis=-1, offset=self.beta, scale=self.gamma, epsilon=self.epsilon
         )
+        return ops.cast(outputs, self.compute_dtype)
+
+    def _follow(self, mean, variance, count):
+        """Moves the moving statistics, of the unbiased variance of `count` values."""
+        unbiased = variance * (count / ops.maximum(count - 1, 1))
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
+            moving.assign(moving * self.momentum + batch * (1 - self.momentum))
+
+    def _by_group(self, x):
+        parts = ops.reshape(x, (self.groups, -1, x.shape[-1]))
+        mean, variance = ops.moments(parts, axes=[1], keepdims=True)
+        # The moving statistics follow the groups' mean, as those of several devices do.
+        count = ops.cast(ops.size(parts) // (self.groups * x.shape[-1]), "float32")
+        self._follow(ops.mean(mean, (0, 1)), ops.mean(variance, (0, 1)), count)
+        normalised = (parts - mean) * ops.rsqrt(variance + self.epsilon)
+        outputs = ops.reshape(normalised * self.gamma + self.beta, ops.shape(x))
         return ops.cast(outputs, self.compute_dtype)
 
     def _moments(self, inputs, mask):

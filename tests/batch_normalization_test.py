@@ -91,3 +91,22 @@ def test_survives_serialisation():
 def test_refuses_what_it_does_not_do():
     with pytest.raises(ValueError, match="Received: axis=1"):
         BatchNormalization(axis=1)
+
+
+def test_groups_are_normalised_each_by_its_own_statistics():
+    x = np.random.RandomState(0).standard_normal((6, 2, 2, 3)).astype("float32") + 5
+    whole, parts = BatchNormalization(), BatchNormalization()
+    whole.groups = 2
+    found = ops.convert_to_numpy(whole(x, training=True))
+    expected = [ops.convert_to_numpy(parts(part, training=True)) for part in (x[:3], x[3:])]
+    np.testing.assert_allclose(found, np.concatenate(expected), atol=1e-4)
+    # 0.9 of the first value and 0.1 of the mean of the groups'
+    groups = x.reshape(2, 12, 3)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(whole.moving_mean), 0.1 * groups.mean((0, 1)), rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(whole.moving_variance),
+        0.9 + 0.1 * groups.var(1, ddof=1).mean(0),
+        rtol=1e-4,
+    )

@@ -5,7 +5,10 @@ import os
 import pathlib
 import re
 
+import keras
+import numpy as np
 import pytest
+from PIL import Image
 
 import keras_isd
 from tests.processes import ROOT, run_python
@@ -47,13 +50,85 @@ def test_cifar_runs_on_real_images_and_saves(tmp_path):
     views = tmp_path / "views.png"
     output = run_python("examples/cifar.py", *arguments, f"--plot_views={views}")
     assert views.stat().st_size > 10_000
+    run = json.loads(saved.with_suffix(".json").read_text())
     for row in ("1-NN", "20-NN", "200-NN, weighted"):
-        before, after = table(output, row)
-        assert 0.05 < before < 0.5
-        assert 0.05 < after < 0.5
+        values = table(output, row)
+        assert [round(run["accuracies"][c][row], 3) for c in run["accuracies"]] == values
+        assert all(0.05 < value < 0.5 for value in values)
+    assert run["flags"]["preset"] == "smoke"
+    assert saved.with_suffix(".csv").read_text().startswith("epoch,embedding_std,loss")
     assert saved.is_file()
     again = run_python("examples/cifar.py", *arguments)
     assert table(again, "20-NN") == table(output, "20-NN")  # one seed, one run
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not CIFAR.is_dir(), reason=f"CIFAR-10 is not in {CIFAR}")
+def test_cifar_trains_the_baselines_on_unbalanced_images(tmp_path):
+    saved = tmp_path / "moco.keras"
+    output = run_python(
+        "examples/cifar.py",
+        "--preset=smoke",
+        "--method=moco",
+        "--subset=long_tail",
+        "--queries=validation",
+        "--views=weak,strong",
+        "--set=temperature=0.3,queue_size=96",
+        "--knn_every=1",
+        f"--data_dir={CIFAR}",
+        f"--output={saved}",
+    )
+    # 4,500 of the largest class or so, 1 % of that of the smallest
+    assert re.search(r"11,\d\d\d training and 64 validation images of cifar10, moco", output)
+    assert len(table(output, "1-NN, rare classes")) == 3
+    assert "knn_student" in saved.with_suffix(".csv").read_text()
+    model = keras.models.load_model(saved)
+    assert (model.temperature, model.queue.size) == (0.3, 96)
+
+
+def write_run(path, accuracy, **flags):
+    run = {"flags": {"method": "isd", "set": [], **flags}}
+    run["accuracies"] = {"student": {"1-NN": accuracy}, "teacher": {"1-NN": 0.0}}
+    path.write_text(json.dumps(run))
+    return path
+
+
+def test_table_of_runs_has_means_spreads_and_differences_by_seed(tmp_path):
+    paths = [
+        write_run(tmp_path / f"{method}{seed}.json", accuracy, method=method, seed=seed)
+        for method, values in {"isd": (0.5, 0.54), "moco": (0.4, 0.46)}.items()
+        for seed, accuracy in enumerate(values)
+    ]
+    output = run_python("examples/cifar_table.py", *paths)
+    assert "| method=isd | 2 | 52.0 ± 2.8 |" in output
+    assert "| method=moco | 2 | 43.0 ± 4.2 |" in output
+    output = run_python("examples/cifar_table.py", "--minus=moco", *paths)
+    assert "| method=isd less moco | 2 | 9.0 ± 1.4 |" in output
+    assert "method=moco |" not in output
+
+
+@pytest.mark.parametrize("arguments", [(), ("--recipe=resnet18", "--policy=mixed_bfloat16")])
+def test_imagenet_runs_on_a_folder_of_photographs_and_goes_on(arguments, tmp_path):
+    folder, random = tmp_path / "images", np.random.RandomState(0)
+    for name in ("a", "b"):
+        (folder / "train" / name).mkdir(parents=True)
+        for i in range(20):
+            pixels = random.randint(0, 256, (70 + i, 90, 3), "uint8")
+            Image.fromarray(pixels).save(folder / "train" / name / f"{i}.JPEG")
+    output = tmp_path / "run"
+    command = ("examples/imagenet.py", "--preset=smoke", f"--image_folder={folder}", *arguments)
+    run_python(*command, "--knn_every=1", f"--output={output}")
+    written = {path.name for path in output.iterdir()}
+    assert written == {"run.json", "metrics.csv", "tensorboard", "checkpoints", "model.keras"}
+    facts = json.loads((output / "run.json").read_text())
+    assert facts["flags"]["seed"] == 0
+    assert facts["versions"]["keras"] == keras.__version__
+    again = run_python(*command, "--resume", "--epochs=2", f"--output={output}")
+    assert "Epoch 2/2" in again
+    assert "Epoch 1/2" not in again
+    assert [line[0] for line in (output / "metrics.csv").read_text().splitlines()] == list("e01")
+    with pytest.raises(AssertionError, match="must be a new folder"):
+        run_python(*command, f"--output={output}")
 
 
 @pytest.mark.data

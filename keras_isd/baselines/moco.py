@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_isd.batch_normalization import BatchNormalization
 from keras_isd.losses import contrastive, nearest_anchors
 from keras_isd.queue_model import QueueModel, check_positive
 
@@ -24,9 +25,9 @@ class MoCoModel(QueueModel):
             `MomentumModel`. MoCo v2 has no predictor.
         queue_size: int >= 1, the number of negatives.
         temperature: float > 0.
-        shuffle_groups: int >= 1, in training each of so many parts of a batch passes through the
-            networks by itself, the keys in other company than their queries. 1: the whole batch
-            at once.
+        shuffle_groups: int >= 1, in training `keras_isd.BatchNormalization` normalises each of so
+            many parts of a batch by itself, and the keys in other company than their queries. 1:
+            the whole batch at once.
 
     Raises:
         ValueError: if an argument is outside its range, and as `QueueModel` does.
@@ -70,6 +71,9 @@ class MoCoModel(QueueModel):
         )
         self.temperature = temperature
         self.shuffle_groups = shuffle_groups
+        for layer in self._flatten_layers():
+            if isinstance(layer, BatchNormalization):
+                layer.groups = shuffle_groups
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
         """Cross-entropy of finding each query's key among the anchors, mean over the batch."""
@@ -81,31 +85,24 @@ class MoCoModel(QueueModel):
             self.enqueue(x, y, key, loss)
         return loss
 
-    # Shuffling BN
-
     def embed_query(self, images, training=False):
-        embed = super().embed_query
-        if not training or self.shuffle_groups == 1:
-            return embed(images, training=training)
         count = images.shape[0]
-        if count is None or count % self.shuffle_groups:
+        if training and self.shuffle_groups > 1 and (not count or count % self.shuffle_groups):
             raise ValueError(
                 f"With shuffle_groups={self.shuffle_groups} every batch must have a known size "
                 "that it divides: leave a smaller last one out, with `drop_remainder=True`. "
                 f"Received: images of shape {tuple(images.shape)}"
             )
-        parts = ops.split(images, self.shuffle_groups)
-        return ops.concatenate([embed(part, training=True) for part in parts])
+        return super().embed_query(images, training=training)
 
     def embed_key(self, images, training=False):
-        embed = super().embed_key
-        if not training or self.shuffle_groups == 1:
-            return embed(images, training=training)
-        # Every n-th image instead of n runs of neighbours: of a batch that is drawn at random this
-        # fixed order mixes as well as one that is drawn too.
+        if not training:
+            return super().embed_key(images, training=training)
+        # Queries are normalised in runs of neighbours, keys every n-th with every n-th. Of a batch
+        # that is drawn at random this fixed order mixes as well as one that is drawn too.
         n = self.shuffle_groups
-        keys = [embed(images[first::n], training=True) for first in range(n)]
-        return ops.reshape(ops.stack(keys, axis=1), (-1, self.embedding_dim))
+        keys = super().embed_key(_transposed(images, -1, n), training=True)
+        return _transposed(keys, n, -1)
 
     def get_config(self):
         return {
@@ -113,3 +110,10 @@ class MoCoModel(QueueModel):
             "temperature": self.temperature,
             "shuffle_groups": self.shuffle_groups,
         }
+
+
+def _transposed(x, rows, columns):
+    """The batch, laid out in rows and columns and read by columns."""
+    shape = ops.shape(x)
+    table = ops.reshape(x, (rows, columns, *shape[1:]))
+    return ops.reshape(ops.swapaxes(table, 0, 1), shape)
