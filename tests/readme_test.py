@@ -25,6 +25,9 @@ def test_every_python_block_runs(tmp_path, monkeypatch):
 
 def test_table_of_recipes_is_that_of_the_code():
     for name, recipe in keras_isd.recipes.RECIPES.items():
+        if recipe.method != "ISDModel":
+            assert name in README
+            continue
         row = re.search(rf"^\| `{name}` \|(.*)\|$", README, re.MULTILINE).group(1)
         _, _, temperatures, momentum, _ = (cell.strip() for cell in row.split("|"))
         model = recipe.model
