@@ -124,12 +124,16 @@ def contrastive(query, key, anchors, temperature=0.2):
     >>> keras.ops.convert_to_numpy(loss).round(4)  # log(e + 1 + 1) - 1
     array([0.5514], dtype=float32)
     """
-    query = ops.cast(query, "float32") / temperature
+    differentiable_query = ops.cast(query, "float32")
+    query = ops.stop_gradient(differentiable_query) / temperature
     key = ops.stop_gradient(ops.cast(key, "float32"))
     anchors = ops.cast(ops.stop_gradient(ops.convert_to_tensor(anchors)), "float32")
-    own = ops.sum(query * key, axis=-1)
-    others = ops.matmul(query, ops.transpose(anchors))
-    return ops.logsumexp(ops.concatenate([own[:, None], others], axis=-1), axis=-1) - own
+    log_p = ops.log_softmax(
+        _and_own(ops.matmul(query, ops.transpose(anchors)), query, key), axis=-1
+    )
+    p = ops.exp(log_p)
+    gradient = ops.matmul(p[:, :-1], anchors) + (p[:, -1:] - 1.0) * key
+    return _with_gradient(-log_p[:, -1], differentiable_query, gradient / temperature)
 
 
 def nearest_anchors(key, anchors, count):

@@ -32,6 +32,27 @@ def test_loss_by_hand():
     np.testing.assert_allclose(ops.convert_to_numpy(found), [expected], rtol=1e-6)
 
 
+def test_gradient_is_that_of_torch():
+    torch = pytest.importorskip("torch", reason="PyTorch differentiates here")
+    query, key, anchors = unit_rows(4, 5, 0), unit_rows(4, 5, 1), unit_rows(9, 5, 2)
+    q, k, a = (torch.tensor(x) for x in (query, key, anchors))
+    q.requires_grad_()
+    logits = torch.cat([(q * k).sum(1, keepdim=True), q @ a.T], 1) / 0.2
+    expected = torch.nn.functional.cross_entropy(logits, torch.zeros(4, dtype=torch.long))
+    expected.backward()
+
+    embed = layers.Embedding(4, 5, embeddings_initializer=keras.initializers.Constant(query))
+    model = keras.Sequential([keras.Input(()), embed])
+    model.compile(
+        keras.optimizers.SGD(1.0),
+        loss=lambda rows, y: losses.contrastive(y, key, anchors, 0.2) + 0.0 * rows,
+    )
+    loss = model.train_on_batch(np.arange(4), np.arange(4))
+    assert float(loss) == pytest.approx(expected.item(), rel=1e-5)
+    moved = query - ops.convert_to_numpy(embed.embeddings)
+    np.testing.assert_allclose(moved, q.grad.numpy(), atol=1e-6)
+
+
 def test_step_takes_the_loss_before_its_keys_enter():
     model = keras_isd.baselines.MoCoModel(identity_backbone(), queue_size=3, temperature=0.5)
     model.queue.embeddings.assign(np.float32([[0, 1], [0, -1], [-1, 0]]))
