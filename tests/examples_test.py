@@ -165,3 +165,29 @@ def test_evaluate_has_each_protocol_in_its_table_its_file_and_its_report(tmp_pat
 def test_evaluate_refuses_a_protocol_that_it_does_not_know():
     with pytest.raises(AssertionError, match=r"Received: \['knnn'\]"):
         run_python("examples/evaluate.py", "--model=none", "--protocols=knnn")
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not CIFAR.is_dir(), reason=f"CIFAR-10 is not in {CIFAR}")
+def test_finetune_compares_three_classifiers_and_saves_one(tmp_path):
+    saved = tmp_path / "model.keras"
+    backbone = keras_isd.backbones.ConvNet((32, 32, 3), filters=(8, 16))
+    keras_isd.ISDModel(backbone, queue_size=16).save(saved)
+    output = run_python(
+        "examples/finetune.py",
+        f"--model={saved}",
+        "--train_split=train[:400]",
+        "--test_split=test[:200]",
+        "--fraction=0.25",
+        "--steps=4",
+        f"--data_dir={CIFAR}",
+        f"--output={tmp_path}",
+    )
+    assert re.search(r"200 test images, from (9\d|10\d) labelled ones", output)
+    names = ("linear layer on the features", "whole network, from nothing")
+    for name in (*names, "whole network, pre-trained"):
+        assert 0 <= table(output, name)[0] < 0.5
+    classifier = keras.models.load_model(tmp_path / "classifier.keras")
+    assert classifier.output_shape == (None, 10)
+    exported = (tmp_path / "saved_model").is_dir()
+    assert exported == (keras.backend.backend() == "tensorflow")

@@ -46,7 +46,7 @@ def from_tfds(name, split="train", data_dir=None, on_error="skip", max_bytes=16 
             f"Received: {name=} with features {sorted(features)}"
         )
     builder.download_and_prepare()
-    fixed = None not in features["image"].shape and features["image"].dtype == np.uint8
+    fixed = None not in features["image"].shape and features["image"].np_dtype == np.uint8
     decoders = None if fixed else {"image": tfds.decode.SkipDecoding()}
     images, labels, size = [], [], 0
     for example in tfds.as_numpy(builder.as_dataset(split=split, decoders=decoders)):

@@ -1,0 +1,95 @@
+"""From a trained model to a classifier: CIFAR-10 with few labels, and what pre-training bought.
+
+    python examples/finetune.py --model=runs/cifar.keras --fraction=0.01
+
+Three classifiers of one architecture learn from the same labelled images: a linear layer on the
+features as they are, the whole network from what it has learned without labels, and the whole
+network from nothing. The second is saved as `.keras` and, on TensorFlow, exported as a SavedModel,
+which serves scores without this package.
+"""
+
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter
+
+import keras
+from absl import app, flags, logging
+
+import keras_isd
+from keras_isd import augmentation, evaluation
+
+MODEL = flags.DEFINE_string("model", None, "A saved model of 32 pixels.", required=True)
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TensorFlow Datasets keeps the data.")
+FRACTION = flags.DEFINE_float("fraction", 0.01, "Share of the training images that have a label.")
+TRAIN = flags.DEFINE_string("train_split", "train", "Images to draw the labelled ones from.")
+TEST = flags.DEFINE_string("test_split", "test", "Images to classify.")
+STEPS = flags.DEFINE_integer("steps", 1000, "Of training the whole network.")
+SEED = flags.DEFINE_integer("seed", 0, "Of the labels that are drawn, weights, order and views.")
+OUTPUT = flags.DEFINE_string("output", "runs/finetuned", "Folder for the classifier.")
+
+BATCH_SIZE = 50
+
+
+def classifier_on(backbone, learning_rate, steps):
+    """A plain Keras classifier on top of a backbone, images to ten scores."""
+    images = keras.Input(backbone.input_shape[1:], name="images")
+    scores = keras.layers.Dense(10, name="scores")(backbone(images))
+    classifier = keras.Model(images, scores)
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    classifier.compile(
+        keras_isd.optimizers.SGD(schedule, momentum=0.9, weight_decay=1e-4),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return classifier
+
+
+def main(_):
+    logging.set_verbosity(logging.WARNING)  # TensorFlow Datasets tells of every file
+    keras.utils.set_random_seed(SEED.value)
+    source = keras_isd.data.from_tfds("cifar10", TRAIN.value, data_dir=DATA_DIR.value)
+    tests = keras_isd.data.from_tfds("cifar10", TEST.value, data_dir=DATA_DIR.value)
+    few = source.subset(keras_isd.data.label_fraction(source.labels, FRACTION.value, SEED.value))
+    plain = augmentation.evaluation(32, augmentation.CIFAR10)
+    test = keras_isd.data.one_view_dataset(tests, plain, 500)
+    views = keras_isd.data.one_view_dataset(
+        few,
+        augmentation.weak(32, augmentation.CIFAR10),
+        min(BATCH_SIZE, len(few)),
+        seed=SEED.value,
+        shuffle_buffer=len(few),
+        drop_remainder=True,
+    )
+    epochs = max(1, STEPS.value // len(views))
+
+    backbone = keras.models.load_model(MODEL.value).student_backbone
+    features = [
+        evaluation.extract_features(backbone, batches, verbose=0)[:2]
+        for batches in (keras_isd.data.one_view_dataset(few, plain, 500), test)
+    ]
+    probe = evaluation.linear_probe(*features[0], *features[1], seed=SEED.value)
+    untrained = keras.models.clone_model(backbone)
+    found = {"linear layer on the features": probe["top1"]}
+    # A pre-trained network wants a lower rate than one that is still to find its features.
+    for name, network, rate in (
+        ("whole network, from nothing", untrained, 0.05),
+        ("whole network, pre-trained", backbone, 0.02),
+    ):
+        classifier = classifier_on(network, rate, epochs * len(views))
+        classifier.fit(views, epochs=epochs, shuffle=False, verbose=0)
+        found[name] = classifier.evaluate(test, verbose=0, return_dict=True)["accuracy"]
+
+    print(f"\naccuracy on {len(tests):,} test images, from {len(few):,} labelled ones")
+    for name, accuracy in found.items():
+        print(f"{name:<30}{accuracy:>8.3f}")
+    folder = pathlib.Path(OUTPUT.value)
+    folder.mkdir(parents=True, exist_ok=True)
+    classifier.save(folder / "classifier.keras")
+    if keras.backend.backend() == "tensorflow":
+        classifier.export(folder / "saved_model", verbose=False)
+    print(f"saved {folder / 'classifier.keras'}")
+
+
+if __name__ == "__main__":
+    app.run(main)
