@@ -10,14 +10,20 @@ from tests.processes import ROOT
 README = (ROOT / "README.md").read_text()
 
 
+GUIDES = sorted((ROOT / "docs").glob("*.md"))
+
+
+def run_blocks(text, name):
+    """Runs the blocks of a page, each of which goes on where the last stopped."""
+    names = {"__name__": name}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, name, "exec"), names)
+    return names
+
+
 def test_every_python_block_runs(tmp_path, monkeypatch):
-    pytest.importorskip("tensorflow", reason="the README's views are made by TensorFlow")
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert blocks
-    names = {}
-    for block in blocks:  # one goes on where the last stopped
-        exec(compile(block, "README.md", "exec"), names)
+    names = run_blocks(README, "README")
     assert names["features"].shape == (128, 512)
     assert names["model"].two_views is not None
     assert (tmp_path / "isd.keras").is_file()
@@ -33,3 +39,15 @@ def test_table_of_recipes_is_that_of_the_code():
         model = recipe.model
         expected = f"{model['teacher_temperature']}, {model['student_temperature']}"
         assert (temperatures, momentum) == (expected, str(model["teacher_momentum"]))
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.stem)
+def test_every_python_block_of_a_guide_runs(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_blocks(path.read_text(), path.stem)
+
+
+def test_links_lead_somewhere():
+    for page in (ROOT / "README.md", *GUIDES):
+        links = re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text())
+        assert [link for link in links if not (page.parent / link).is_file()] == [], page
