@@ -5,7 +5,7 @@
 
 Runs that differ in nothing but their seed are one row: the mean of their accuracies in percent,
 after the last epoch, and the standard deviation over seeds. With `--minus=METHOD` a row is the
-difference from that method's runs of the same seeds instead.
+difference from that method's runs of the same data, scale and seeds instead, each as it was tuned.
 """
 
 import collections
@@ -22,6 +22,8 @@ MINUS = flags.DEFINE_enum(
 
 # What does not make another experiment.
 OWN = {"seed", "output", "data_dir", "resume", "plot_views", "knn_every", "flagfile"}
+# What two methods must share to be compared; how each was tuned is its own.
+SHARED = {"preset", "dataset", "subset", "queries", "epochs"}
 DEFAULTS = {"method": None, "preset": "full", "dataset": "cifar10", "subset": "all"}
 
 
@@ -40,15 +42,25 @@ def read(paths):
     runs = collections.defaultdict(dict)
     for path in paths:
         run = json.loads(pathlib.Path(path).read_text())
-        runs[experiment(run["flags"])][run["flags"]["seed"]] = run["accuracies"][NETWORK.value]
+        seeds, seed = runs[experiment(run["flags"])], run["flags"]["seed"]
+        if seed in seeds:
+            raise app.UsageError(f"Two runs are of one experiment and seed. Received: {path}")
+        seeds[seed] = run["accuracies"][NETWORK.value]
     return dict(runs)
 
 
 def minus(runs, method):
-    """Differences of each experiment from the one of `method` with the same other flags."""
+    """Differences of each experiment from the one of `method` at the same data and scale."""
+
+    def shared(key):
+        return {name: value for name, value in key if name in SHARED}
+
     differences = {}
     for key, seeds in runs.items():
-        other = runs.get(frozenset({**dict(key), "method": method}.items()), {})
+        others = [k for k in runs if dict(k)["method"] == method and shared(k) == shared(key)]
+        if len(others) > 1:
+            raise app.UsageError(f"{method} must be run in one way. Received: {others}")
+        other = runs[others[0]] if others else {}
         pairs = {seed: (seeds[seed], other[seed]) for seed in seeds if seed in other}
         if pairs and dict(key)["method"] != method:
             differences[key] = {

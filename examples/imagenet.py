@@ -117,8 +117,10 @@ def make_model(recipe, preset, epochs, batch_size, steps_per_epoch):
     arguments = {"backbone": recipe.backbone(shape, width=preset.width)}
     if preset.queue_size and "queue_size" in recipe.model:
         arguments["queue_size"] = preset.queue_size
-    if "shuffle_groups" in recipe.model and batch_size % recipe.model["shuffle_groups"]:
-        arguments["shuffle_groups"] = 1
+    if "shuffle_groups" in recipe.model:  # which several replicas are by themselves
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        groups = max(1, recipe.model["shuffle_groups"] // replicas)
+        arguments["shuffle_groups"] = groups if batch_size // replicas % groups == 0 else 1
     model = MODELS[recipe.method].from_recipe(RECIPE.value, seed=SEED.value, **arguments)
     optimizer = keras_isd.optimizers.from_recipe(
         RECIPE.value,
@@ -162,8 +164,11 @@ def main(_):
     strategy = make_strategy()  # first: a worker may not compute anything before it
     if keras.backend.backend() == "jax" and len(keras.distribution.list_devices()) > 1:
         keras.distribution.set_distribution(keras.distribution.DataParallel())
-    folder.mkdir(parents=True, exist_ok=True)
-    write_down(folder)
+    own = folder
+    if strategy and not strategy.extended.should_checkpoint:  # not the first of several workers
+        own = folder / f"worker_{strategy.cluster_resolver.task_id}"
+    own.mkdir(parents=True, exist_ok=True)
+    write_down(own)
     resume = keras_isd.callbacks.Resume(checkpoints, every_n_steps=1000)
     training, bank, queries = images()
     batch_size = BATCH_SIZE.value or preset.batch_size or recipe.batch_size
@@ -184,10 +189,10 @@ def main(_):
         epochs=epochs,
         initial_epoch=resume.initial_epoch,
         shuffle=False,  # the pipeline shuffles
-        callbacks=make_callbacks(folder, preset, resume, bank, queries),
+        callbacks=make_callbacks(own, preset, resume, bank, queries),
     )
-    model.save(folder / "model.keras")
-    print(f"saved {folder / 'model.keras'}, beside what belongs to the run")
+    model.save(own / "model.keras")
+    print(f"saved {own / 'model.keras'}, beside what belongs to the run")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Draws the course of a run of `examples/cifar.py` or `examples/imagenet.py` from its CSV log.
 
-    python examples/plot_run.py --log=runs/cifar.csv --figure=course.png
+python examples/plot_run.py --log=runs/cifar.csv --figure=course.png
 """
 
 import csv

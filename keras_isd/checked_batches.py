@@ -21,7 +21,9 @@ class CheckedBatches:
         call = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
         given = call.arguments
         split = given.get("validation_split")
-        self._check_sizes(given.get("x"), given.get("batch_size"), split)
+        training = (given.get("x"), given.get("batch_size"), split)
+        self._check_sizes(*training)
+        self.check_training_sizes(lambda: batch_sizes(*training))
         if given.get("validation_data") is not None:
             data = given["validation_data"]
             part = data[0] if isinstance(data, (tuple, list)) else data
@@ -43,6 +45,9 @@ class CheckedBatches:
     def _check_sizes(self, x, *sizes):
         """Raises a ValueError for batches that cannot be shared out to all devices."""
         backend.replicas.check_batch_sizes(self, lambda: batch_sizes(x, *sizes))
+
+    def check_training_sizes(self, sizes):
+        """Raises a ValueError for batches of sizes `sizes()` that the method cannot train on."""
 
     def train_step(self, *state_and_data):  # the state on JAX alone
         return super().train_step(*state_and_data[:-1], self._checked(state_and_data[-1]))

@@ -104,6 +104,7 @@ def contrastive(query, key, anchors, temperature=0.2):
 
     The cross-entropy of the softmax over the similarities to the key and to the anchors
     ("InfoNCE"): similarity distillation from a teacher that points at the query's own key alone.
+    Arrays of batch x anchors are made, whatever the size of the queue.
 
     Args:
         query: `(B, D)`, the student's embeddings, unit rows.

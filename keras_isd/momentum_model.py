@@ -102,6 +102,14 @@ class MomentumModel(CheckedBatches, GuardedTrainStep, keras.Model):
                 "Give both `query_augmenter` and `key_augmenter`, or none. "
                 f"Received: {query_augmenter=}, {key_augmenter=}"
             )
+        for name, value in (
+            ("symmetric", symmetric),
+            ("synchronized_batch_norm", synchronized_batch_norm),
+        ):
+            if not isinstance(value, bool):
+                raise ValueError(
+                    f"Argument `{name}` must be True or False. Received: {name}={value!r}"
+                )
         embedding_dim = submodels.check_chain(backbone, projector, predictor)
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)

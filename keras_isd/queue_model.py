@@ -1,5 +1,7 @@
 """A momentum model whose teacher's embeddings enter a queue of anchors."""
 
+import numbers
+
 import keras
 from keras import ops
 
@@ -50,11 +52,7 @@ class QueueModel(MomentumModel):
         seed=None,
         **kwargs,
     ):
-        if not isinstance(queue_size, int) or isinstance(queue_size, bool) or queue_size < 1:
-            raise ValueError(
-                "Argument `queue_size` must be a positive integer. "
-                f"Received: queue_size={queue_size!r}"
-            )
+        check_count("queue_size", queue_size)
         super().__init__(backbone, projector, predictor, seed=seed, **kwargs)
         self.queue = MemoryQueue(
             queue_size,
@@ -101,6 +99,14 @@ class QueueModel(MomentumModel):
 
 
 def check_positive(name, value):
-    """Raises a ValueError unless the argument `name` is above 0."""
-    if not value > 0:
+    """Raises a ValueError unless the argument `name` is a number above 0."""
+    if not isinstance(value, numbers.Real) or not value > 0:
         raise ValueError(f"Argument `{name}` must be positive. Received: {name}={value!r}")
+
+
+def check_count(name, value):
+    """Raises a ValueError unless the argument `name` is an integer above 0."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(
+            f"Argument `{name}` must be a positive integer. Received: {name}={value!r}"
+        )

@@ -94,16 +94,19 @@ def write_run(path, accuracy, **flags):
 
 
 def test_table_of_runs_has_means_spreads_and_differences_by_seed(tmp_path):
+    tuned = {"isd": ["teacher_temperature=0.02"], "moco": []}
     paths = [
-        write_run(tmp_path / f"{method}{seed}.json", accuracy, method=method, seed=seed)
+        write_run(
+            tmp_path / f"{method}{seed}.json", accuracy, method=method, seed=seed, set=tuned[method]
+        )
         for method, values in {"isd": (0.5, 0.54), "moco": (0.4, 0.46)}.items()
         for seed, accuracy in enumerate(values)
     ]
     output = run_python("examples/cifar_table.py", *paths)
-    assert "| method=isd | 2 | 52.0 ± 2.8 |" in output
+    assert "| method=isd set=teacher_temperature=0.02 | 2 | 52.0 ± 2.8 |" in output
     assert "| method=moco | 2 | 43.0 ± 4.2 |" in output
     output = run_python("examples/cifar_table.py", "--minus=moco", *paths)
-    assert "| method=isd less moco | 2 | 9.0 ± 1.4 |" in output
+    assert "| method=isd set=teacher_temperature=0.02 less moco | 2 | 9.0 ± 1.4 |" in output
     assert "method=moco |" not in output
 
 

@@ -15,6 +15,7 @@ def test_head_has_expectation_cost_and_command_and_flags_are_known(path):
     text = path.read_text()
     for title in ("# Expected: ", "# Cost: "):
         assert re.search(f"^{title}\\w", text, re.MULTILINE)
+    assert "EXPECT" not in text
     command = re.search(r"^# python (examples/\w+\.py) --flagfile=(\S+)", text, re.MULTILINE)
     assert ROOT / command.group(2) == path
     source = (ROOT / command.group(1)).read_text()

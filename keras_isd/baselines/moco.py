@@ -1,11 +1,13 @@
 """MoCo v2: Momentum Contrast (He et al., 2020; Chen et al., 2020), the method ISD departs from."""
 
+import contextlib
+
 import keras
 from keras import ops
 
 from keras_isd.batch_normalization import BatchNormalization
 from keras_isd.losses import contrastive, nearest_anchors
-from keras_isd.queue_model import QueueModel, check_positive
+from keras_isd.queue_model import QueueModel, check_count, check_positive
 
 
 @keras.saving.register_keras_serializable("keras_isd")
@@ -26,8 +28,8 @@ class MoCoModel(QueueModel):
         queue_size: int >= 1, the number of negatives.
         temperature: float > 0.
         shuffle_groups: int >= 1, in training `keras_isd.BatchNormalization` normalises each of so
-            many parts of a batch by itself, and the keys in other company than their queries. 1:
-            the whole batch at once.
+            many parts of a batch (of a replica's part under a `tf.distribute` strategy) by itself,
+            and the keys in other company than their queries. 1: the whole batch at once.
 
     Raises:
         ValueError: if an argument is outside its range, and as `QueueModel` does.
@@ -57,9 +59,12 @@ class MoCoModel(QueueModel):
         **kwargs,
     ):
         check_positive("temperature", temperature)
-        if not isinstance(shuffle_groups, int) or shuffle_groups < 1:
+        check_count("shuffle_groups", shuffle_groups)
+        if shuffle_groups > 1 and kwargs.get("synchronized_batch_norm"):
             raise ValueError(
-                f"Argument `shuffle_groups` must be a positive integer. Received: {shuffle_groups=}"
+                "Batch normalisation is either of the whole batch or of its groups: give "
+                "`synchronized_batch_norm` or `shuffle_groups`. "
+                f"Received: {shuffle_groups=}, synchronized_batch_norm=True"
             )
         super().__init__(
             backbone,
@@ -71,9 +76,6 @@ class MoCoModel(QueueModel):
         )
         self.temperature = temperature
         self.shuffle_groups = shuffle_groups
-        for layer in self._flatten_layers():
-            if isinstance(layer, BatchNormalization):
-                layer.groups = shuffle_groups
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
         """Cross-entropy of finding each query's key among the anchors, mean over the batch."""
@@ -85,24 +87,55 @@ class MoCoModel(QueueModel):
             self.enqueue(x, y, key, loss)
         return loss
 
+    # Shuffling BN
+
+    def check_training_sizes(self, sizes):
+        if self.shuffle_groups > 1:
+            self._check_groups(sizes())
+
     def embed_query(self, images, training=False):
-        count = images.shape[0]
-        if training and self.shuffle_groups > 1 and (not count or count % self.shuffle_groups):
+        if not training or self.shuffle_groups == 1:
+            return super().embed_query(images, training=training)
+        self._check_groups({images.shape[0]})
+        if images.shape[0] is None:
             raise ValueError(
-                f"With shuffle_groups={self.shuffle_groups} every batch must have a known size "
-                "that it divides: leave a smaller last one out, with `drop_remainder=True`. "
+                f"With shuffle_groups={self.shuffle_groups} every batch must have a known size: "
+                "give the data set `drop_remainder=True`. "
                 f"Received: images of shape {tuple(images.shape)}"
             )
-        return super().embed_query(images, training=training)
+        with self._in_groups():
+            return super().embed_query(images, training=True)
 
     def embed_key(self, images, training=False):
-        if not training:
+        if not training or self.shuffle_groups == 1:
             return super().embed_key(images, training=training)
         # Queries are normalised in runs of neighbours, keys every n-th with every n-th. Of a batch
         # that is drawn at random this fixed order mixes as well as one that is drawn too.
         n = self.shuffle_groups
-        keys = super().embed_key(_transposed(images, -1, n), training=True)
+        with self._in_groups():
+            keys = super().embed_key(_transposed(images, -1, n), training=True)
         return _transposed(keys, n, -1)
+
+    def _check_groups(self, sizes):
+        wrong = sorted(size for size in sizes - {None} if size % self.shuffle_groups)
+        if wrong:
+            raise ValueError(
+                f"With shuffle_groups={self.shuffle_groups} every batch must be a multiple of that "
+                "(on every replica). Take batches of another size, and leave a smaller last one "
+                f"out, with `drop_remainder=True` of a dataset. Received: batches of {wrong} images"
+            )
+
+    @contextlib.contextmanager
+    def _in_groups(self):
+        """Context in which batch normalisation is by groups; the sub-models are others' too."""
+        layers = [x for x in self._flatten_layers() if isinstance(x, BatchNormalization)]
+        for layer in layers:
+            layer.groups = self.shuffle_groups
+        try:
+            yield
+        finally:
+            for layer in layers:
+                layer.groups = 1
 
     def get_config(self):
         return {

@@ -32,6 +32,11 @@ def build(shapes, settings, input_shape=None):
         "projector": _head(shapes, "encoder_q.fc", "projector"),
         "predictor": _head(shapes, "predict_q", "predictor"),
     }
+    if len(shapes.get("queue", (0, 0))) != 2:
+        raise ValueError(
+            "`queue` of a checkpoint must be a matrix of embeddings. "
+            f"Received: queue of shape {shapes['queue']}"
+        )
     if "queue" not in shapes:
         if parts["predictor"] is None:
             raise ValueError(

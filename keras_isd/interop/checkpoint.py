@@ -6,8 +6,12 @@ import pickle
 import numpy as np
 from keras import ops
 
+from keras_isd.baselines import MoCoModel
 from keras_isd.interop.architecture import build
 from keras_isd.interop.names import entries, to_keras, to_torch
+
+# What PyTorch's reader of pickles raises at bytes that are no pickle.
+_MALFORMED = (ValueError, TypeError, AttributeError, LookupError, EOFError)
 
 
 def load_torch_checkpoint(path, input_shape=None):
@@ -18,7 +22,7 @@ def load_torch_checkpoint(path, input_shape=None):
     optimizer's state is not. Features equal the PyTorch network's within 1e-4.
 
     Plain checkpoints of MoCo v2 and of BYOL with the same names become a
-    `keras_isd.baselines.MoCoModel` and a `BYOLModel`.
+    `keras_isd.baselines.MoCoModel` (of `shuffle_groups=1`: no file tells) and a `BYOLModel`.
 
     The file is read with PyTorch's `weights_only`: no code in it is run.
 
@@ -52,7 +56,7 @@ def load_torch_checkpoint(path, input_shape=None):
     state, settings = _read(path)
     model = build({name: array.shape for name, array in state.items()}, settings, input_shape)
     wanted = dict(_variables(model))
-    _check_fit(path, wanted, state)
+    _check_fit(path, model, wanted, state)
     for name, variable in wanted.items():
         variable.assign(_here(model, name, variable, state[name]))
     if hasattr(model, "queue"):  # no script writes down how much of its queue is filled
@@ -71,24 +75,25 @@ def save_torch_checkpoint(model, path, epoch=0):
 
     Raises:
         ImportError: if PyTorch is not installed.
-        ValueError: if the backbone is of another kind, whose names PyTorch's ResNet does not have.
+        ValueError: if the file would not give this model back: its backbone or heads are of another
+            kind or name, or an ISD has no predictor, as a MoCo.
 
     Example: see `load_torch_checkpoint`.
     """
     torch = _torch()
-    if not model.student_backbone.name.startswith("resnet"):
-        raise ValueError(
-            "Argument `model` must have a ResNet of keras_isd.backbones. "
-            f"Received: a backbone named {model.student_backbone.name!r}"
-        )
     state = {name: _there(model, name, variable) for name, variable in _variables(model)}
+    _check_comes_back(model, state)
     for name in [name for name in state if name.endswith("running_var")]:
         state[name.replace("running_var", "num_batches_tracked")] = np.array(0)
-    # Their networks train in parallel, which names each part once more.
-    for part in ("encoder_q", "encoder_k", "predict_q"):
-        state = {name.replace(f"{part}.", f"{part}.module.", 1): v for name, v in state.items()}
+    of_moco = isinstance(model, MoCoModel)
+    if of_moco:  # which trains as a whole in parallel, and so names all once more
+        state = {f"module.{name}": value for name, value in state.items()}
+    else:  # part by part
+        for part in ("encoder_q", "encoder_k", "predict_q"):
+            state = {name.replace(f"{part}.", f"{part}.module.", 1): v for name, v in state.items()}
+    fixed = not callable(model.teacher_momentum)
     arguments = {
-        "momentum": float(model.teacher_momentum) if not callable(model.teacher_momentum) else None,
+        "moco_m" if of_moco else "momentum": float(model.teacher_momentum) if fixed else None,
         "temp_t": getattr(model, "teacher_temperature", None),
         "temp_s": getattr(model, "student_temperature", None),
         "moco_t": getattr(model, "temperature", None),
@@ -97,6 +102,24 @@ def save_torch_checkpoint(model, path, epoch=0):
     tensors = {name: torch.tensor(array) for name, array in state.items()}
     file = {"opt": argparse.Namespace(**told), "state_dict": tensors, "epoch": epoch}
     torch.save(file, path)
+
+
+def _check_comes_back(model, state):
+    """Raises a ValueError unless a model made of the state is one of the same parts."""
+    shape = model.student_backbone.input_shape[1:]
+    try:
+        twin = build({name: array.shape for name, array in state.items()}, {}, shape)
+        same = isinstance(model, type(twin)) and {n for n, _ in _variables(twin)} == set(state)
+    except ValueError:
+        same = False
+    if not same:
+        parts = (model.student_backbone, model.projector, model.predictor)
+        raise ValueError(
+            "Argument `model` must be an ISDModel or BYOLModel with a predictor, or a MoCoModel, "
+            "of a ResNet of keras_isd.backbones and heads of keras_isd.heads.mlp named "
+            f"`projector` and `predictor`. Received: {type(model).__name__} of "
+            f"{[part and part.name for part in parts]}"
+        )
 
 
 def _torch():
@@ -117,7 +140,7 @@ def _read(path):
             file = torch.load(path, map_location="cpu", weights_only=True)
     except (FileNotFoundError, IsADirectoryError):
         raise
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, OSError) as error:
+    except (RuntimeError, pickle.UnpicklingError, OSError, *_MALFORMED) as error:
         raise ValueError(
             "Expected a file of tensors and settings that PyTorch has written; what is in it is "
             f"not run. Received: {path}, which PyTorch cannot read: {type(error).__name__}: "
@@ -131,9 +154,14 @@ def _read(path):
             'Expected a state dict, or a dict with one under "state_dict" or "model". '
             f"Received: {path}, with {list(found) or type(file).__name__}"
         )
-    state = {str(name).replace("module.", ""): value.numpy() for name, value in state.items()}
+    state = {str(name).replace("module.", ""): _as_array(value) for name, value in state.items()}
     settings = vars(found["opt"]) if isinstance(found.get("opt"), argparse.Namespace) else {}
     return state, settings
+
+
+def _as_array(tensor):
+    tensor = tensor.detach()
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
 
 
 def _variables(model):
@@ -162,7 +190,9 @@ def _is_transposed(model, name):
 def _here(model, name, variable, array):
     if _is_transposed(model, name):
         return array.T
-    return array.reshape(()) if name == "queue_ptr" else to_keras(variable, array)
+    if name == "queue_ptr" and array.size == 1:
+        return array.reshape(())
+    return to_keras(variable, array)
 
 
 def _there(model, name, variable):
@@ -174,7 +204,7 @@ def _there(model, name, variable):
     return np.ascontiguousarray(array.T) if _is_transposed(model, name) else array
 
 
-def _check_fit(path, wanted, state):
+def _check_fit(path, model, wanted, state):
     """Raises a ValueError that lists what of a checkpoint does not fit its model."""
     missing = sorted(set(wanted) - set(state))
     ignored = ("num_batches_tracked",)
@@ -182,8 +212,7 @@ def _check_fit(path, wanted, state):
     wrong = [
         f"{name} of shape {state[name].shape}"
         for name, variable in wanted.items()
-        if name in state and name not in ("queue", "queue_ptr")
-        if to_keras(variable, state[name]).shape != tuple(variable.shape)
+        if name in state and _here(model, name, variable, state[name]).shape != variable.shape
     ]
     found = {"missing": missing, "not known": unknown, "of another shape": wrong}
     if any(found.values()):

@@ -126,10 +126,29 @@ def test_groups_keep_each_key_with_its_query_and_part_their_statistics():
     )
 
 
+def test_groups_are_no_matter_of_the_backbone_afterwards(tmp_path):
+    model = small_model(shuffle_groups=4)
+    views = {n: np.random.RandomState(0).rand(16, 8, 8, 3) for n in ("query", "key")}
+    model.fit(views, batch_size=8, verbose=0)
+    model.save(tmp_path / "moco.keras")
+    loaded = keras.models.load_model(tmp_path / "moco.keras")
+    plain = golden.small_backbone()
+    for backbone in (model.student_backbone, loaded.student_backbone):
+        plain.set_weights(backbone.get_weights())
+        images = np.random.RandomState(1).rand(6, 8, 8, 3)  # 4 does not divide 6
+        found, expected = (ops.stop_gradient(b(images, training=True)) for b in (backbone, plain))
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(found), ops.convert_to_numpy(expected), atol=1e-6
+        )
+
+
 def test_a_batch_that_groups_do_not_divide_is_refused():
-    views = {n: np.zeros((10, 8, 8, 3), "float32") for n in ("query", "key")}
-    with pytest.raises(ValueError, match=r"shuffle_groups=4.*`drop_remainder=True`.*Received"):
-        small_model(shuffle_groups=4).fit(views, batch_size=10, verbose=0)
+    views = {n: np.zeros((21, 8, 8, 3), "float32") for n in ("query", "key")}
+    model = small_model(shuffle_groups=4)
+    with pytest.raises(ValueError, match=r"shuffle_groups=4.*`drop_remainder=True`.*of \[5\] im"):
+        model.fit(views, batch_size=8, verbose=0)
+    assert int(model.optimizer.iterations) == 0  # before any work
+    model.evaluate(views, batch_size=8, verbose=0)  # which is not by groups
 
 
 @pytest.mark.parametrize(
@@ -137,7 +156,14 @@ def test_a_batch_that_groups_do_not_divide_is_refused():
     [
         ({"temperature": 0}, r"`temperature`.*Received: temperature=0"),
         ({"shuffle_groups": 0}, r"`shuffle_groups`.*Received: shuffle_groups=0"),
+        ({"temperature": "0.2"}, r"`temperature`.*Received: temperature='0.2'"),
+        ({"shuffle_groups": True}, r"`shuffle_groups`.*Received: shuffle_groups=True"),
+        (
+            {"shuffle_groups": 2, "synchronized_batch_norm": True},
+            r"`synchronized_batch_norm` or `shuffle_groups`.*Received: shuffle_groups=2",
+        ),
         ({"queue_size": 0}, r"`queue_size`.*Received: queue_size=0"),
+        ({"symmetric": "no"}, r"`symmetric`.*Received: symmetric='no'"),
     ],
 )
 def test_values_out_of_range(arguments, message):

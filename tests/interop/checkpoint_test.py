@@ -133,6 +133,7 @@ def models():
         projector=mlp(32, 32, 8, batch_norm=False, name="projector"),
         queue_size=12,
         temperature=0.3,
+        teacher_momentum=0.98,
     )
     yield keras_isd.baselines.BYOLModel(
         backbone,
@@ -189,7 +190,7 @@ def test_files_that_are_no_checkpoint(tmp_path):
         interop.load_torch_checkpoint(path)
     interop.save_torch_checkpoint(small_isd(), path)
     whole = path.read_bytes()
-    for damaged in (b"", b"no checkpoint", whole[: len(whole) // 2]):
+    for damaged in (b"", b"no checkpoint", b"\x80\x02.", whole[: len(whole) // 2]):
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match=r"Expected a file of tensors.*Received: .*x\.pth"):
             interop.load_torch_checkpoint(path)
@@ -220,8 +221,34 @@ def test_networks_of_another_kind_are_named(tmp_path):
         assert told in str(raised.value)
 
 
-def test_only_a_resnet_is_written(tmp_path):
+def test_parameters_and_half_precision_are_read(tmp_path):
+    model = small_isd()
+    interop.save_torch_checkpoint(model, tmp_path / "x.pth")
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        state = torch.load(tmp_path / "x.pth", weights_only=True)["state_dict"]
+    state = {n: v.bfloat16() if v.is_floating_point() else v for n, v in state.items()}
+    name = "encoder_q.module.conv1.weight"
+    state[name] = torch.nn.Parameter(state[name])
+    torch.save(state, tmp_path / "half.pth")
+    loaded = interop.load_torch_checkpoint(tmp_path / "half.pth")
+    for one, other in zip(model.student_backbone.weights, loaded.student_backbone.weights):
+        np.testing.assert_allclose(as_numpy(one), as_numpy(other), rtol=1e-2, atol=1e-3)
+
+
+def test_queues_of_another_form_are_named(tmp_path):
+    interop.save_torch_checkpoint(small_isd(), tmp_path / "x.pth")
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        state = torch.load(tmp_path / "x.pth", weights_only=True)["state_dict"]
+    for shape, message in (((12,), r"`queue` .*\(12,\)"), ((12, 5), r"queue of shape \(12, 5\)")):
+        torch.save({**state, "queue": torch.zeros(shape)}, tmp_path / "x.pth")
+        with pytest.raises(ValueError, match=message):
+            interop.load_torch_checkpoint(tmp_path / "x.pth")
+
+
+def test_only_what_can_be_read_again_is_written(tmp_path):
     model = keras_isd.ISDModel(keras_isd.backbones.ConvNet((8, 8, 3), (4,)), queue_size=8)
-    with pytest.raises(ValueError, match=r"`model` must have a ResNet.*'convnet'"):
-        interop.save_torch_checkpoint(model, tmp_path / "x.pth")
+    unnamed = keras_isd.heads.mlp(8, 24, 8)
+    for wrong in (model, small_isd(predictor=None), small_isd(predictor=unnamed)):
+        with pytest.raises(ValueError, match=r"`model` must be .*Received: ISDModel of"):
+            interop.save_torch_checkpoint(wrong, tmp_path / "x.pth")
     assert not (tmp_path / "x.pth").exists()
