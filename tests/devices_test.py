@@ -10,7 +10,12 @@ BACKEND = keras.backend.backend()
 CASES = {
     # Each: devices, whether the queue is split, and the rest of the run. 61 and 40 anchors are no
     # multiple of the keys of a step; of 87 images the last batch has 7, of 3 or 4 and of 1 or 2.
-    "tensorflow": [(2, False, (87, 8, 61)), (4, False, (87, 8, 61))],
+    # "moco" is symmetric: each image has two keys.
+    "tensorflow": [
+        (2, False, (87, 8, 61)),
+        (4, False, (87, 8, 61)),
+        (2, False, (87, 8, 61, "moco")),
+    ],
     "jax": [
         (2, False, (88, 8, 61)),
         (4, False, (88, 8, 61)),
@@ -18,6 +23,7 @@ CASES = {
         (2, True, (96, 16, 40)),
         (4, True, (96, 16, 40)),
         (8, True, (96, 16, 40)),
+        (2, True, (96, 16, 40, "moco")),
     ],
     "torch": [],
 }
@@ -25,8 +31,9 @@ FULL_STEPS = 10
 pytestmark = pytest.mark.skipif(BACKEND == "torch", reason="Keras has one device on PyTorch")
 
 
-def arguments(images, batch_size, queue_size):
-    return (f"--images={images}", f"--batch_size={batch_size}", f"--queue_size={queue_size}")
+def arguments(images, batch_size, queue_size, model="isd_r18"):
+    sizes = (f"--images={images}", f"--batch_size={batch_size}", f"--queue_size={queue_size}")
+    return (*sizes, f"--model={model}")
 
 
 @pytest.fixture(scope="module")

@@ -80,6 +80,9 @@ def golden_model(
         model = keras_isd.ISDModel(**shared, **wide, queue_size=queue_size)
     elif name == "byol":
         model = keras_isd.baselines.BYOLModel(**shared, **wide)
+    elif name == "moco":  # of which there are no golden steps, from the state of another
+        state = state or Trajectory("isd_r18").state("init")
+        model = keras_isd.baselines.MoCoModel(**shared, queue_size=queue_size, symmetric=True)
     else:
         model = keras_isd.ISDModel(
             **shared,

@@ -77,6 +77,7 @@ def copies(variable):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("out")
+    parser.add_argument("--model", default="isd_r18", help="name in `golden.golden_model`")
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--split_queue", action="store_true")
     parser.add_argument("--workers", nargs="*", default=[], help="addresses")
@@ -114,7 +115,7 @@ def main():
     resume = [keras_isd.callbacks.Resume(arguments.resume)] if arguments.resume else []
     with scope:
         model = golden.golden_model(
-            "isd_r18", queue_size=arguments.queue_size, synchronized_batch_norm=True
+            arguments.model, queue_size=arguments.queue_size, synchronized_batch_norm=True
         )
         history = model.fit(
             **data,
@@ -128,6 +129,7 @@ def main():
         state = {
             f"{part}/{v.path}/{device}": value
             for part in ("queue", "teacher_backbone", "student_backbone", "predictor")
+            if getattr(model, part) is not None
             for v in getattr(model, part).variables
             for device, value in enumerate(copies(v))
         }
