@@ -143,8 +143,8 @@ def nearest_anchors(key, anchors, count):
     Example:
 
     >>> rows = keras_isd.losses.nearest_anchors(np.eye(3)[1:2], np.eye(3), count=1)
-    >>> keras.ops.convert_to_numpy(rows)
-    array([[1]], dtype=int32)
+    >>> keras.ops.convert_to_numpy(rows).tolist()
+    [[1]]
     """
     key, anchors = (
         ops.cast(ops.stop_gradient(ops.convert_to_tensor(x)), "float32") for x in (key, anchors)
