@@ -102,12 +102,18 @@ def images():
     if source.labels is None:
         return source, None, None
     order = np.random.RandomState(0).permutation(len(source))
+    _, firsts = np.unique(source.labels[order], return_index=True)
+    firsts, others = order[firsts], np.delete(order, firsts)
     if pathlib.Path(IMAGE_FOLDER.value, "val").is_dir():
         queries = keras_isd.data.from_folder(IMAGE_FOLDER.value, "val")
         some = np.random.RandomState(0).permutation(len(queries))[:KNN_QUERIES]
-        return source, source.subset(order[:KNN_BANK]), queries.subset(some)
-    count = min(KNN_QUERIES, len(source) // 5)  # of the images that are trained on, then
-    return source, source.subset(order[count:][:KNN_BANK]), source.subset(order[:count])
+        count, queries = 0, queries.subset(some)
+    else:  # of the images that are trained on, then
+        count = min(KNN_QUERIES, len(source) // 5, len(others))
+        queries = source.subset(others[:count]) if count else None
+    # One of each class comes first, so that nothing is asked for that the bank does not have.
+    bank = np.concatenate([firsts, others[count:]])[:KNN_BANK]
+    return source, source.subset(bank), queries
 
 
 def make_model(recipe, preset, epochs, batch_size, steps_per_epoch):
@@ -135,7 +141,9 @@ def make_model(recipe, preset, epochs, batch_size, steps_per_epoch):
 
 def make_callbacks(folder, preset, resume, bank, queries):
     callbacks = [resume, keras_isd.callbacks.HealthMonitor(stop_on_collapse=True)]
-    if KNN_EVERY.value and bank is not None:
+    if KNN_EVERY.value and queries is None:
+        print("no k-NN accuracy while training: there are no labels, or one image of each class")
+    elif KNN_EVERY.value:
         view = augmentation.evaluation(preset.size, fraction=224 / 256)
         parts = [keras_isd.data.one_view_dataset(part, view, 100) for part in (bank, queries)]
         callbacks.append(keras_isd.callbacks.KNNEvaluation(*parts, every_n_epochs=KNN_EVERY.value))

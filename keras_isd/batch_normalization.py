@@ -80,7 +80,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def _by_group(self, x):
         parts = ops.reshape(x, (self.groups, -1, x.shape[-1]))
         mean, variance = ops.moments(parts, axes=[1], keepdims=True)
-        # The moving statistics follow the groups' mean, as those of several devices do.
+        # All groups have a part in the moving statistics.
         count = ops.cast(ops.size(parts) // (self.groups * x.shape[-1]), "float32")
         self._follow(ops.mean(mean, (0, 1)), ops.mean(variance, (0, 1)), count)
         normalised = (parts - mean) * ops.rsqrt(variance + self.epsilon)

@@ -4,6 +4,7 @@ import contextlib
 import math
 
 import keras
+from keras import ops
 
 from keras_isd import backend
 
@@ -40,7 +41,7 @@ def explained(model):
     try:
         yield
     except NonFiniteLossError:
-        good = int(model._base_optimizer._iterations)
+        good = int(ops.convert_to_numpy(model._base_optimizer._iterations))
         raise NonFiniteLossError(
             f"The loss of training step {good + 1} (the first is 1) is not finite. That step "
             f"changed nothing: weights, teacher, queue and optimizer are as after step {good} "

@@ -216,3 +216,18 @@ with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
         print(error)
 """
     assert "Under MirroredStrategy Keras cannot do with" in run_python("-c", code)
+
+
+def test_a_loss_that_is_not_finite_is_named_by_its_step():
+    code = f"""
+import keras_isd, numpy as np
+from tests import golden, replicas_script
+with replicas_script.{BACKEND}_scope(*{(2,) if BACKEND == "tensorflow" else (2, False)}):
+    views, _ = golden.Trajectory("isd_plus").flat_views()
+    views["query"][19] = np.nan
+    try:
+        golden.golden_model("isd_plus").fit(views, batch_size=8, shuffle=False)
+    except FloatingPointError as error:
+        print(error)
+"""
+    assert "training step 3 (the first is 1) is not finite" in run_python("-c", code)

@@ -6,9 +6,7 @@ import pathlib
 import re
 
 import keras
-import numpy as np
 import pytest
-from PIL import Image
 
 import keras_isd
 from tests.processes import ROOT, run_python
@@ -108,30 +106,6 @@ def test_table_of_runs_has_means_spreads_and_differences_by_seed(tmp_path):
     output = run_python("examples/cifar_table.py", "--minus=moco", *paths)
     assert "| method=isd set=teacher_temperature=0.02 less moco | 2 | 9.0 ± 1.4 |" in output
     assert "method=moco |" not in output
-
-
-def test_imagenet_runs_on_a_folder_of_photographs_and_goes_on(tmp_path):
-    folder, random = tmp_path / "images", np.random.RandomState(0)
-    for name in ("a", "b"):
-        (folder / "train" / name).mkdir(parents=True)
-        for i in range(20):
-            pixels = random.randint(0, 256, (70 + i, 90, 3), "uint8")
-            Image.fromarray(pixels).save(folder / "train" / name / f"{i}.JPEG")
-    output = tmp_path / "run"
-    command = ("examples/imagenet.py", "--preset=smoke", f"--image_folder={folder}")
-    command += ("--recipe=resnet18", "--policy=mixed_bfloat16")
-    run_python(*command, "--knn_every=1", f"--output={output}")
-    written = {path.name for path in output.iterdir()}
-    assert written == {"run.json", "metrics.csv", "tensorboard", "checkpoints", "model.keras"}
-    facts = json.loads((output / "run.json").read_text())
-    assert facts["flags"]["seed"] == 0
-    assert facts["versions"]["keras"] == keras.__version__
-    again = run_python(*command, "--resume", "--epochs=2", f"--output={output}")
-    assert "Epoch 2/2" in again
-    assert "Epoch 1/2" not in again
-    assert [line[0] for line in (output / "metrics.csv").read_text().splitlines()] == list("e01")
-    with pytest.raises(AssertionError, match="must be a new folder"):
-        run_python(*command, f"--output={output}")
 
 
 @pytest.mark.data

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -10,12 +11,14 @@ import keras
 ROOT = pathlib.Path(__file__).parent.parent
 
 
-def run_python(*arguments, backend=None, cwd=ROOT, timeout=300):
-    """Standard output of `python *arguments`; raises with its standard error if it fails."""
+def run_python(*arguments, backend=None, cwd=ROOT, timeout=300, **environment):
+    """Standard output of `python *arguments` with these variables in its environment; raises with
+    its standard error if it fails."""
     environment = {
         **os.environ,
         "KERAS_BACKEND": backend or keras.backend.backend(),
         "TF_CPP_MIN_LOG_LEVEL": "3",
+        **environment,
     }
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
@@ -28,3 +31,12 @@ def run_python(*arguments, backend=None, cwd=ROOT, timeout=300):
     if done.returncode:
         raise AssertionError(f"python {' '.join(map(str, arguments))}\n{done.stderr[-4000:]}")
     return done.stdout
+
+
+def addresses():
+    """Two free addresses of this machine."""
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(2)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return [f"localhost:{port}" for port in ports]

@@ -113,6 +113,11 @@ def main():
         on_train_batch_end=lambda step, logs: losses.append(logs["loss"])
     )
     resume = [keras_isd.callbacks.Resume(arguments.resume)] if arguments.resume else []
+    whole = [(views["query"][:16], labels[:16])]
+    watching = [
+        keras_isd.callbacks.HealthMonitor(),
+        keras_isd.callbacks.KNNEvaluation(whole, whole, k=3),
+    ]
     with scope:
         model = golden.golden_model(
             arguments.model, queue_size=arguments.queue_size, synchronized_batch_norm=True
@@ -124,7 +129,7 @@ def main():
             verbose=0,
             epochs=arguments.epochs,
             initial_epoch=resume[0].initial_epoch if resume else 0,
-            callbacks=[batch_loss, *resume],
+            callbacks=[batch_loss, *watching, *resume],
         ).history
         state = {
             f"{part}/{v.path}/{device}": value

@@ -3,7 +3,6 @@
 import concurrent.futures
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.processes import ROOT, run_python
+from tests.processes import ROOT, addresses, run_python
 
 BACKEND = keras.backend.backend()
 pytestmark = pytest.mark.skipif(BACKEND == "torch", reason="Keras has one process on PyTorch")
@@ -20,14 +19,6 @@ of_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's
 # Of 87 images the last batch has 7, of 4 and of 3.
 IMAGES = {"tensorflow": "87", "jax": "88"}.get(BACKEND)
 SIZES = (f"--images={IMAGES}", "--batch_size=8", "--queue_size=61")
-
-
-def addresses():
-    sockets = [socket.create_server(("localhost", 0)) for _ in range(2)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return [f"localhost:{port}" for port in ports]
 
 
 def commands(folder, *arguments, devices=2):

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_isd.evaluation.accuracy import checked_sets
 from keras_isd.evaluation.features import extract_features
 from keras_isd.evaluation.knn import knn_accuracy
 from keras_isd.evaluation.linear_probe import linear_probe
@@ -17,7 +18,8 @@ class FeatureEvaluation(keras.callbacks.Callback):
     list, such as TensorBoard, `CSVLogger`, `ModelCheckpoint(monitor="knn_teacher", mode="max")` and
     `EarlyStopping`, see it. Nothing of the run changes.
 
-    It measures after the first epoch of a `fit`, after every n-th and after the last.
+    It measures after the first epoch of a `fit`, after every n-th and after the last. Images and
+    labels that cannot be measured raise their error before the first step.
 
     Args:
         train: batches of views and labels as `keras_isd.evaluation.extract_features` takes them,
@@ -48,17 +50,22 @@ class FeatureEvaluation(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._first = True
+        bank, queries = self.features("student")
+        checked_sets(*bank[:2], *queries[:2])
+
+    def features(self, network):
+        """`Features` of the images to compare with, or to learn from, and of those to classify."""
+        backbone = getattr(self.model, f"{network}_backbone")
+        return [
+            extract_features(backbone, part, verbose=0) for part in (self.train, self.validation)
+        ]
 
     def on_epoch_end(self, epoch, logs=None):
         number = epoch + 1
         due = number % self.every_n_epochs == 0 or number == self.params["epochs"]
         if due or self._first:
-            model = self.model  # which on JAX brings the values of the loop into the variables
             for network in self.networks:
-                backbone = getattr(model, f"{network}_backbone")
-                parts = (self.train, self.validation)
-                found = (extract_features(backbone, part, verbose=0) for part in parts)
-                logs[f"{self.prefix}_{network}"] = self.accuracy(*found)
+                logs[f"{self.prefix}_{network}"] = self.accuracy(*self.features(network))
         self._first = False
 
 

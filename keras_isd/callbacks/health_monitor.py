@@ -62,7 +62,7 @@ class HealthMonitor(keras.callbacks.Callback):
         dim = model.embedding_dim
         queue = getattr(model, "queue", None)
         if queue is not None:
-            filled = int(queue.filled)
+            filled = int(ops.convert_to_numpy(queue.filled))
             logs["queue_filled"] = filled / queue.size
             logs["effective_rank"] = effective_rank(self._recent_keys(queue, filled))
         signs = list(signs_of_collapse(logs, dim, queue and queue.size))
@@ -75,7 +75,8 @@ class HealthMonitor(keras.callbacks.Callback):
     def _recent_keys(self, queue, filled):
         """The newest keys, oldest first."""
         count = max(1, min(self.rows, filled))
-        newest = (int(queue.pointer) - 1 - np.arange(count)) % queue.size
+        pointer = ops.convert_to_numpy(queue.pointer)
+        newest = (pointer - 1 - np.arange(count)) % queue.size
         rows = ops.take(queue.embeddings.value, newest[::-1].astype("int32"), axis=0)
         return ops.convert_to_numpy(ops.cast(rows, "float32"))
 

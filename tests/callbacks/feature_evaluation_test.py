@@ -90,3 +90,17 @@ def test_the_first_the_last_and_every_nth_epoch_are_measured_and_seen_by_others(
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         KNNEvaluation(TRAIN, VALIDATION, **arguments)
+
+
+@pytest.mark.parametrize("callback", [KNNEvaluation, LinearProbe])
+def test_labels_that_cannot_be_measured_are_told_before_the_first_step(callback):
+    steps = []
+    count = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: steps.append(batch)
+    )
+    strangers = [(IMAGES[60:75], LABELS[60:75] + 3)]
+    with pytest.raises(ValueError, match=r"`train_labels` has examples of. Received: 3 others"):
+        fit(callback(TRAIN, strangers), count)
+    with pytest.raises(ValueError, match=r"`labels` must hold the classes.*Received: None"):
+        fit(callback(TRAIN, [IMAGES[60:75]]), count)
+    assert steps == []
