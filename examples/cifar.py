@@ -12,13 +12,13 @@ model come its metrics by epoch (`.csv`), and the table with all flags and versi
 which `examples/cifar_table.py` makes tables of many runs.
 """
 
+import quiet_start  # noqa: F401, before all else
+
+# isort: split
 import dataclasses
 import json
-import os
 import pathlib
 import sys
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter
 
 import keras
 import numpy as np

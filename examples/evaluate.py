@@ -8,16 +8,16 @@ writes `results.json`, the figures and `report.html` to a folder. Features are c
 each image's centre; a few labels and transfer are linear layers on them.
 """
 
+import quiet_start  # noqa: F401, before all else
+
+# isort: split
 import functools
 import json
-import os
 import pathlib
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter
 
 import keras
 import numpy as np
-from absl import app, flags, logging
+from absl import app, flags
 
 import keras_isd
 from keras_isd import augmentation, evaluation, visualization
@@ -111,7 +111,6 @@ def main(_):
     unknown = sorted(set(CHOSEN.value) - set(PROTOCOLS))
     if unknown:
         raise app.UsageError(f"--protocols must be among {list(PROTOCOLS)}. Received: {unknown}")
-    logging.set_verbosity(logging.WARNING)  # TensorFlow Datasets tells of every file
     model = keras.models.load_model(MODEL.value)
     results, figures, folder = {}, {}, pathlib.Path(OUTPUT.value)
     folder.mkdir(parents=True, exist_ok=True)

@@ -8,13 +8,13 @@ network from nothing. The second is saved as `.keras` and, on TensorFlow, export
 which serves scores without this package.
 """
 
-import os
+import quiet_start  # noqa: F401, before all else
+
+# isort: split
 import pathlib
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter
-
 import keras
-from absl import app, flags, logging
+from absl import app, flags
 
 import keras_isd
 from keras_isd import augmentation, evaluation
@@ -46,7 +46,6 @@ def classifier_on(backbone, learning_rate, steps):
 
 
 def main(_):
-    logging.set_verbosity(logging.WARNING)  # TensorFlow Datasets tells of every file
     keras.utils.set_random_seed(SEED.value)
     source = keras_isd.data.from_tfds("cifar10", TRAIN.value, data_dir=DATA_DIR.value)
     tests = keras_isd.data.from_tfds("cifar10", TEST.value, data_dir=DATA_DIR.value)

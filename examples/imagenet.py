@@ -13,14 +13,14 @@ Many devices: `--strategy=mirrored`, or `multi_worker` and `tpu` with TensorFlow
 TPU_NAME around it. On JAX all devices are used as they are.
 """
 
+import quiet_start  # noqa: F401, before all else
+
+# isort: split
 import contextlib
 import dataclasses
 import json
-import os
 import pathlib
 import sys
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter
 
 import keras
 import numpy as np

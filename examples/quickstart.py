@@ -7,9 +7,9 @@ end says how well digits are told apart that the network has never seen: by the 
 centroids, made of one or five labelled digits a class, and by the nearest of all other digits.
 """
 
-import os
+import quiet_start  # noqa: F401, before all else
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter
+# isort: split
 
 import keras
 import numpy as np

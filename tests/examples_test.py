@@ -21,7 +21,7 @@ def table(output, row):
 
 
 def test_quickstart_learns_in_a_third_of_its_epochs():
-    output = run_python("examples/quickstart.py", "--epochs=40")
+    output = run_python("examples/quickstart.py", "--epochs=40", quiet=True)
     untrained, student = table(output, "untrained network"), table(output, "trained student")
     assert len(table(output, "pixels")) == 3
     assert student[0] > untrained[0] + 0.06  # 1-shot
@@ -46,7 +46,7 @@ def test_cifar_runs_on_real_images_and_saves(tmp_path):
     saved = tmp_path / "models" / "cifar.keras"
     arguments = ("--preset=smoke", f"--data_dir={CIFAR}", f"--output={saved}")
     views = tmp_path / "views.png"
-    output = run_python("examples/cifar.py", *arguments, f"--plot_views={views}")
+    output = run_python("examples/cifar.py", *arguments, f"--plot_views={views}", quiet=True)
     assert views.stat().st_size > 10_000
     run = json.loads(saved.with_suffix(".json").read_text())
     for row in ("1-NN", "20-NN", "200-NN, weighted"):
@@ -123,6 +123,7 @@ def test_evaluate_has_each_protocol_in_its_table_its_file_and_its_report(tmp_pat
         "--protocols=knn,linear,few_labels,transfer,unbalanced",
         "--transfer_to=cifar10",
         f"--output={tmp_path}",
+        quiet=True,
     )
     results = json.loads((tmp_path / "results.json").read_text())["results"]
     report = (tmp_path / "report.html").read_text()
@@ -159,6 +160,7 @@ def test_finetune_compares_three_classifiers_and_saves_one(tmp_path):
         "--steps=4",
         f"--data_dir={CIFAR}",
         f"--output={tmp_path}",
+        quiet=True,
     )
     assert re.search(r"200 test images, from (9\d|10\d) labelled ones", output)
     names = ("linear layer on the features", "whole network, from nothing")

@@ -58,7 +58,7 @@ def test_a_run_has_all_that_belongs_to_it_and_goes_on(folder, tmp_path):
 @pytest.mark.data
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason=f"no photographs of ImageNet in {SAMPLE}")
 def test_it_runs_on_photographs_of_imagenet(tmp_path):
-    printed = run_python(*COMMAND, f"--image_folder={SAMPLE}", f"--output={tmp_path}")
+    printed = run_python(*COMMAND, f"--image_folder={SAMPLE}", f"--output={tmp_path}", quiet=True)
     assert "no k-NN accuracy while training" in printed  # one image of each class
     assert {path.name for path in tmp_path.iterdir()} == FILES
     assert 0 < float(metrics(tmp_path)[0]["loss"]) < 20
@@ -69,6 +69,7 @@ def test_imagenet_of_tensorflow_datasets_is_trained_on(tmp_path):
     code = f"""
 import runpy, sys
 import tensorflow_datasets as tfds
+sys.path.insert(0, "examples")
 sys.argv = [*{COMMAND}, "--knn_every=1", "--output={tmp_path}", "--data_dir={tmp_path / "none"}"]
 with tfds.testing.mock_data(num_examples=40):  # random images under ImageNet's name
     runpy.run_path(sys.argv[0], run_name="__main__")

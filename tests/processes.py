@@ -11,9 +11,9 @@ import keras
 ROOT = pathlib.Path(__file__).parent.parent
 
 
-def run_python(*arguments, backend=None, cwd=ROOT, timeout=300, **environment):
+def run_python(*arguments, backend=None, cwd=ROOT, timeout=300, quiet=False, **environment):
     """Standard output of `python *arguments` with these variables in its environment; raises with
-    its standard error if it fails."""
+    its standard error if it fails, or if it is to be quiet and has any."""
     environment = {
         **os.environ,
         "KERAS_BACKEND": backend or keras.backend.backend(),
@@ -28,7 +28,7 @@ def run_python(*arguments, backend=None, cwd=ROOT, timeout=300, **environment):
         capture_output=True,
         text=True,
     )
-    if done.returncode:
+    if done.returncode or (quiet and done.stderr):
         raise AssertionError(f"python {' '.join(map(str, arguments))}\n{done.stderr[-4000:]}")
     return done.stdout
 
