@@ -22,6 +22,7 @@ import keras_isd
 EPOCHS = flags.DEFINE_integer("epochs", 120, "Passes over the digits.")
 SEED = flags.DEFINE_integer("seed", 0, "Fixes weights, order and views, and so the run.")
 POLICY = flags.DEFINE_string("policy", "float32", "Or mixed_bfloat16, mixed_float16.")
+FIGURE = flags.DEFINE_string("figure", None, "Where to draw the features (t-SNE, matplotlib).")
 RESUME = flags.DEFINE_string("resume", None, "Folder of checkpoints to go on from, and to write.")
 
 BATCH_SIZE = 100
@@ -92,13 +93,8 @@ def report(rows, labels):
         print(f"{name:<20}{shots[0]:>8.3f}{shots[1]:>8.3f}{nearest['top1']:>8.3f}")
 
 
-def main(_):
-    keras.utils.set_random_seed(SEED.value)
-    keras.mixed_precision.set_global_policy(POLICY.value)
-    images, labels = load()
-    views = two_views(images[:TRAIN], SEED.value, EPOCHS.value)
-    steps = TRAIN // BATCH_SIZE
-
+def make_model(epochs, steps):
+    """ISD with a small network, compiled for so many epochs of so many steps."""
     model = keras_isd.ISDModel(
         keras_isd.backbones.ConvNet((8, 8, 1), filters=(32, 64, 128)),
         projector=keras_isd.heads.mlp(128, 256, 32, name="projector"),
@@ -108,8 +104,18 @@ def main(_):
         student_temperature=0.1,
         teacher_momentum=0.99,
     )
-    schedule = keras_isd.optimizers.epoch_cosine(0.05, EPOCHS.value, steps)
+    schedule = keras_isd.optimizers.epoch_cosine(0.05, epochs, steps)
     model.compile(keras_isd.optimizers.SGD(schedule, momentum=0.9, weight_decay=1e-4))
+    return model
+
+
+def main(_):
+    keras.utils.set_random_seed(SEED.value)
+    keras.mixed_precision.set_global_policy(POLICY.value)
+    images, labels = load()
+    views = two_views(images[:TRAIN], SEED.value, EPOCHS.value)
+    steps = TRAIN // BATCH_SIZE
+    model = make_model(EPOCHS.value, steps)
 
     untrained = model.predict(images, verbose=0)
     resume = RESUME.value and keras_isd.callbacks.Resume(RESUME.value)
@@ -122,15 +128,16 @@ def main(_):
         shuffle=False,
         callbacks=[resume] if resume else [],
     )
-    report(
-        {
-            "pixels": images.reshape(len(images), -1),
-            "untrained network": untrained,
-            "trained student": model.predict(images, verbose=0),
-            "trained teacher": model.teacher_backbone.predict(images, verbose=0),
-        },
-        labels,
-    )
+    rows = {
+        "pixels": images.reshape(len(images), -1),
+        "untrained network": untrained,
+        "trained student": model.predict(images, verbose=0),
+        "trained teacher": model.teacher_backbone.predict(images, verbose=0),
+    }
+    report(rows, labels)
+    if FIGURE.value:
+        panels = {name: rows[name][TRAIN:] for name in ("untrained network", "trained student")}
+        keras_isd.visualization.plot_embedding(panels, labels[TRAIN:], path=FIGURE.value)
 
 
 if __name__ == "__main__":

@@ -58,8 +58,8 @@ class RandomResizedCrop(Operation):
         w = xp.minimum(width, xp.round(height * widest))
         return h, w
 
-    def apply(self, xp, images, top, left, height, width):
-        return crop_and_resize(xp, images, top, left, height, width, self.size)
+    def apply(self, xp, images, **factors):
+        return crop_and_resize(xp, images, **factors, size=self.size)
 
 
 @keras.saving.register_keras_serializable("keras_isd")
