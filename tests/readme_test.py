@@ -7,6 +7,7 @@ import pytest
 import keras_isd
 from tests.processes import ROOT
 
+pytestmark = pytest.mark.filterwarnings("error::UserWarning")
 README = (ROOT / "README.md").read_text()
 
 
