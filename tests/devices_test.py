@@ -28,7 +28,10 @@ CASES = {
     "torch": [],
 }
 FULL_STEPS = 10
-pytestmark = pytest.mark.skipif(BACKEND == "torch", reason="Keras has one device on PyTorch")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BACKEND == "torch", reason="Keras has one device on PyTorch"),
+]
 
 
 def arguments(images, batch_size, queue_size, model="isd_r18"):

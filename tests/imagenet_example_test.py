@@ -12,6 +12,7 @@ from PIL import Image
 import keras_isd  # noqa: F401, registers what models are loaded from
 from tests.processes import ROOT, addresses, run_python
 
+pytestmark = pytest.mark.slow
 SAMPLE = ROOT.parent / "shared/data/imagenet_sample"
 COMMAND = ("examples/imagenet.py", "--preset=smoke", "--recipe=resnet18")
 FILES = {"run.json", "metrics.csv", "tensorboard", "checkpoints", "model.keras"}

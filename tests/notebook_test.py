@@ -8,6 +8,7 @@ import pytest
 from tests.processes import ROOT
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="its steps are those of quickstart.py"
 )

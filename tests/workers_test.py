@@ -14,7 +14,10 @@ import pytest
 from tests.processes import ROOT, addresses, run_python
 
 BACKEND = keras.backend.backend()
-pytestmark = pytest.mark.skipif(BACKEND == "torch", reason="Keras has one process on PyTorch")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BACKEND == "torch", reason="Keras has one process on PyTorch"),
+]
 of_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's workers")
 # Of 87 images the last batch has 7, of 4 and of 3.
 IMAGES = {"tensorflow": "87", "jax": "88"}.get(BACKEND)

@@ -1,0 +1,45 @@
+"""How long `import keras_isd` takes beside `import keras`, in processes of their own.
+
+    python benchmarks/import_time.py
+
+Medians of interleaved starts of Python, for each backend that is installed.
+"""
+
+import importlib.util
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+from absl import app, flags
+
+ROUNDS = flags.DEFINE_integer("rounds", 5, "Starts of each.")
+
+
+def seconds(module, backend):
+    start = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-c", f"import {module}"],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
+    return time.perf_counter() - start
+
+
+def main(_):
+    print(f"{'backend':<12}{'keras, s':>10}{'keras_isd, s':>14}{'ratio':>8}")
+    for backend in ("tensorflow", "jax", "torch"):
+        if importlib.util.find_spec(backend) is None:
+            continue
+        modules = ("keras", "keras_isd")
+        for module in modules:
+            seconds(module, backend)  # reads the files from disk
+        times = [[seconds(module, backend) for module in modules] for _ in range(ROUNDS.value)]
+        keras, own = (statistics.median(column) for column in zip(*times))
+        print(f"{backend:<12}{keras:>10.2f}{own:>14.2f}{own / keras:>8.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    app.run(main)
