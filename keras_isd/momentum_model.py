@@ -1,18 +1,18 @@
-"""A student, its slowly moving teacher, and the training step on two views."""
+"""The training step on two views, of a student and its slowly moving teacher."""
 
 import keras
 from keras import ops
 
-from keras_isd import backend, submodels
+from keras_isd import backend
 from keras_isd.backend import GuardedTrainStep
 from keras_isd.checked_batches import CheckedBatches
 from keras_isd.memory_queue import MemoryQueue
 from keras_isd.recipes import build_parts, get_recipe
-from keras_isd.schedules import fraction_or_schedule
+from keras_isd.student_and_teacher import StudentAndTeacher
 from keras_isd.two_views import TwoViews
 
 
-class MomentumModel(CheckedBatches, GuardedTrainStep, keras.Model):
+class MomentumModel(CheckedBatches, GuardedTrainStep, StudentAndTeacher):
     """Base of methods in which a student learns from its own moving average.
 
     The student is a backbone, a projector and a predictor. The teacher is a copy
@@ -96,7 +96,6 @@ class MomentumModel(CheckedBatches, GuardedTrainStep, keras.Model):
         symmetric=False,
         **kwargs,
     ):
-        teacher_momentum = fraction_or_schedule("teacher_momentum", teacher_momentum)
         if (query_augmenter is None) != (key_augmenter is None):
             raise ValueError(
                 "Give both `query_augmenter` and `key_augmenter`, or none. "
@@ -110,11 +109,8 @@ class MomentumModel(CheckedBatches, GuardedTrainStep, keras.Model):
                 raise ValueError(
                     f"Argument `{name}` must be True or False. Received: {name}={value!r}"
                 )
-        embedding_dim = submodels.check_chain(backbone, projector, predictor)
         kwargs.setdefault("dtype", "float32")
-        super().__init__(**kwargs)
-        self.embedding_dim = embedding_dim
-        self.teacher_momentum = teacher_momentum
+        super().__init__(backbone, projector, predictor, teacher_momentum, **kwargs)
         self.query_augmenter = query_augmenter
         self.key_augmenter = key_augmenter
         self.seed = seed
@@ -124,14 +120,7 @@ class MomentumModel(CheckedBatches, GuardedTrainStep, keras.Model):
             if synchronized_batch_norm and part is not None:
                 backend.replicas.synchronize_batch_norm(part)
         self.two_views = query_augmenter and TwoViews(query_augmenter, key_augmenter, seed)
-        self.student_backbone = backbone
-        self.projector = projector
-        self.predictor = predictor
-        self.teacher_backbone = submodels.copy(backbone, name="teacher_backbone")
-        self.teacher_projector = submodels.copy(projector, name="teacher_projector")
         self.embedding_std = keras.metrics.Mean(name="embedding_std")
-        self.built = True
-        self._freeze_teacher()
 
     @classmethod
     def from_recipe(cls, name, input_shape=None, backbone=None, **kwargs):
@@ -169,7 +158,7 @@ class MomentumModel(CheckedBatches, GuardedTrainStep, keras.Model):
         parts = build_parts(recipe, input_shape, backbone)
         return cls(**{**recipe.model, **parts, **kwargs})
 
-    # The two networks
+    # Training
 
     def call(self, inputs, training=False):
         if not isinstance(inputs, dict):
@@ -196,51 +185,6 @@ class MomentumModel(CheckedBatches, GuardedTrainStep, keras.Model):
             return values
         return ops.repeat(values, 2)
 
-    def embed_query(self, images, training=False):
-        """The student's embeddings of images, `(B, D)`, unit rows."""
-        student = (self.student_backbone, self.projector, self.predictor)
-        return submodels.embed(student, images, training)
-
-    def embed_key(self, images, training=False):
-        """The teacher's embeddings of images, `(B, D)`, unit rows, without gradient."""
-        teacher = (self.teacher_backbone, self.teacher_projector)
-        return ops.stop_gradient(submodels.embed(teacher, images, training))
-
-    # The teacher
-
-    def update_teacher(self):
-        """Moves the teacher's parameters towards the student's, once."""
-        momentum = self.teacher_momentum
-        if callable(momentum):
-            momentum = momentum(getattr(self._base_optimizer, "iterations", 0))
-        if accumulation_steps := getattr(self._base_optimizer, "gradient_accumulation_steps", None):
-            starts_update = self._base_optimizer._iterations % accumulation_steps == 0
-            momentum = ops.where(starts_update, momentum, 1.0)
-        for student, teacher in self._parameter_pairs():
-            teacher.assign(teacher * momentum + student * (1.0 - momentum))
-
-    def _parameter_pairs(self):
-        """Pairs of the student's and the teacher's parameters."""
-        yield from submodels.parameter_pairs(self.student_backbone, self.teacher_backbone)
-        yield from submodels.parameter_pairs(self.projector, self.teacher_projector)
-
-    def _freeze_teacher(self):
-        # Variable by variable: a layer that is frozen whole, if it is batch normalisation, would
-        # run on its moving statistics.
-        for _, variable in self._parameter_pairs():
-            variable.trainable = False
-
-    @property
-    def trainable(self):
-        return super().trainable
-
-    @trainable.setter
-    def trainable(self, value):
-        keras.Model.trainable.fset(self, value)
-        self._freeze_teacher()
-
-    # Training
-
     def compile(self, optimizer="sgd", loss=None, **kwargs):
         """Configures training. See `keras.Model.compile`; `loss` is the method's own.
 
@@ -262,9 +206,7 @@ class MomentumModel(CheckedBatches, GuardedTrainStep, keras.Model):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         backend.replicas.check_compile(self, {"optimizer": optimizer, **kwargs})
         super().compile(optimizer=optimizer, **kwargs)
-        submodels.follow_freezing(self.student_backbone, self.teacher_backbone)
-        submodels.follow_freezing(self.projector, self.teacher_projector)
-        self._freeze_teacher()
+        self.follow_freezing()
         if not optimizer.built:
             optimizer.build(self.trainable_variables)
 
@@ -313,11 +255,6 @@ class MomentumModel(CheckedBatches, GuardedTrainStep, keras.Model):
         if self.compiled:
             healthy = ops.logical_and(healthy, ops.isfinite(self._loss_tracker.total))
         return healthy
-
-    @property
-    def _base_optimizer(self):
-        optimizer = getattr(self, "optimizer", None)  # None before `compile`
-        return getattr(optimizer, "inner_optimizer", optimizer)
 
     # Saving
 
