@@ -63,7 +63,7 @@ def test_keys_enter_after_the_loss_has_read_the_queue():
     [
         ("resnet50", 2048 // 4, True, (131072, 0.01, 0.1, 0.99)),
         ("resnet18", 512, False, (131072, 0.02, 0.02, 0.999)),
-        ("cifar_resnet18", 512 // 4, True, (8192, 0.04, 0.1, 0.99)),
+        ("cifar_resnet18", 512 // 4, True, (8192, 0.02, 0.1, 0.95)),
     ],
 )
 def test_recipes_are_those_of_the_design(name, dim, projector, values):
