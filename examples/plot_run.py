@@ -3,6 +3,9 @@
 python examples/plot_run.py --log=runs/cifar.csv --figure=course.png
 """
 
+import quiet_start  # noqa: F401, before all else
+
+# isort: split
 import csv
 import math
 
