@@ -63,6 +63,9 @@ def test_cifar_runs_on_real_images_and_saves(tmp_path):
 
 @pytest.mark.data
 @pytest.mark.skipif(not CIFAR.is_dir(), reason=f"CIFAR-10 is not in {CIFAR}")
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="the flags; the test above runs on each backend"
+)
 def test_cifar_trains_the_baselines_on_unbalanced_images(tmp_path):
     saved = tmp_path / "moco.keras"
     output = run_python(

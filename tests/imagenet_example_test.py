@@ -17,7 +17,8 @@ SAMPLE = ROOT.parent / "shared/data/imagenet_sample"
 COMMAND = ("examples/imagenet.py", "--preset=smoke", "--recipe=resnet18")
 FILES = {"run.json", "metrics.csv", "tensorboard", "checkpoints", "model.keras"}
 of_tensorflow = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="TensorFlow's workers, and its data sets"
+    keras.backend.backend() != "tensorflow",
+    reason="TensorFlow's workers, its data sets, or flags: on photographs it runs on each backend",
 )
 
 
@@ -38,6 +39,7 @@ def metrics(output):
         return list(csv.DictReader(file))
 
 
+@of_tensorflow
 def test_a_run_has_all_that_belongs_to_it_and_goes_on(folder, tmp_path):
     output = tmp_path / "run"
     command = (*COMMAND, folder, "--policy=mixed_bfloat16", f"--output={output}")
