@@ -2,8 +2,10 @@
 
     python examples/evaluate.py --model=runs/cifar.keras --dataset=cifar10 \
         --protocols=knn,linear,few_labels,transfer,unbalanced --transfer_to=cifar100
+    python examples/evaluate.py --model=FILE --image_folder=DIR --test_split=val
 
-Student and teacher, on the test images of a set of TensorFlow Datasets. Prints one table, and
+Student and teacher, on the test images of a set of TensorFlow Datasets, or of your own folder with
+a subfolder for each split and in it one for each class, `DIR/train/CLASS`. Prints one table, and
 writes `results.json`, the figures and `report.html` to a folder. Features are computed once, of
 each image's centre; a few labels and transfer are linear layers on them.
 """
@@ -25,6 +27,7 @@ from keras_isd import augmentation, evaluation, visualization
 MODEL = flags.DEFINE_string("model", None, "A saved model, `.keras`.", required=True)
 DATASET = flags.DEFINE_string("dataset", "cifar10", "A labelled set of TensorFlow Datasets.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Where it is, or is to be put.")
+IMAGE_FOLDER = flags.DEFINE_string("image_folder", None, "Your own folder, instead of a set.")
 TRAIN = flags.DEFINE_string("train_split", "train", "What to learn from, and to compare with.")
 TEST = flags.DEFINE_string("test_split", "test", "What to classify.")
 CHOSEN = flags.DEFINE_list(
@@ -38,6 +41,8 @@ OUTPUT = flags.DEFINE_string("output", "runs/evaluation", "Folder for the result
 
 @functools.cache  # both networks see the same images
 def source_of(dataset, split):
+    if IMAGE_FOLDER.value and dataset == DATASET.value:
+        return keras_isd.data.from_folder(IMAGE_FOLDER.value, split)
     return keras_isd.data.from_tfds(dataset, split, data_dir=DATA_DIR.value)
 
 
@@ -134,7 +139,7 @@ def main(_):
         ["", *results],
         *([name, *(results[n][name] for n in results)] for name in results["student"]),
     ]
-    facts = {"model": MODEL.value, "data": DATASET.value, "seed": SEED.value}
+    facts = {"model": MODEL.value, "data": IMAGE_FOLDER.value or DATASET.value, "seed": SEED.value}
     print(f"\n{'':<40}{'student':>10}{'teacher':>10}")
     for name, *values in rows[1:]:
         print(f"{name:<40}" + "".join(f"{value:>10.3f}" for value in values))

@@ -1,6 +1,10 @@
-"""From a trained model to a classifier: CIFAR-10 with few labels, and what pre-training bought.
+"""From a trained model to a classifier with few labels, and what pre-training bought.
 
     python examples/finetune.py --model=runs/cifar.keras --fraction=0.01
+    python examples/finetune.py --model=FILE --image_folder=DIR --test_split=val
+
+On CIFAR-10, or your own folder, with a subfolder for each split and in it one for each class,
+`DIR/train/CLASS`.
 
 Three classifiers of one architecture learn from the same labelled images: a linear layer on the
 features as they are, the whole network from what it has learned without labels, and the whole
@@ -19,8 +23,9 @@ from absl import app, flags
 import keras_isd
 from keras_isd import augmentation, evaluation
 
-MODEL = flags.DEFINE_string("model", None, "A saved model of 32 pixels.", required=True)
-DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TensorFlow Datasets keeps the data.")
+MODEL = flags.DEFINE_string("model", None, "A saved model, `.keras`.", required=True)
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TensorFlow Datasets keeps CIFAR-10.")
+IMAGE_FOLDER = flags.DEFINE_string("image_folder", None, "Your own folder, instead of CIFAR-10.")
 FRACTION = flags.DEFINE_float("fraction", 0.01, "Share of the training images that have a label.")
 TRAIN = flags.DEFINE_string("train_split", "train", "Images to draw the labelled ones from.")
 TEST = flags.DEFINE_string("test_split", "test", "Images to classify.")
@@ -29,12 +34,19 @@ SEED = flags.DEFINE_integer("seed", 0, "Of the labels that are drawn, weights, o
 OUTPUT = flags.DEFINE_string("output", "runs/finetuned", "Folder for the classifier.")
 
 BATCH_SIZE = 50
+EPOCH = 100  # steps, at most: with few images a pass over them is hardly one
 
 
-def classifier_on(backbone, learning_rate, steps):
-    """A plain Keras classifier on top of a backbone, images to ten scores."""
+def source_of(split):
+    if IMAGE_FOLDER.value:
+        return keras_isd.data.from_folder(IMAGE_FOLDER.value, split)
+    return keras_isd.data.from_tfds("cifar10", split, data_dir=DATA_DIR.value)
+
+
+def classifier_on(backbone, classes, learning_rate, steps):
+    """A plain Keras classifier on top of a backbone, images to a score for each class."""
     images = keras.Input(backbone.input_shape[1:], name="images")
-    scores = keras.layers.Dense(10, name="scores")(backbone(images))
+    scores = keras.layers.Dense(classes, name="scores")(backbone(images))
     classifier = keras.Model(images, scores)
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     classifier.compile(
@@ -47,22 +59,25 @@ def classifier_on(backbone, learning_rate, steps):
 
 def main(_):
     keras.utils.set_random_seed(SEED.value)
-    source = keras_isd.data.from_tfds("cifar10", TRAIN.value, data_dir=DATA_DIR.value)
-    tests = keras_isd.data.from_tfds("cifar10", TEST.value, data_dir=DATA_DIR.value)
+    source, tests = source_of(TRAIN.value), source_of(TEST.value)
+    backbone = keras.models.load_model(MODEL.value).student_backbone
+    size = backbone.input_shape[1]
+    statistics = augmentation.CIFAR10 if size <= 64 else augmentation.IMAGENET
     few = source.subset(keras_isd.data.label_fraction(source.labels, FRACTION.value, SEED.value))
-    plain = augmentation.evaluation(32, augmentation.CIFAR10)
+    plain = augmentation.evaluation(size, statistics)
     test = keras_isd.data.one_view_dataset(tests, plain, 500)
     views = keras_isd.data.one_view_dataset(
         few,
-        augmentation.weak(32, augmentation.CIFAR10),
+        augmentation.weak(size, statistics),
         min(BATCH_SIZE, len(few)),
         seed=SEED.value,
         shuffle_buffer=len(few),
         drop_remainder=True,
     )
-    epochs = max(1, STEPS.value // len(views))
+    classes = int(source.labels.max()) + 1
+    length = min(EPOCH, STEPS.value)
+    epochs = -(-STEPS.value // length)
 
-    backbone = keras.models.load_model(MODEL.value).student_backbone
     features = [
         evaluation.extract_features(backbone, batches, verbose=0)[:2]
         for batches in (keras_isd.data.one_view_dataset(few, plain, 500), test)
@@ -75,8 +90,10 @@ def main(_):
         ("whole network, from nothing", untrained, 0.05),
         ("whole network, pre-trained", backbone, 0.02),
     ):
-        classifier = classifier_on(network, rate, epochs * len(views))
-        classifier.fit(views, epochs=epochs, shuffle=False, verbose=0)
+        print(f"\n{name}:")
+        classifier = classifier_on(network, classes, rate, epochs * length)
+        arguments = {"steps_per_epoch": length, "epochs": epochs, "verbose": 2}
+        classifier.fit(views.repeat(), shuffle=False, **arguments)
         found[name] = classifier.evaluate(test, verbose=0, return_dict=True)["accuracy"]
 
     print(f"\naccuracy on {len(tests):,} test images, from {len(few):,} labelled ones")

@@ -60,7 +60,9 @@ STRATEGY = flags.DEFINE_enum(
     "strategy", "one", ["one", "mirrored", "multi_worker", "tpu"], "Of tf.distribute."
 )
 POLICY = flags.DEFINE_string("policy", "float32", "Or mixed_bfloat16, mixed_float16.")
-EPOCHS = flags.DEFINE_integer("epochs", None, "Passes over the images, instead of the recipe's.")
+EPOCHS = flags.DEFINE_integer(
+    "epochs", None, "Passes over the images in all, instead of the recipe's."
+)
 BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "On all devices; scales the learning rate.")
 WARMUP = flags.DEFINE_float("warmup_epochs", 0, "Epochs of a rising learning rate.")
 KNN_EVERY = flags.DEFINE_integer("knn_every", 5, "Epochs between k-NN accuracies; 0 for none.")
@@ -169,6 +171,8 @@ def main(_):
             f"--output must be a new folder, or go on with --resume. Received: {folder}, "
             "which has checkpoints"
         )
+    if IMAGE_FOLDER.value and not pathlib.Path(IMAGE_FOLDER.value).is_dir():
+        raise app.UsageError(f"--image_folder must be a folder. Received: {IMAGE_FOLDER.value}")
     strategy = make_strategy()  # first: a worker may not compute anything before it
     if keras.backend.backend() == "jax" and len(keras.distribution.list_devices()) > 1:
         keras.distribution.set_distribution(keras.distribution.DataParallel())

@@ -6,7 +6,9 @@ import pathlib
 import re
 
 import keras
+import numpy as np
 import pytest
+from PIL import Image
 
 import keras_isd
 from tests.processes import ROOT, run_python
@@ -174,3 +176,26 @@ def test_finetune_compares_three_classifiers_and_saves_one(tmp_path):
     assert classifier.output_shape == (None, 10)
     exported = (tmp_path / "saved_model").is_dir()
     assert exported == (keras.backend.backend() == "tensorflow")
+
+
+def test_evaluate_and_finetune_take_a_folder_of_ones_own(tmp_path):
+    random = np.random.RandomState(0)
+    for split, count in {"train": 8, "val": 3}.items():
+        for brightness, name in enumerate(("dark", "medium", "light")):
+            folder = tmp_path / "photos" / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = random.randint(80 * brightness, 80 * brightness + 80, (40, 30 + i, 3))
+                Image.fromarray(pixels.astype("uint8")).save(folder / f"{i}.png")
+    saved = tmp_path / "model.keras"
+    backbone = keras_isd.backbones.ConvNet((16, 16, 3), filters=(8, 16))
+    keras_isd.ISDModel(backbone, queue_size=16).save(saved)
+    own = (f"--model={saved}", f"--image_folder={tmp_path / 'photos'}", "--test_split=val")
+    own += (f"--output={tmp_path}",)
+    output = run_python("examples/evaluate.py", *own, "--protocols=knn")
+    assert table(output, "1-NN, top-1") == [1, 1]
+    output = run_python("examples/finetune.py", *own, "--fraction=0.5", "--steps=150")
+    assert "9 test images, from 12 labelled ones" in output
+    assert output.count("Epoch 2/2") == 2  # of 100 steps, though 12 images are one batch
+    assert table(output, "whole network, pre-trained")[0] > 0.6
+    assert keras.models.load_model(tmp_path / "classifier.keras").output_shape == (None, 3)

@@ -97,7 +97,7 @@ def _steps_of_an_epoch(count, batch_size, drop_remainder):
     steps = count // batch_size if drop_remainder else -(-count // batch_size)
     if steps == 0:
         raise ValueError(
-            "Argument `batch_size` must be at most the number of images (of a worker), unless "
-            f"`drop_remainder=False`. Received: {batch_size=} of all workers, {count} images"
+            "Argument `batch_size` must be at most the number of images, on several workers of "
+            f"each, unless `drop_remainder=False`. Received: {batch_size=}, {count} images"
         )
     return steps
