@@ -38,11 +38,14 @@ LARGE = flags.DEFINE_list("large_classes", ["0", "1"], "For `unbalanced`: the ot
 SEED = flags.DEFINE_integer("seed", 0, "Of linear layers and of drawn labels.")
 OUTPUT = flags.DEFINE_string("output", "runs/evaluation", "Folder for the results.")
 
+OWN = "own folder"  # in place of a set's name
+
 
 @functools.cache  # both networks see the same images
 def source_of(dataset, split):
-    if IMAGE_FOLDER.value and dataset == DATASET.value:
-        return keras_isd.data.from_folder(IMAGE_FOLDER.value, split)
+    if dataset == OWN:
+        names = None if split == TRAIN.value else source_of(OWN, TRAIN.value).class_names
+        return keras_isd.data.from_folder(IMAGE_FOLDER.value, split, class_names=names)
     return keras_isd.data.from_tfds(dataset, split, data_dir=DATA_DIR.value)
 
 
@@ -91,7 +94,8 @@ def few_labels(backbone, train, test):
 
 def transfer(backbone, train, test):
     name = TRANSFER_TO.value
-    sets = (features_of(backbone, name, split)[:2] for split in (TRAIN.value, TEST.value))
+    splits = ("train", "test") if IMAGE_FOLDER.value else (TRAIN.value, TEST.value)
+    sets = (features_of(backbone, name, split)[:2] for split in splits)
     train, test = sets
     result = evaluation.logistic_regression(*train, *test, seed=SEED.value)
     return {f"transfer to {name}, top-1": result["top1"]}
@@ -117,12 +121,13 @@ def main(_):
     if unknown:
         raise app.UsageError(f"--protocols must be among {list(PROTOCOLS)}. Received: {unknown}")
     model = keras.models.load_model(MODEL.value)
+    dataset = OWN if IMAGE_FOLDER.value else DATASET.value
     results, figures, folder = {}, {}, pathlib.Path(OUTPUT.value)
     folder.mkdir(parents=True, exist_ok=True)
     for network in ("student", "teacher"):
         backbone = getattr(model, f"{network}_backbone")
         train, test = (
-            features_of(backbone, DATASET.value, split)[:2] for split in (TRAIN.value, TEST.value)
+            features_of(backbone, dataset, split)[:2] for split in (TRAIN.value, TEST.value)
         )
         results[network] = {}
         for protocol in CHOSEN.value:
@@ -131,7 +136,7 @@ def main(_):
         figures[f"Test images as the {network} sees them (t-SNE)"] = visualization.plot_embedding(
             test[0][some],
             test[1][some],
-            class_names=source_of(DATASET.value, TEST.value).class_names,
+            class_names=source_of(dataset, TEST.value).class_names,
             seed=SEED.value,
             path=folder / f"{network}_embedding.png",
         )

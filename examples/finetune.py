@@ -37,9 +37,9 @@ BATCH_SIZE = 50
 EPOCH = 100  # steps, at most: with few images a pass over them is hardly one
 
 
-def source_of(split):
+def source_of(split, class_names=None):
     if IMAGE_FOLDER.value:
-        return keras_isd.data.from_folder(IMAGE_FOLDER.value, split)
+        return keras_isd.data.from_folder(IMAGE_FOLDER.value, split, class_names=class_names)
     return keras_isd.data.from_tfds("cifar10", split, data_dir=DATA_DIR.value)
 
 
@@ -59,7 +59,8 @@ def classifier_on(backbone, classes, learning_rate, steps):
 
 def main(_):
     keras.utils.set_random_seed(SEED.value)
-    source, tests = source_of(TRAIN.value), source_of(TEST.value)
+    source = source_of(TRAIN.value)
+    tests = source_of(TEST.value, source.class_names)
     backbone = keras.models.load_model(MODEL.value).student_backbone
     size = backbone.input_shape[1]
     statistics = augmentation.CIFAR10 if size <= 64 else augmentation.IMAGENET
@@ -75,8 +76,8 @@ def main(_):
         drop_remainder=True,
     )
     classes = int(source.labels.max()) + 1
-    length = min(EPOCH, STEPS.value)
-    epochs = -(-STEPS.value // length)
+    epochs = -(-STEPS.value // EPOCH)
+    length = STEPS.value // epochs
 
     features = [
         evaluation.extract_features(backbone, batches, verbose=0)[:2]

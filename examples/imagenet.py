@@ -107,7 +107,9 @@ def images():
     _, firsts = np.unique(source.labels[order], return_index=True)
     firsts, others = order[firsts], np.delete(order, firsts)
     if pathlib.Path(IMAGE_FOLDER.value, "val").is_dir():
-        queries = keras_isd.data.from_folder(IMAGE_FOLDER.value, "val")
+        queries = keras_isd.data.from_folder(
+            IMAGE_FOLDER.value, "val", class_names=source.class_names
+        )
         some = np.random.RandomState(0).permutation(len(queries))[:KNN_QUERIES]
         count, queries = 0, queries.subset(some)
     else:  # of the images that are trained on, then
@@ -148,7 +150,9 @@ def make_callbacks(folder, preset, resume, bank, queries):
     elif KNN_EVERY.value:
         view = augmentation.evaluation(preset.size, fraction=224 / 256)
         parts = [keras_isd.data.one_view_dataset(part, view, 100) for part in (bank, queries)]
-        callbacks.append(keras_isd.callbacks.KNNEvaluation(*parts, every_n_epochs=KNN_EVERY.value))
+        k = 20 if IMAGE_FOLDER.value is None else min(20, len(bank))
+        knn = keras_isd.callbacks.KNNEvaluation(*parts, every_n_epochs=KNN_EVERY.value, k=k)
+        callbacks.append(knn)
     csv = keras.callbacks.CSVLogger(folder / "metrics.csv", append=RESUME.value)
     return [*callbacks, csv, keras.callbacks.TensorBoard(folder / "tensorboard")]
 

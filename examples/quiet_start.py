@@ -1,4 +1,4 @@
-"""Imports TensorFlow without its start-up chatter; each example imports this before all else.
+"""Imports TensorFlow without its start-up chatter; each example that uses it imports this first.
 
 `TF_CPP_MIN_LOG_LEVEL` alone does not keep it out (tensorflow/tensorflow issue 100442), so that what
 TensorFlow writes to standard error while it is imported is held back, and shown if that fails.

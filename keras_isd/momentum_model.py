@@ -110,15 +110,12 @@ class MomentumModel(CheckedBatches, GuardedTrainStep, StudentAndTeacher):
                     f"Argument `{name}` must be True or False. Received: {name}={value!r}"
                 )
         kwargs.setdefault("dtype", "float32")
-        super().__init__(backbone, projector, predictor, teacher_momentum, **kwargs)
+        parts = (backbone, projector, predictor)
+        super().__init__(*parts, teacher_momentum, synchronized_batch_norm, **kwargs)
         self.query_augmenter = query_augmenter
         self.key_augmenter = key_augmenter
         self.seed = seed
-        self.synchronized_batch_norm = synchronized_batch_norm
         self.symmetric = symmetric
-        for part in (backbone, projector, predictor):
-            if synchronized_batch_norm and part is not None:
-                backend.replicas.synchronize_batch_norm(part)
         self.two_views = query_augmenter and TwoViews(query_augmenter, key_augmenter, seed)
         self.embedding_std = keras.metrics.Mean(name="embedding_std")
 

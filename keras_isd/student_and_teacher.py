@@ -3,19 +3,25 @@
 import keras
 from keras import ops
 
-from keras_isd import submodels
+from keras_isd import backend, submodels
 from keras_isd.schedules import fraction_or_schedule
 
 
 class StudentAndTeacher(keras.Model):
     """The networks of a `MomentumModel`, where they are documented, and what moves the teacher."""
 
-    def __init__(self, backbone, projector, predictor, teacher_momentum, **kwargs):
+    def __init__(
+        self, backbone, projector, predictor, teacher_momentum, synchronized_batch_norm, **kwargs
+    ):
         teacher_momentum = fraction_or_schedule("teacher_momentum", teacher_momentum)
         embedding_dim = submodels.check_chain(backbone, projector, predictor)
         super().__init__(**kwargs)
         self.embedding_dim = embedding_dim
         self.teacher_momentum = teacher_momentum
+        self.synchronized_batch_norm = synchronized_batch_norm
+        for part in (backbone, projector, predictor):
+            if synchronized_batch_norm and part is not None:
+                backend.replicas.synchronize_batch_norm(part)  # the copies below take it over
         self.student_backbone = backbone
         self.projector = projector
         self.predictor = predictor

@@ -261,3 +261,16 @@ def test_one_seed_fixes_the_run():
     for first, second in zip(runs[0], runs[1], strict=True):
         np.testing.assert_array_equal(first, second)
     assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(runs[0], runs[2], strict=True))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's replicas")
+@pytest.mark.parametrize("synchronized", [True, False])
+def test_student_and_teacher_synchronise_their_batch_normalisation_alike(synchronized):
+    model = golden.golden_model("isd_plus", synchronized_batch_norm=synchronized)
+    found = [
+        layer.synchronized
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    # Two of the backbone, one each of projector and predictor; copies of the first three.
+    assert found == [synchronized] * 7

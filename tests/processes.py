@@ -20,6 +20,8 @@ def run_python(*arguments, backend=None, cwd=ROOT, timeout=300, quiet=False, **e
         "TF_CPP_MIN_LOG_LEVEL": "3",
         **environment,
     }
+    if quiet:  # without help
+        del environment["TF_CPP_MIN_LOG_LEVEL"]
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
         env=environment,

@@ -19,7 +19,8 @@ class FeatureEvaluation(keras.callbacks.Callback):
     `EarlyStopping`, see it. Nothing of the run changes.
 
     It measures after the first epoch of a `fit`, after every n-th and after the last. Images and
-    labels that cannot be measured raise their error before the first step.
+    labels that cannot be measured raise their error before the first step, for which they are gone
+    through once.
 
     Args:
         train: batches of views and labels as `keras_isd.evaluation.extract_features` takes them,
@@ -50,7 +51,10 @@ class FeatureEvaluation(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._first = True
-        bank, queries = self.features("student")
+        self.check(*self.features(self.networks[0]))
+
+    def check(self, bank, queries):
+        """Raises a ValueError if `accuracy` would for these two."""
         checked_sets(*bank[:2], *queries[:2])
 
     def features(self, network):
@@ -95,6 +99,9 @@ class KNNEvaluation(FeatureEvaluation):
         super().__init__(train, validation, every_n_epochs, networks)
         self.k = k
         self.temperature = temperature
+
+    def check(self, bank, queries):
+        self.accuracy(bank, queries)  # a few seconds, and `k` may be too large as well
 
     def accuracy(self, bank, queries):
         arguments = {"k": self.k, "temperature": self.temperature}

@@ -10,7 +10,7 @@ SPLITS = {"train", "val", "valid", "validation", "test"}
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 
 
-def from_folder(directory, split=None, on_error="skip"):
+def from_folder(directory, split=None, on_error="skip", class_names=None):
     """Makes a source of the image files in a folder, labelled by subfolder or not at all.
 
     In ImageNet's layout, `DIRECTORY/SPLIT/CLASS/*.JPEG`, the classes are the names of the
@@ -23,13 +23,16 @@ def from_folder(directory, split=None, on_error="skip"):
         split: str, a subfolder such as `"train"`, or None.
         on_error: `"skip"` or `"raise"`, for files that cannot be read. Where one is skipped the
             next one stands in; `source.unreadable()` and `keras_isd.data.ReportUnreadable` tell.
+        class_names: list of str, the classes in the order of their labels, such as those of another
+            split, of which this one may lack some; or None.
 
     Returns:
         An `ImageSource`.
 
     Raises:
         ValueError: if there is no such folder, or no image in it or in one of its classes, or its
-            subfolders are `train`, `val` and so on, of which `split` has to name one.
+            subfolders are `train`, `val` and so on, of which `split` has to name one, or are not
+            all in `class_names`.
 
     Example:
 
@@ -52,31 +55,38 @@ def from_folder(directory, split=None, on_error="skip"):
         for part in sorted(folder.iterdir())
         if part.is_dir() and not part.name.startswith(".")
     }
-    class_names = [name for name, files in by_class.items() if files]
-    if class_names and flat:
+    found = [name for name, files in by_class.items() if files]
+    if found and flat:
         raise ValueError(
             "A folder must hold images, or subfolders of images, one for each class. "
-            f"Received: {folder} with both, such as {flat[0].name} and {class_names[0]}"
+            f"Received: {folder} with both, such as {flat[0].name} and {found[0]}"
         )
-    if not class_names and not flat:
+    if not found and not flat:
         raise ValueError(
             f"Argument `directory` must hold image files ({', '.join(EXTENSIONS)}), at once or in "
             f"one subfolder for each class. Received: {folder}"
         )
-    if class_names and {name.lower() for name in by_class} <= SPLITS:
+    if found and {name.lower() for name in by_class} <= SPLITS:
         raise ValueError(
             "Argument `split` must name one of the parts that the folder holds. "
             f"Received: {split=}, {folder} with {', '.join(by_class)}"
         )
-    if class_names and len(class_names) < len(by_class):
+    if found and len(found) < len(by_class):
         raise ValueError(
             "Each subfolder must hold images of a class. Received: "
-            f"{folder} with no images in {', '.join(sorted(by_class.keys() - class_names))}"
+            f"{folder} with no images in {', '.join(sorted(by_class.keys() - found))}"
         )
     if flat:
         return _source(flat, None, None, on_error)
-    files = [file for name in class_names for file in by_class[name]]
-    labels = [label for label, name in enumerate(class_names) for _ in by_class[name]]
+    class_names = found if class_names is None else list(class_names)
+    if unknown := sorted(set(found) - set(class_names)):
+        raise ValueError(
+            "Argument `class_names` must have all classes of the folder. "
+            f"Received: {class_names[:5]} and so on, without {unknown[:5]}"
+        )
+    number = {name: label for label, name in enumerate(class_names)}
+    files = [file for name in found for file in by_class[name]]
+    labels = [number[name] for name in found for _ in by_class[name]]
     return _source(files, labels, class_names, on_error)
 
 

@@ -103,4 +103,6 @@ def test_labels_that_cannot_be_measured_are_told_before_the_first_step(callback)
         fit(callback(TRAIN, strangers), count)
     with pytest.raises(ValueError, match=r"`labels` must hold the classes.*Received: None"):
         fit(callback(TRAIN, [IMAGES[60:75]]), count)
+    with pytest.raises(ValueError, match="`k` must be"):
+        fit(KNNEvaluation(TRAIN, VALIDATION, k=61), count)
     assert steps == []

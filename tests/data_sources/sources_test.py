@@ -302,3 +302,15 @@ def test_original_photographs_of_imagenet_are_all_read():
     assert len(source) == 252
     for image, _ in source.dataset().take(20):
         assert image.shape[-1] == 3
+
+
+def test_a_split_that_lacks_a_class_has_the_labels_of_the_other(tmp_path):
+    for name in ("train/ant", "train/bee", "train/cow", "val/bee", "val/cow"):
+        (tmp_path / name).mkdir(parents=True)
+        Image.new("RGB", (9, 8)).save(tmp_path / name / "1.png")
+    train = data.from_folder(tmp_path, "train")
+    val = data.from_folder(tmp_path, "val", class_names=train.class_names)
+    assert val.class_names == ["ant", "bee", "cow"]
+    assert val.labels.tolist() == [1, 2]
+    with pytest.raises(ValueError, match=r"`class_names` must have all.*without \['cow'\]"):
+        data.from_folder(tmp_path, "val", class_names=["ant", "bee"])
