@@ -273,6 +273,6 @@ class MomentumModel(CheckedBatches, GuardedTrainStep, StudentAndTeacher):
     @classmethod
     def from_config(cls, config):
         deserialize = keras.saving.deserialize_keras_object
-        parts = ("backbone", "projector", "predictor", "query_augmenter", "key_augmenter")
-        parts = {name: deserialize(config[name]) for name in parts}
+        names = ("backbone", "projector", "predictor", "query_augmenter", "key_augmenter")
+        parts = {name: deserialize(config[name]) for name in names}
         return cls(**{**config, **parts})

@@ -100,7 +100,7 @@ class QueueModel(MomentumModel):
 
 def check_positive(name, value):
     """Raises a ValueError unless the argument `name` is a number above 0."""
-    if not isinstance(value, numbers.Real) or not value > 0:
+    if not isinstance(value, numbers.Real) or not float(value) > 0:
         raise ValueError(f"Argument `{name}` must be positive. Received: {name}={value!r}")
 
 

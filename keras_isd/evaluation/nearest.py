@@ -49,7 +49,7 @@ def _nearest(bank, queries, k, max_bytes):
     """The nearest rows of the bank and their similarities, as float32 tells them."""
     group = max(1, int(np.sqrt(len(bank) / k)))
     rows, similarities = (np.zeros((len(queries), 0), dtype) for dtype in ("int64", "float32"))
-    for place, width in _blocks(*bank.shape, group, max_bytes):
+    for place, width in _blocks(len(bank), bank.shape[1], group, max_bytes):
         found = _best_of_block(bank, place, queries, k, width, max_bytes)
         rows = np.concatenate([rows, found[0]], axis=1)
         similarities = np.concatenate([similarities, found[1]], axis=1)

@@ -1,12 +1,14 @@
 """What model a state dict is of: told from its names and shapes."""
 
+from collections.abc import Callable
+
 from keras_isd import backbones
 from keras_isd.baselines import BYOLModel, MoCoModel
 from keras_isd.heads import mlp
 from keras_isd.isd_model import ISDModel
 
 # Blocks of the four stages, and whether they are bottlenecks.
-_RESNETS = {
+_RESNETS: dict[tuple[tuple[int, ...], bool], Callable] = {
     ((2, 2, 2, 2), False): backbones.ResNet18,
     ((3, 4, 6, 3), False): backbones.ResNet34,
     ((3, 4, 6, 3), True): backbones.ResNet50,
@@ -76,8 +78,9 @@ def _backbone(shapes, input_shape):
         )
     small = stem[-1] == 3
     input_shape = input_shape or ((32, 32, stem[1]) if small else (224, 224, stem[1]))
-    resnet = _RESNETS[depths, bottleneck]
-    return resnet(input_shape, stem="small" if small else "imagenet", width=stem[0])
+    return _RESNETS[depths, bottleneck](
+        input_shape, stem="small" if small else "imagenet", width=stem[0]
+    )
 
 
 def _head(shapes, prefix, name):

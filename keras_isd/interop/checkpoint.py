@@ -148,8 +148,7 @@ def _read(path):
         ) from error
     found = file if isinstance(file, dict) else {}
     state = found.get("state_dict", found.get("model", found))
-    tensors = isinstance(state, dict) and state and all(map(torch.is_tensor, state.values()))
-    if not tensors:
+    if not (isinstance(state, dict) and state and all(map(torch.is_tensor, state.values()))):
         raise ValueError(
             'Expected a state dict, or a dict with one under "state_dict" or "model". '
             f"Received: {path}, with {list(found) or type(file).__name__}"
