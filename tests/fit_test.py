@@ -54,6 +54,7 @@ def torch_loader():
     return torch.utils.data.DataLoader(Images(), batch_size=8)
 
 
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # so a generator ends
 @pytest.mark.parametrize("source", [tf_dataset, torch_loader, lambda: Batches(), PLUS.batches])
 def test_every_source_gives_the_authors_run(source):
     model = golden.golden_model("isd_plus")

@@ -53,6 +53,7 @@ def test_gradient_is_that_of_torch():
     np.testing.assert_allclose(moved, q.grad.numpy(), atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")
 def test_step_takes_the_loss_before_its_keys_enter():
     model = keras_isd.baselines.MoCoModel(identity_backbone(), queue_size=3, temperature=0.5)
     model.queue.embeddings.assign(np.float32([[0, 1], [0, -1], [-1, 0]]))

@@ -56,6 +56,7 @@ def test_the_run_is_what_it_would_be_without():
         np.testing.assert_array_equal(ops.convert_to_numpy(one), ops.convert_to_numpy(other))
 
 
+@pytest.mark.filterwarnings("ignore:Can save best model only")  # not in each epoch
 def test_the_first_the_last_and_every_nth_epoch_are_measured_and_seen_by_others(tmp_path):
     seen = []
     others = [

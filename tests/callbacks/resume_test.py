@@ -57,6 +57,7 @@ def whole_run(tmp_path_factory):
     return state(isd), logs
 
 
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # a resumed epoch is shorter
 @pytest.mark.parametrize(
     ("every_n_steps", "places", "left"),
     [
@@ -127,6 +128,7 @@ def latest(directory):
     return max((path.name for path in directory.glob("*.checkpoint")), default="")
 
 
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # a resumed epoch is shorter
 def test_a_damaged_checkpoint_is_passed_over(tmp_path, whole_run):
     with pytest.raises(StopError):
         resume_script.run(tmp_path, [StopAt(2, 6)], every_n_steps=2)
