@@ -16,6 +16,11 @@ from tests.processes import ROOT, run_python
 pytestmark = pytest.mark.slow
 CIFAR = pathlib.Path(os.environ.get("KERAS_ISD_DATA", ROOT.parent / "shared/data/tfds"))
 
+of_flags = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow",
+    reason="of flags alone; the example itself is tested on each backend",
+)
+
 
 def table(output, row):
     found = re.search(rf"^{re.escape(row)}\s+([\d. ]+)$", output, re.MULTILINE)
@@ -65,9 +70,7 @@ def test_cifar_runs_on_real_images_and_saves(tmp_path):
 
 @pytest.mark.data
 @pytest.mark.skipif(not CIFAR.is_dir(), reason=f"CIFAR-10 is not in {CIFAR}")
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="the flags; the test above runs on each backend"
-)
+@of_flags
 def test_cifar_trains_the_baselines_on_unbalanced_images(tmp_path):
     saved = tmp_path / "moco.keras"
     output = run_python(
@@ -178,6 +181,7 @@ def test_finetune_compares_three_classifiers_and_saves_one(tmp_path):
     assert exported == (keras.backend.backend() == "tensorflow")
 
 
+@of_flags
 def test_evaluate_and_finetune_take_a_folder_of_ones_own(tmp_path):
     random = np.random.RandomState(0)
     for split, count in {"train": 8, "val": 3}.items():
