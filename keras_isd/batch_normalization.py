@@ -55,7 +55,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         # Of a single value PyTorch's kernel knows no variance.
         if training and self.groups > 1:
             return self._by_group(ops.cast(inputs, "float32"))
-        if backend.fused_batch_norm is not None and mask is None and (count > 1 or not training):
+        if backend.fused_batch_norm is not None and mask is None and (not training or count > 1):
             return backend.fused_batch_norm(self, inputs, training)
 
         x = ops.cast(inputs, "float32")

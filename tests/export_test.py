@@ -14,7 +14,7 @@ from tests import golden
 IMAGES = np.random.RandomState(0).randn(3, 16, 16, 3).astype("float32")
 
 
-@pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning")  # of Keras
+@pytest.mark.filterwarnings("ignore")  # Keras and the exporters warn of their own ways
 def test_onnx_gives_the_features_of_the_backbone(tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     if keras.backend.backend() == "jax":
