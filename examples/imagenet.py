@@ -150,9 +150,8 @@ def make_callbacks(folder, preset, resume, bank, queries):
     elif KNN_EVERY.value:
         view = augmentation.evaluation(preset.size, fraction=224 / 256)
         parts = [keras_isd.data.one_view_dataset(part, view, 100) for part in (bank, queries)]
-        k = 20 if IMAGE_FOLDER.value is None else min(20, len(bank))
-        knn = keras_isd.callbacks.KNNEvaluation(*parts, every_n_epochs=KNN_EVERY.value, k=k)
-        callbacks.append(knn)
+        arguments = {"every_n_epochs": KNN_EVERY.value, "k": min(20, len(bank))}
+        callbacks.append(keras_isd.callbacks.KNNEvaluation(*parts, **arguments))
     csv = keras.callbacks.CSVLogger(folder / "metrics.csv", append=RESUME.value)
     return [*callbacks, csv, keras.callbacks.TensorBoard(folder / "tensorboard")]
 

@@ -24,7 +24,7 @@ def test_twenty_further_steps_agree_with_another_backend(here, other, tmp_path):
     if importlib.util.find_spec(other) is None:
         pytest.skip(f"{other} is not installed")
     out = tmp_path / "run.npz"
-    run_python("-m", "tests.training_script", out, "--steps", 20, backend=other)
+    run_python("-m", "tests.training_script", out, "--steps", 20, KERAS_BACKEND=other)
     with np.load(out) as there:
         np.testing.assert_allclose(here["loss"], there["loss"], rtol=1e-4)
         np.testing.assert_allclose(here["purity"], there["purity"], atol=1e-6)

@@ -200,6 +200,6 @@ def test_evaluate_and_finetune_take_a_folder_of_ones_own(tmp_path):
     assert table(output, "1-NN, top-1") == [1, 1]
     output = run_python("examples/finetune.py", *own, "--fraction=0.5", "--steps=150")
     assert "9 test images, from 12 labelled ones" in output
-    assert output.count("Epoch 2/2") == 2  # of 100 steps, though 12 images are one batch
+    assert output.count("Epoch 2/2") == 2  # of 75 steps, though 12 images are one batch
     assert table(output, "whole network, pre-trained")[0] > 0.6
     assert keras.models.load_model(tmp_path / "classifier.keras").output_shape == (None, 3)

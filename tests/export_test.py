@@ -1,6 +1,5 @@
 """A trained backbone leaves for other programs, and a model for other people."""
 
-import pathlib
 import shutil
 
 import keras
@@ -54,7 +53,7 @@ def test_a_model_goes_to_a_folder_or_a_hub_and_comes_back_whole(place, tmp_path,
     if place == "hub":
         monkeypatch.setattr(saving_lib, "huggingface_hub", Hub(tmp_path))
         model.save("hf://somebody/isd")
-        assert pathlib.Path(tmp_path / "somebody/isd/config.json").is_file()
+        assert (tmp_path / "somebody/isd/config.json").is_file()
         loaded = keras.saving.load_model("hf://somebody/isd")
     else:
         model.save(tmp_path / "isd", zipped=False)

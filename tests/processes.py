@@ -11,12 +11,12 @@ import keras
 ROOT = pathlib.Path(__file__).parent.parent
 
 
-def run_python(*arguments, backend=None, cwd=ROOT, timeout=300, quiet=False, **environment):
+def run_python(*arguments, cwd=ROOT, timeout=300, quiet=False, **environment):
     """Standard output of `python *arguments` with these variables in its environment; raises with
     its standard error if it fails, or if it is to be quiet and has any."""
     environment = {
         **os.environ,
-        "KERAS_BACKEND": backend or keras.backend.backend(),
+        "KERAS_BACKEND": keras.backend.backend(),
         "TF_CPP_MIN_LOG_LEVEL": "3",
         **environment,
     }

@@ -59,7 +59,8 @@ class FeatureEvaluation(keras.callbacks.Callback):
 
     def features(self, network):
         """`Features` of the images to compare with, or to learn from, and of those to classify."""
-        backbone = getattr(self.model, f"{network}_backbone")
+        model = self.model  # which on JAX brings the values of the loop into the variables
+        backbone = getattr(model, f"{network}_backbone")
         return [
             extract_features(backbone, part, verbose=0) for part in (self.train, self.validation)
         ]
