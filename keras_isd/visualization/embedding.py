@@ -73,7 +73,14 @@ def _points(panels, method, seed):
 
         perplexity = min(30, (len(next(iter(panels.values()))) - 1) / 3)
         tsne = TSNE(init="pca", perplexity=perplexity, random_state=seed)
-        return {title: tsne.fit_transform(rows).T for title, rows in panels.items()}
+
+        def plane(rows):
+            # One point of a collapsed network's rows, all alike: t-SNE would start from their
+            # principal components over the spread, 0 / 0, of which scikit-learn 1.9 crashes.
+            alike = not np.ptp(rows, axis=0).any()
+            return np.zeros((2, len(rows))) if alike else tsne.fit_transform(rows).T
+
+        return {title: plane(rows) for title, rows in panels.items()}
     last = list(panels.values())[-1]
     directions = np.linalg.svd(last - last.mean(axis=0), full_matrices=False)[2][:2]
     return {title: directions @ (rows - last.mean(axis=0)).T for title, rows in panels.items()}

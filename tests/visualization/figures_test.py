@@ -76,6 +76,14 @@ def test_all_panels_of_pca_are_seen_from_one_side():
     assert not np.allclose(first, last, atol=0.1)
 
 
+@pytest.mark.parametrize("value", [0, 0.3])
+def test_features_of_a_collapsed_network_are_one_point(value):
+    for method in ("pca", "tsne"):
+        figure = visualization.plot_embedding(np.full((20, 8), value, "float32"), method=method)
+        points = figure.axes[0].collections[0].get_offsets()
+        np.testing.assert_allclose(points, np.zeros((20, 2)), atol=1e-6)
+
+
 def test_history_draws_what_there_is_over_all_epochs(tmp_path):
     history = {
         "loss": [4.0, 5.0, 3.0, 2.0, 1.0],
