@@ -52,7 +52,9 @@ def source_of(dataset, split):
 def features_of(backbone, dataset, split):
     """`Features` of a split, of each image's centre."""
     size = backbone.input_shape[1]
-    statistics = augmentation.CIFAR10 if size <= 64 else augmentation.IMAGENET
+    # What the views of training had: of examples/cifar.py its own, of a folder the usual ones.
+    of_cifar = size <= 64 and not IMAGE_FOLDER.value
+    statistics = augmentation.CIFAR10 if of_cifar else augmentation.IMAGENET
     view = augmentation.evaluation(size, statistics)
     batches = keras_isd.data.one_view_dataset(source_of(dataset, split), view, batch_size=256)
     return evaluation.extract_features(backbone, batches)

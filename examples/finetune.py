@@ -63,7 +63,9 @@ def main(_):
     tests = source_of(TEST.value, source.class_names)
     backbone = keras.models.load_model(MODEL.value).student_backbone
     size = backbone.input_shape[1]
-    statistics = augmentation.CIFAR10 if size <= 64 else augmentation.IMAGENET
+    # What the views of training had: of examples/cifar.py its own, of a folder the usual ones.
+    of_cifar = size <= 64 and not IMAGE_FOLDER.value
+    statistics = augmentation.CIFAR10 if of_cifar else augmentation.IMAGENET
     few = source.subset(keras_isd.data.label_fraction(source.labels, FRACTION.value, SEED.value))
     plain = augmentation.evaluation(size, statistics)
     test = keras_isd.data.one_view_dataset(tests, plain, 500)

@@ -203,3 +203,32 @@ def test_evaluate_and_finetune_take_a_folder_of_ones_own(tmp_path):
     assert output.count("Epoch 2/2") == 2  # of 75 steps, though 12 images are one batch
     assert table(output, "whole network, pre-trained")[0] > 0.6
     assert keras.models.load_model(tmp_path / "classifier.keras").output_shape == (None, 3)
+
+
+@of_flags
+def test_a_small_network_sees_a_folder_of_ones_own_as_the_usual_views_show_it(tmp_path):
+    # A red of 124 is above the mean of ImageNet's (0.485) and below that of CIFAR-10's (0.4914).
+    for path, value in {
+        "train/dark": 60,
+        "train/light": 200,
+        "val/dark": 60,
+        "val/light": 124,
+    }.items():
+        folder = tmp_path / "photos" / path
+        folder.mkdir(parents=True)
+        Image.new("RGB", (16, 16), (value, 0, 0)).save(folder / "image.png")
+    images = keras.Input((16, 16, 3))
+    above_and_below = keras.layers.Dense(2, "relu", use_bias=False)
+    means = keras.layers.GlobalAveragePooling2D()(images)
+    backbone = keras.Model(images, above_and_below(means))
+    above_and_below.set_weights([np.array([[1, -1], [0, 0], [0, 0]], "float32")])
+    keras_isd.ISDModel(backbone, queue_size=16).save(tmp_path / "model.keras")
+    output = run_python(
+        "examples/evaluate.py",
+        f"--model={tmp_path / 'model.keras'}",
+        f"--image_folder={tmp_path / 'photos'}",
+        "--test_split=val",
+        "--protocols=knn",
+        f"--output={tmp_path}",
+    )
+    assert table(output, "1-NN, top-1") == [1, 1]
