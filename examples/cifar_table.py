@@ -5,7 +5,8 @@
 
 Runs that differ in nothing but their seed are one row: the mean of their accuracies in percent,
 after the last epoch, and the standard deviation over seeds. With `--minus=METHOD` a row is the
-difference from that method's runs of the same data, scale and seeds instead, each as it was tuned.
+difference from that method's runs of the same data, scale and seeds instead, each as it was tuned;
+with `--minus=recipe`, for ablations, from the same method's runs by its recipe.
 """
 
 import collections
@@ -17,7 +18,7 @@ from absl import app, flags
 
 NETWORK = flags.DEFINE_enum("network", "student", ["student", "teacher", "untrained"], "Whose.")
 MINUS = flags.DEFINE_enum(
-    "minus", None, ["isd", "moco", "byol"], "Method to compare with, by seed."
+    "minus", None, ["isd", "moco", "byol", "recipe"], "What to compare with, by seed."
 )
 
 # What does not make another experiment.
@@ -49,24 +50,31 @@ def read(paths):
     return dict(runs)
 
 
-def minus(runs, method):
-    """Differences of each experiment from the one of `method` at the same data and scale."""
+def minus(runs, what):
+    """Differences of each experiment from that of a method, or of the recipe, on the same data."""
 
-    def shared(key):
-        return {name: value for name, value in key if name in SHARED}
+    def compared(key, other):
+        key, other = dict(key), dict(other)
+        same = all(key.get(name) == other.get(name) for name in SHARED)
+        if what == "recipe":
+            return same and key["method"] == other["method"] and set(other) <= {"method", *SHARED}
+        return same and other["method"] == what
 
     differences = {}
     for key, seeds in runs.items():
-        others = [k for k in runs if dict(k)["method"] == method and shared(k) == shared(key)]
+        others = [other for other in runs if compared(key, other)]
         if len(others) > 1:
-            raise app.UsageError(f"{method} must be run in one way. Received: {others}")
-        other = runs[others[0]] if others else {}
-        pairs = {seed: (seeds[seed], other[seed]) for seed in seeds if seed in other}
-        if pairs and dict(key)["method"] != method:
-            differences[key] = {
-                seed: {row: one[row] - two[row] for row in one}
-                for seed, (one, two) in pairs.items()
-            }
+            raise app.UsageError(f"{what} must be run in one way. Received: {others}")
+        if not others or key == others[0]:
+            continue
+        other = runs[others[0]]
+        pairs = {
+            seed: {row: one[row] - other[seed][row] for row in one}
+            for seed, one in seeds.items()
+            if seed in other
+        }
+        if pairs:
+            differences[key] = pairs
     return differences
 
 

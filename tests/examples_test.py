@@ -117,6 +117,19 @@ def test_table_of_runs_has_means_spreads_and_differences_by_seed(tmp_path):
     assert "method=moco |" not in output
 
 
+def test_table_of_an_ablation_is_less_the_recipe_by_seed(tmp_path):
+    settings = {"recipe": ([], (0.5, 0.6)), "small": (["queue_size=1024"], (0.47, 0.58))}
+    paths = [
+        write_run(tmp_path / f"{name}{seed}.json", accuracy, seed=seed, set=flags)
+        for name, (flags, values) in settings.items()
+        for seed, accuracy in enumerate(values)
+    ]
+    paths.append(write_run(tmp_path / "moco.json", 0.4, method="moco", seed=0))
+    paths.append(write_run(tmp_path / "tail.json", 0.4, subset="long_tail", set=["a=1"], seed=0))
+    rows = run_python("examples/cifar_table.py", "--minus=recipe", *paths).splitlines()
+    assert rows[2:] == ["| method=isd set=queue_size=1024 less recipe | 2 | -2.5 ± 0.7 |"]
+
+
 @pytest.mark.data
 @pytest.mark.skipif(not CIFAR.is_dir(), reason=f"CIFAR-10 is not in {CIFAR}")
 def test_evaluate_has_each_protocol_in_its_table_its_file_and_its_report(tmp_path):
