@@ -22,18 +22,24 @@ MINUS = flags.DEFINE_enum(
 )
 
 # What does not make another experiment.
-OWN = {"seed", "output", "data_dir", "resume", "plot_views", "knn_every", "flagfile"}
+OWN = {"seed", "output", "data_dir", "resume", "plot_views", "knn_every", "flagfile", "arrays"}
 # What two methods must share to be compared; how each was tuned is its own.
-SHARED = {"preset", "dataset", "subset", "queries", "epochs"}
-DEFAULTS = {"method": None, "preset": "full", "dataset": "cifar10", "subset": "all"}
+SHARED = {"preset", "dataset", "subset", "queries", "epochs", "views_on", "policy"}
+DEFAULTS = {
+    "preset": "full",
+    "dataset": "cifar10",
+    "subset": "all",
+    "queries": "test",
+    "views_on": "host",
+    "policy": "float32",
+}
 
 
 def experiment(flags_of_run):
     """The flags that say what was run, those at their defaults left out."""
     told = {}
     for name, value in flags_of_run.items():
-        usual = DEFAULTS.get(name, "test" if name == "queries" else None)
-        if name not in OWN and value not in (usual, [], None):
+        if name not in OWN and value not in (DEFAULTS.get(name), [], None):
             told[name] = ",".join(value) if isinstance(value, list) else value
     return frozenset(told.items())
 

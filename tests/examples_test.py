@@ -93,6 +93,37 @@ def test_cifar_trains_the_baselines_on_unbalanced_images(tmp_path):
     assert (model.temperature, model.queue.size) == (0.3, 96)
 
 
+def test_cifar_makes_views_on_the_device_and_needs_no_tensorflow_there(tmp_path):
+    random = np.random.RandomState(0)
+    parts = {"train": 300, "test": 64}
+    arrays = {f"x_{p}": random.randint(0, 256, (n, 32, 32, 3), "uint8") for p, n in parts.items()}
+    labels = {f"y_{part}": np.arange(count)[:, None] % 10 for part, count in parts.items()}
+    np.savez(tmp_path / "images.npz", **arrays, **labels)
+    environment = {}
+    if keras.backend.backend() != "tensorflow":
+        missing = tmp_path / "missing"
+        missing.mkdir()
+        for name in ("tensorflow", "tensorflow_datasets"):
+            (missing / f"{name}.py").write_text(f"raise ModuleNotFoundError(name={name!r})")
+        environment["PYTHONPATH"] = str(missing)
+
+    def run(epochs, name, **flags):
+        output = run_python(
+            "examples/cifar.py", "--preset=smoke", "--views_on=device", "--policy=mixed_bfloat16",
+            "--subset=two_large", f"--epochs={epochs}", f"--arrays={tmp_path / 'images.npz'}",
+            f"--output={tmp_path / name}", *(f"--{flag}={value}" for flag, value in flags.items()),
+            **environment,
+        )  # fmt: skip
+        return [table(output, row) for row in ("1-NN", "20-NN", "200-NN, weighted")]
+
+    whole = run(2, "whole.keras")
+    assert run(1, "half.keras", resume=tmp_path / "checkpoints") != whole
+    assert run(2, "resumed.keras", resume=tmp_path / "checkpoints") == whole
+    model = keras.models.load_model(tmp_path / "resumed.keras")
+    assert model.two_views is not None
+    assert model.student_backbone.layers[-1].compute_dtype == "bfloat16"
+
+
 def write_run(path, accuracy, **flags):
     run = {"flags": {"method": "isd", "set": [], **flags}}
     run["accuracies"] = {"student": {"1-NN": accuracy}, "teacher": {"1-NN": 0.0}}

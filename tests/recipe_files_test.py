@@ -18,7 +18,8 @@ def test_head_has_expectation_cost_and_command_and_flags_are_known(path):
     assert "EXPECT" not in text
     command = re.search(r"^# python (examples/\w+\.py) --flagfile=(\S+)", text, re.MULTILINE)
     assert ROOT / command.group(2) == path
-    source = (ROOT / command.group(1)).read_text()
+    stem = (ROOT / command.group(1)).with_suffix("")
+    source = "".join(path.read_text() for path in ROOT.glob(f"examples/{stem.name}*.py"))
     known = re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', source)
     given = flags.FlagValues().read_flags_from_files([f"--flagfile={path}"])
     assert given
