@@ -99,18 +99,23 @@ class Shuffled(keras.utils.PyDataset):
 
     def __init__(self, images, labels, batch_size, epoch=0):
         super().__init__()
-        self.arrays, self.batch_size, self.epoch = (images, labels), batch_size, epoch
+        self.arrays, self.batch_size = (images, labels), batch_size
+        self._begin(epoch)
+
+    def _begin(self, epoch):
+        self.epoch = epoch
+        random = np.random.RandomState([SEED.value, epoch])
+        self.order = random.permutation(len(self.arrays[0]))
 
     def __len__(self):
-        return len(self.arrays[0]) // self.batch_size
+        return len(self.order) // self.batch_size
 
     def __getitem__(self, number):
-        order = np.random.RandomState([SEED.value, self.epoch]).permutation(len(self.arrays[0]))
-        rows = order[number * self.batch_size :][: self.batch_size]
+        rows = self.order[number * self.batch_size :][: self.batch_size]
         return tuple(array[rows] for array in self.arrays)
 
     def on_epoch_end(self):
-        self.epoch += 1
+        self._begin(self.epoch + 1)
 
 
 class Labelled:
