@@ -26,7 +26,6 @@ import sys
 import cifar_images
 import keras
 from absl import app, flags
-from cifar_images import SEED
 
 import keras_isd
 from keras_isd import augmentation, evaluation
@@ -79,6 +78,7 @@ METHODS = {
     "moco": (keras_isd.baselines.MoCoModel, "moco_cifar_resnet18"),
     "byol": (keras_isd.baselines.BYOLModel, "byol_cifar_resnet18"),
 }
+
 PRESET = flags.DEFINE_enum("preset", "full", list(PRESETS), "Scale of the run.")
 METHOD = flags.DEFINE_enum("method", "isd", list(METHODS), "How to learn.")
 EPOCHS = flags.DEFINE_integer("epochs", None, "Passes over the images, instead of the preset's.")
@@ -128,7 +128,11 @@ def make_model(preset, views, epochs, steps_per_epoch):
     arguments |= {name: json.loads(value) for name, value in (s.split("=", 1) for s in SET.value)}
     if cifar_images.VIEWS_ON.value == "device":
         query, key = (cifar_images.VIEWS[view] for view in views)
-        arguments |= {"query_augmenter": query, "key_augmenter": key, "seed": SEED.value}
+        arguments |= {
+            "query_augmenter": query,
+            "key_augmenter": key,
+            "seed": cifar_images.SEED.value,
+        }
     model = model_class.from_recipe(name, **arguments)
     model.compile(
         keras_isd.optimizers.from_recipe(
@@ -139,7 +143,7 @@ def make_model(preset, views, epochs, steps_per_epoch):
 
 
 def main(_):
-    keras.utils.set_random_seed(SEED.value)
+    keras.utils.set_random_seed(cifar_images.SEED.value)
     preset = PRESETS[PRESET.value]
     recipe = keras_isd.recipes.get_recipe(METHODS[METHOD.value][1])
     epochs = EPOCHS.value or preset.epochs or recipe.epochs

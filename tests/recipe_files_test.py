@@ -18,8 +18,10 @@ def test_head_has_expectation_cost_and_command_and_flags_are_known(path):
     assert "EXPECT" not in text
     command = re.search(r"^# python (examples/\w+\.py) --flagfile=(\S+)", text, re.MULTILINE)
     assert ROOT / command.group(2) == path
-    stem = (ROOT / command.group(1)).with_suffix("")
-    source = "".join(path.read_text() for path in ROOT.glob(f"examples/{stem.name}*.py"))
+    source = (ROOT / command.group(1)).read_text()
+    for module in re.findall(r"^import (\w+)$", source, re.MULTILINE):
+        beside = ROOT / "examples" / f"{module}.py"
+        source += beside.read_text() if beside.is_file() else ""
     known = re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', source)
     given = flags.FlagValues().read_flags_from_files([f"--flagfile={path}"])
     assert given
