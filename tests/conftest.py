@@ -1,6 +1,16 @@
 import os
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # There is a worker per core. With a thread per core in each of them they wait for one another:
+    # on two cores PyTorch took eight times as long.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    # Most of JAX's time is compilation, of the same steps in many tests and their processes.
+    compiled = tempfile.TemporaryDirectory(prefix="keras_isd_compiled_")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 import keras
 import pytest

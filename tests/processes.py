@@ -11,9 +11,10 @@ import keras
 ROOT = pathlib.Path(__file__).parent.parent
 
 
-def run_python(*arguments, cwd=ROOT, timeout=300, quiet=False, **environment):
+def run_python(*arguments, cwd=ROOT, timeout=900, quiet=False, **environment):
     """Standard output of `python *arguments` with these variables in its environment; raises with
-    its standard error if it fails, or if it is to be quiet and has any."""
+    its standard error if it fails, or if it is to be quiet and has any. The timeout is there to end
+    a process that hangs, not to measure: what takes 30 seconds may take 300 on a busy machine."""
     environment = {
         **os.environ,
         "KERAS_BACKEND": keras.backend.backend(),
