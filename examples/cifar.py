@@ -21,10 +21,10 @@ import quiet_start  # noqa: F401, before all else
 import dataclasses
 import json
 import pathlib
-import sys
 
 import cifar_images
 import keras
+import run_facts
 from absl import app, flags
 
 import keras_isd
@@ -81,17 +81,29 @@ METHODS = {
 
 PRESET = flags.DEFINE_enum("preset", "full", list(PRESETS), "Scale of the run.")
 METHOD = flags.DEFINE_enum("method", "isd", list(METHODS), "How to learn.")
-EPOCHS = flags.DEFINE_integer("epochs", None, "Passes over the images, instead of the preset's.")
+EPOCHS = flags.DEFINE_integer("epochs", None, "Passes over the images, instead of the preset's.", 1)
 LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "Instead of the recipe's.")
 VIEW_PAIR = flags.DEFINE_list("views", None, "Query's,key's: strong,weak; the recipe's if none.")
 HEADS_OF = flags.DEFINE_string("heads_of", None, "Recipe to take projector and predictor from.")
 POLICY = flags.DEFINE_string("policy", "float32", "Or mixed_bfloat16, mixed_float16.")
-SET = flags.DEFINE_list("set", [], "Arguments of the model as NAME=JSON: queue_size=2048,...")
+SET = flags.DEFINE_multi_string(
+    "set", [], "Arguments of the model as NAME=JSON,NAME=JSON; of one given twice the last counts."
+)
 KNN_EVERY = flags.DEFINE_integer("knn_every", 0, "Epochs between k-NN accuracies; 0 for none.")
 PLOT_VIEWS = flags.DEFINE_string("plot_views", None, "Where to save a picture of some views.")
 RESUME = flags.DEFINE_string("resume", None, "Folder of checkpoints to go on from, and to write.")
-OUTPUT = flags.DEFINE_string("output", "runs/cifar.keras", "Where the trained model is saved.")
+OUTPUT = flags.DEFINE_string("output", "runs/cifar.keras", "File `.keras` for the trained model.")
 flags.adopt_module_key_flags(cifar_images)
+
+
+@flags.validator("set", "must be NAME=JSON,NAME=JSON")
+def _assigns(values):
+    return all("=" in pair for pairs in values for pair in pairs.split(","))
+
+
+@flags.validator("output", "must end in .keras, before hours of training are to be saved there")
+def _can_be_saved(path):
+    return path.endswith(".keras")
 
 
 def accuracies(backbone, bank, queries, rare):
@@ -112,22 +124,34 @@ def accuracies(backbone, bank, queries, rare):
     return found
 
 
-def make_model(preset, views, epochs, steps_per_epoch):
-    """The compiled model of the recipe, with what preset and flags change."""
+def settings_of(preset, recipe):
+    """What recipe, preset and flags come to."""
+    chosen = dict(pair.split("=", 1) for pairs in SET.value for pair in pairs.split(","))
+    scale = {name: value for name, value in preset.model.items() if name in recipe.model}
+    rate = LEARNING_RATE.value
+    return {
+        "views": list(VIEW_PAIR.value or recipe.views),
+        "learning_rate": recipe.sgd["learning_rate"] if rate is None else rate,
+        "epochs": EPOCHS.value or preset.epochs or recipe.epochs,
+        "batch_size": preset.batch_size or recipe.batch_size,
+        "model": {**recipe.model, **scale, **{n: json.loads(v) for n, v in chosen.items()}},
+    }
+
+
+def make_model(preset, settings, steps_per_epoch):
+    """The compiled model of the settings."""
     keras.mixed_precision.set_global_policy(POLICY.value)
     model_class, name = METHODS[METHOD.value]
     arguments = {}
     if preset.filters:
         arguments["backbone"] = keras_isd.backbones.ConvNet((32, 32, 3), preset.filters)
-    known = keras_isd.recipes.get_recipe(name).model
-    arguments |= {name: value for name, value in preset.model.items() if name in known}
     if HEADS_OF.value:
         width = preset.filters[-1] if preset.filters else 512
         heads = keras_isd.recipes.get_recipe(HEADS_OF.value).heads(width)
         arguments |= {"projector": None, "predictor": None, **heads}
-    arguments |= {name: json.loads(value) for name, value in (s.split("=", 1) for s in SET.value)}
+    arguments |= settings["model"]
     if cifar_images.VIEWS_ON.value == "device":
-        query, key = (cifar_images.VIEWS[view] for view in views)
+        query, key = (cifar_images.VIEWS[view] for view in settings["views"])
         arguments |= {
             "query_augmenter": query,
             "key_augmenter": key,
@@ -136,20 +160,22 @@ def make_model(preset, views, epochs, steps_per_epoch):
     model = model_class.from_recipe(name, **arguments)
     model.compile(
         keras_isd.optimizers.from_recipe(
-            name, steps_per_epoch, epochs, learning_rate=LEARNING_RATE.value
+            name, steps_per_epoch, settings["epochs"], learning_rate=settings["learning_rate"]
         )
     )
     return model
 
 
 def main(_):
+    output = pathlib.Path(OUTPUT.value)
+    output.parent.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(cifar_images.SEED.value)
     preset = PRESETS[PRESET.value]
-    recipe = keras_isd.recipes.get_recipe(METHODS[METHOD.value][1])
-    epochs = EPOCHS.value or preset.epochs or recipe.epochs
-    batch_size = preset.batch_size or recipe.batch_size
-    views = VIEW_PAIR.value or recipe.views
+    settings = settings_of(preset, keras_isd.recipes.get_recipe(METHODS[METHOD.value][1]))
     train, bank, queries, rare = cifar_images.sets(preset.train_images, preset.test_images)
+    data = [cifar_images.fingerprint(part[0]) for part in (bank, queries)]
+    facts = run_facts.gather(settings=settings, data=data)
+    views, batch_size = settings["views"], settings["batch_size"]
     if PLOT_VIEWS.value:
         keras_isd.visualization.plot_views(
             cifar_images.two_views(train, views, batch_size, shuffle_buffer=0),
@@ -159,11 +185,11 @@ def main(_):
         )
     steps = 100 if cifar_images.VIEWS_ON.value == "host" else None  # where a run can go on
     resume = RESUME.value and keras_isd.callbacks.Resume(RESUME.value, every_n_steps=steps)
+    if resume:
+        run_facts.write_for_resume(resume.directory / "run.json", facts)
     place = {name: getattr(resume, name, 0) for name in ("initial_epoch", "initial_step")}
     batches = cifar_images.training_batches(train, views, batch_size, **place)
-    model = make_model(preset, views, epochs, len(batches))
-    output = pathlib.Path(OUTPUT.value)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    model = make_model(preset, settings, len(batches))
     before = accuracies(model.student_backbone, bank, queries, rare)
     callbacks = [resume] if resume else []
     if KNN_EVERY.value:
@@ -172,7 +198,7 @@ def main(_):
     callbacks.append(keras.callbacks.CSVLogger(output.with_suffix(".csv"), append=bool(resume)))
     model.fit(
         batches,
-        epochs=epochs,
+        epochs=settings["epochs"],
         initial_epoch=place["initial_epoch"],
         shuffle=False,  # the batches are
         callbacks=callbacks,
@@ -183,7 +209,8 @@ def main(_):
         "teacher": accuracies(model.teacher_backbone, bank, queries, rare),
     }
     report(columns, len(train[0]), len(queries[0]))
-    write_down(output.with_suffix(".json"), columns, epochs, batch_size)
+    table = {"accuracies": columns, **facts}
+    output.with_suffix(".json").write_text(json.dumps(table, indent=1))
     model.save(output)
     print(f"saved {output}: keras.models.load_model(...).student_backbone has the features")
 
@@ -194,14 +221,6 @@ def report(columns, images, queries):
     print(f"{'':<20}" + "".join(f"{name:>10}" for name in columns))
     for row in columns["student"]:
         print(f"{row:<20}" + "".join(f"{found[row]:>10.3f}" for found in columns.values()))
-
-
-def write_down(path, columns, epochs, batch_size):
-    """The table, with flags and versions, so that the run can be made again."""
-    facts = {"keras_isd": keras_isd.__version__, "keras": keras.__version__, "epochs": epochs}
-    facts |= {"backend": keras.backend.backend(), "batch_size": batch_size}
-    given = {flag.name: flag.value for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])}
-    path.write_text(json.dumps({"accuracies": columns, "flags": given, **facts}, indent=1))
 
 
 if __name__ == "__main__":

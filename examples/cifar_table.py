@@ -46,10 +46,16 @@ def experiment(flags_of_run):
 
 def read(paths):
     """Accuracies of a network by experiment and seed."""
-    runs = collections.defaultdict(dict)
+    runs, told = collections.defaultdict(dict), {}
     for path in paths:
         run = json.loads(pathlib.Path(path).read_text())
-        seeds, seed = runs[experiment(run["flags"])], run["flags"]["seed"]
+        key = experiment(run["flags"])
+        # A recipe may have changed since, and copies of a data set differ in pixels and in order.
+        images = tuple(run["flags"].get(name) for name in ("preset", "dataset", "queries"))
+        for what, name in ((key, "settings"), (images, "data")):
+            if told.setdefault((what, name), run[name]) != run[name]:
+                raise app.UsageError(f"Runs to compare must have the same {name}. Received: {path}")
+        seeds, seed = runs[key], run["flags"]["seed"]
         if seed in seeds:
             raise app.UsageError(f"Two runs are of one experiment and seed. Received: {path}")
         seeds[seed] = run["accuracies"][NETWORK.value]

@@ -18,12 +18,11 @@ import quiet_start  # noqa: F401, before all else
 # isort: split
 import contextlib
 import dataclasses
-import json
 import pathlib
-import sys
 
 import keras
 import numpy as np
+import run_facts
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import app, flags
@@ -61,7 +60,7 @@ STRATEGY = flags.DEFINE_enum(
 )
 POLICY = flags.DEFINE_string("policy", "float32", "Or mixed_bfloat16, mixed_float16.")
 EPOCHS = flags.DEFINE_integer(
-    "epochs", None, "Passes over the images in all, instead of the recipe's."
+    "epochs", None, "Passes over the images in all, instead of the recipe's.", 1
 )
 BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "On all devices; scales the learning rate.")
 WARMUP = flags.DEFINE_float("warmup_epochs", 0, "Epochs of a rising learning rate.")
@@ -156,14 +155,6 @@ def make_callbacks(folder, preset, resume, bank, queries):
     return [*callbacks, csv, keras.callbacks.TensorBoard(folder / "tensorboard")]
 
 
-def write_down(folder):
-    """Flags, versions and seed, so that the run can be made again."""
-    given = {flag.name: flag.value for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])}
-    versions = {module.__name__: module.__version__ for module in (keras_isd, keras, tf, np)}
-    facts = {"backend": keras.backend.backend(), "versions": versions, "flags": given}
-    (folder / "run.json").write_text(json.dumps(facts, indent=1))
-
-
 def main(_):
     keras.utils.set_random_seed(SEED.value)
     preset, recipe = PRESETS[PRESET.value], keras_isd.recipes.get_recipe(RECIPE.value)
@@ -183,7 +174,7 @@ def main(_):
     if strategy and not strategy.extended.should_checkpoint:  # not the first of several workers
         own = folder / f"worker_{strategy.cluster_resolver.task_id}"
     own.mkdir(parents=True, exist_ok=True)
-    write_down(own)
+    run_facts.write_for_resume(own / "run.json", run_facts.gather())
     resume = keras_isd.callbacks.Resume(checkpoints, every_n_steps=1000)
     training, bank, queries = images()
     batch_size = BATCH_SIZE.value or preset.batch_size or recipe.batch_size

@@ -118,14 +118,15 @@ def from_recipe(
     0.05
     """
     recipe = get_recipe(name)
-    epochs = epochs or recipe.epochs
+    epochs = recipe.epochs if epochs is None else epochs
     if batch_size is not None and (learning_rate is not None or batch_size < 1):
         raise ValueError(
             "Argument `batch_size` must be at least 1, and scales the recipe's learning rate: give "
             f"it or `learning_rate`. Received: {batch_size=}, {learning_rate=}"
         )
     scale = 1 if batch_size is None else batch_size / recipe.batch_size
-    learning_rate = learning_rate or scale * recipe.sgd["learning_rate"]
+    if learning_rate is None:
+        learning_rate = scale * recipe.sgd["learning_rate"]
     if recipe.schedule == "cosine" and per_step:
         schedule = schedules.CosineDecay(learning_rate, epochs * steps_per_epoch)
     elif recipe.schedule == "cosine":

@@ -62,6 +62,7 @@ def test_cifar_runs_on_real_images_and_saves(tmp_path):
         assert [round(run["accuracies"][c][row], 3) for c in run["accuracies"]] == values
         assert all(0.05 < value < 0.5 for value in values)
     assert run["flags"]["preset"] == "smoke"
+    assert run["settings"]["model"]["teacher_momentum"] == 0.95  # the recipe's
     assert saved.with_suffix(".csv").read_text().startswith("epoch,embedding_std,loss")
     assert saved.is_file()
     again = run_python("examples/cifar.py", *arguments)
@@ -80,7 +81,8 @@ def test_cifar_trains_the_baselines_on_unbalanced_images(tmp_path):
         "--subset=long_tail",
         "--queries=validation",
         "--views=weak,strong",
-        "--set=temperature=0.3,queue_size=96",
+        "--set=temperature=0.3,queue_size=128",
+        "--set=queue_size=96",
         "--knn_every=1",
         f"--data_dir={CIFAR}",
         f"--output={saved}",
@@ -119,13 +121,31 @@ def test_cifar_makes_views_on_the_device_and_needs_no_tensorflow_there(tmp_path)
     whole = run(2, "whole.keras")
     assert run(1, "half.keras", resume=tmp_path / "checkpoints") != whole
     assert run(2, "resumed.keras", resume=tmp_path / "checkpoints") == whole
+    with pytest.raises(AssertionError, match=r"--resume goes on .* seed=1, not 0"):
+        run(2, "other.keras", resume=tmp_path / "checkpoints", seed=1)
+    with pytest.raises(AssertionError, match=r"--resume goes on .*'teacher_momentum': 0.5"):
+        run(2, "other.keras", resume=tmp_path / "checkpoints", set="teacher_momentum=0.5")
     model = keras.models.load_model(tmp_path / "resumed.keras")
     assert model.two_views is not None
     assert model.student_backbone.layers[-1].compute_dtype == "bfloat16"
 
 
-def write_run(path, accuracy, **flags):
-    run = {"flags": {"method": "isd", "set": [], **flags}}
+@of_flags
+@pytest.mark.parametrize(
+    ("flag", "why"),
+    [
+        ("--output=runs/isd_0.05", "must end in .keras"),
+        ("--set=queue_size", "must be NAME=JSON"),
+        ("--epochs=0", "0 is not a positive integer"),
+    ],
+)
+def test_cifar_refuses_before_it_trains(flag, why):
+    with pytest.raises(AssertionError, match=why):
+        run_python("examples/cifar.py", "--preset=smoke", flag)
+
+
+def write_run(path, accuracy, settings=None, data=None, **flags):
+    run = {"flags": {"method": "isd", "set": [], **flags}, "settings": settings, "data": data}
     run["accuracies"] = {"student": {"1-NN": accuracy}, "teacher": {"1-NN": 0.0}}
     path.write_text(json.dumps(run))
     return path
@@ -159,6 +179,16 @@ def test_table_of_an_ablation_is_less_the_recipe_by_seed(tmp_path):
     paths.append(write_run(tmp_path / "tail.json", 0.4, subset="long_tail", set=["a=1"], seed=0))
     rows = run_python("examples/cifar_table.py", "--minus=recipe", *paths).splitlines()
     assert rows[2:] == ["| method=isd set=queue_size=1024 less recipe | 2 | -2.5 ± 0.7 |"]
+
+
+@pytest.mark.parametrize("differing", ["settings", "data"])
+def test_runs_of_other_recipes_or_images_are_not_put_into_one_table(tmp_path, differing):
+    paths = [
+        write_run(tmp_path / f"{seed}.json", 0.5, seed=seed, **{differing: [seed]})
+        for seed in range(2)
+    ]
+    with pytest.raises(AssertionError, match=f"must have the same {differing}. Received: .*1.json"):
+        run_python("examples/cifar_table.py", *paths)
 
 
 @pytest.mark.data

@@ -134,6 +134,7 @@ def test_recipe_values_can_be_replaced():
     optimizer.iterations.assign(20)
     assert float(optimizer.learning_rate) == pytest.approx(0.1)
     assert (optimizer.weight_decay, optimizer.nesterov, optimizer.momentum) == (0.0, True, 0.9)
+    assert float(optimizers.from_recipe("resnet50", 10, learning_rate=0).learning_rate) == 0
 
 
 def test_optimizer_and_schedule_survive_serialisation():
