@@ -186,7 +186,7 @@ def main(_):
     steps = 100 if cifar_images.VIEWS_ON.value == "host" else None  # where a run can go on
     resume = RESUME.value and keras_isd.callbacks.Resume(RESUME.value, every_n_steps=steps)
     if resume:
-        run_facts.write_for_resume(resume.directory / "run.json", facts)
+        run_facts.write_for_resume(resume.directory / "run.json", facts, resume)
     place = {name: getattr(resume, name, 0) for name in ("initial_epoch", "initial_step")}
     batches = cifar_images.training_batches(train, views, batch_size, **place)
     model = make_model(preset, settings, len(batches))

@@ -174,8 +174,8 @@ def main(_):
     if strategy and not strategy.extended.should_checkpoint:  # not the first of several workers
         own = folder / f"worker_{strategy.cluster_resolver.task_id}"
     own.mkdir(parents=True, exist_ok=True)
-    run_facts.write_for_resume(own / "run.json", run_facts.gather())
     resume = keras_isd.callbacks.Resume(checkpoints, every_n_steps=1000)
+    run_facts.write_for_resume(own / "run.json", run_facts.gather(), resume)
     training, bank, queries = images()
     batch_size = BATCH_SIZE.value or preset.batch_size or recipe.batch_size
     epochs = EPOCHS.value or preset.epochs or recipe.epochs

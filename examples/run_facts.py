@@ -18,17 +18,20 @@ FREE |= {"knn_every", "plot_views", "policy", "strategy", "epochs"}
 def gather(**more):
     """Facts that make the run again, as JSON has them."""
     given = {flag.name: flag.value for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])}
-    versions = {module.__name__: module.__version__ for module in (keras_isd, keras, np)}
-    facts = {"flags": given, "backend": keras.backend.backend(), "versions": versions, **more}
+    backend = keras.backend.backend()
+    modules = (keras_isd, keras, sys.modules[backend], np)
+    versions = {module.__name__: module.__version__ for module in modules}
+    facts = {"flags": given, "backend": backend, "versions": versions, **more}
     return json.loads(json.dumps(facts))
 
 
-def write_for_resume(path, facts):
-    """Writes the facts beside the checkpoints of a run, unless those are of another run.
+def write_for_resume(path, facts, resume):
+    """Writes the facts beside the checkpoints of a run, unless it goes on from another's.
 
     Weights of one seed or recipe fit a model of another; the results would be called by its name.
     """
-    if path.is_file():
+    goes_on = resume.initial_epoch or resume.initial_step
+    if goes_on and path.is_file():
         differing = _differing(json.loads(path.read_text()), facts)
         if differing:
             raise app.UsageError(

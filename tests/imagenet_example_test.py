@@ -43,11 +43,14 @@ def metrics(output):
 def test_a_run_has_all_that_belongs_to_it_and_goes_on(folder, tmp_path):
     output = tmp_path / "run"
     command = (*COMMAND, folder, "--policy=mixed_bfloat16", f"--output={output}")
+    output.mkdir()  # of a run of another seed, which ended before its first checkpoint
+    (output / "run.json").write_text('{"flags": {"seed": 7}}')
     run_python(*command, "--knn_every=1")
     assert {path.name for path in output.iterdir()} == FILES
     facts = json.loads((output / "run.json").read_text())
     assert facts["flags"]["seed"] == 0
     assert facts["versions"]["keras"] == keras.__version__
+    assert facts["versions"]["tensorflow"]
     [epoch] = metrics(output)
     assert 0 <= float(epoch["knn_teacher"]) <= 1  # which the class of one image does not hinder
     again = run_python(*command, "--resume", "--epochs=2")
