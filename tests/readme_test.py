@@ -5,7 +5,7 @@ import re
 import pytest
 
 import keras_isd
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.filterwarnings("error::UserWarning")
 README = (ROOT / "README.md").read_text()

@@ -6,7 +6,7 @@ import pytest
 
 import keras_isd
 from keras_isd import augmentation
-from tests.augmentation.photographs import small_photographs
+from tests.support.photographs import small_photographs
 
 IMAGES = small_photographs()
 CHAINS = {

@@ -6,7 +6,7 @@ import pytest
 
 tf = pytest.importorskip("tensorflow", reason="keras-cv's layers are TensorFlow's")
 from keras_isd import augmentation  # noqa: E402
-from tests.augmentation.photographs import small_photographs  # noqa: E402
+from tests.support.photographs import small_photographs  # noqa: E402
 
 IMAGES = small_photographs()
 OPERATIONS = [

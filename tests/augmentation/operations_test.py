@@ -10,7 +10,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from keras_isd import augmentation
 from keras_isd.augmentation.operation import RandomApply
-from tests.augmentation.photographs import photographs, pillow, small_photographs
+from tests.support.photographs import photographs, pillow, small_photographs
 
 PHOTOGRAPHS = small_photographs()
 COUNT = len(PHOTOGRAPHS)

@@ -5,7 +5,7 @@ from keras import layers, ops
 
 import keras_isd
 from keras_isd import losses
-from tests import golden
+from tests.support import golden
 
 
 def unit_rows(count, dim, seed):

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_isd.callbacks import KNNEvaluation, LinearProbe
 from keras_isd.evaluation import extract_features, knn_accuracy, linear_probe
-from tests import golden
+from tests.support import golden
 
 random = np.random.RandomState(0)
 LABELS = random.randint(0, 3, 90)

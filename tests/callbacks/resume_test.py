@@ -13,8 +13,10 @@ from keras import ops
 import keras_isd
 from keras_isd.callbacks import Resume, checkpoint_file
 from keras_isd.callbacks.checkpoint_file import DamagedCheckpointError
-from tests import resume_script
-from tests.processes import ROOT, run_python
+from tests.support import resume_script
+from tests.support.processes import ROOT, run_python
+
+SCRIPT = "tests.support.resume_script"
 
 tf = pytest.importorskip("tensorflow", reason="keras_isd.data needs it")
 
@@ -86,7 +88,7 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(tmp_path, whole_run, every_n_s
 )
 def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path):
     def command(name):  # long enough to be there for the last kill
-        script = ("-m", "tests.resume_script", tmp_path / name, tmp_path / f"{name}.npz")
+        script = ("-m", SCRIPT, tmp_path / name, tmp_path / f"{name}.npz")
         return [*map(str, script), str(2 + 2 * KILLS)]
 
     run_python(*command("whole"))
@@ -110,7 +112,7 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path):
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="replicas are TensorFlow's")
 def test_replicas_go_on_within_an_epoch(tmp_path):
     def script(name, *devices):
-        run_python("-m", "tests.resume_script", tmp_path / "saved", tmp_path / name, 2, *devices)
+        run_python("-m", SCRIPT, tmp_path / "saved", tmp_path / name, 2, *devices)
         with np.load(tmp_path / name) as arrays:
             return dict(arrays)
 

@@ -5,7 +5,7 @@ from keras import ops
 
 import keras_isd
 from keras_isd.evaluation import extract_features
-from tests import golden
+from tests.support import golden
 
 
 def batches(images, size, labels=None):

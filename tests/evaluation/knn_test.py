@@ -7,7 +7,7 @@ import pytest
 
 import keras_isd
 from keras_isd.evaluation import extract_features, knn_accuracy, knn_predict
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 CIFAR = pathlib.Path(os.environ.get("KERAS_ISD_DATA", ROOT.parent / "shared/data/tfds"))
 

@@ -12,7 +12,7 @@ from keras import ops
 
 import keras_isd
 from keras_isd import interop
-from tests import golden
+from tests.support import golden
 
 torch = pytest.importorskip("torch", reason="checkpoints of PyTorch take PyTorch")
 

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 import keras_isd
-from tests import golden, torch_state
+from tests.support import golden, torch_state
 
 BACKEND = keras.backend.backend()
 PLUS = golden.Trajectory("isd_plus")

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from tests import golden
-from tests.processes import run_python
+from tests.support import golden
+from tests.support.processes import run_python
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("TPUStrategy is TensorFlow's; JAX's step is XLA's whole", allow_module_level=True)
@@ -64,7 +64,8 @@ def test_so_is_the_step_of_a_replica():
     """On two devices, of which a graph can be made here: what all replicas do together is in it."""
     code = """
 import tensorflow as tf
-from tests import replicas_script, tpu_step_test as here
+from tests.backend import tpu_step_test as here
+from tests.support import replicas_script
 
 with replicas_script.tensorflow_scope(2):
     strategy = tf.distribute.get_strategy()

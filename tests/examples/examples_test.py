@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import keras_isd
-from tests.processes import ROOT, run_python
+from tests.support.processes import ROOT, run_python
 
 pytestmark = pytest.mark.slow
 CIFAR = pathlib.Path(os.environ.get("KERAS_ISD_DATA", ROOT.parent / "shared/data/tfds"))

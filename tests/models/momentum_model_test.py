@@ -4,7 +4,7 @@ import pytest
 from keras import layers, ops
 
 import keras_isd
-from tests import golden
+from tests.support import golden
 
 PLUS = golden.Trajectory("isd_plus")
 

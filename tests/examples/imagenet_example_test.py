@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import keras_isd  # noqa: F401, registers what models are loaded from
-from tests.processes import ROOT, addresses, run_python
+from tests.support.processes import ROOT, addresses, run_python
 
 pytestmark = pytest.mark.slow
 SAMPLE = ROOT.parent / "shared/data/imagenet_sample"

@@ -1,6 +1,6 @@
 """Trains the golden model a few steps in a process of its own, for tests that compare runs.
 
-`python -m tests.training_script OUT.npz --steps N [--load IN.keras] [--save OUT.keras]`
+`python -m tests.support.training_script OUT.npz --steps N [--load IN.keras] [--save OUT.keras]`
 """
 
 import argparse
@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 import keras_isd  # noqa: F401 (registers the classes of a saved model)
-from tests import golden
+from tests.support import golden
 
 
 def further_batches(first, steps):

@@ -8,7 +8,7 @@ import sys
 
 import keras
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
 def run_python(*arguments, cwd=ROOT, timeout=900, quiet=False, **environment):

@@ -1,6 +1,6 @@
 """Trains the golden model on several devices in a process of its own, for tests that compare runs.
 
-`python -m tests.replicas_script OUT.npz --devices N [--split_queue]`: of TensorFlow a
+`python -m tests.support.replicas_script OUT.npz --devices N [--split_queue]`: of TensorFlow a
 MirroredStrategy, of JAX a DataParallel distribution, or with the queue split, on logical CPUs.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 
 import keras_isd
 from keras_isd import backend
-from tests import golden
+from tests.support import golden
 
 
 def tensorflow_scope(devices, workers=(), worker=None):

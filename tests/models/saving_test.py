@@ -6,8 +6,8 @@ import pytest
 from keras import layers, ops
 
 import keras_isd
-from tests import golden
-from tests.processes import run_python
+from tests.support import golden
+from tests.support.processes import run_python
 
 PLUS = golden.Trajectory("isd_plus")
 
@@ -34,7 +34,7 @@ def trained():
 def test_new_process_goes_on_to_the_last_bit(tmp_path):
     whole, first, second = (tmp_path / f"{name}.npz" for name in ("whole", "first", "second"))
     saved = tmp_path / "model.keras"
-    script = ("-m", "tests.training_script")
+    script = ("-m", "tests.support.training_script")
     run_python(*script, whole, "--steps", 9)
     run_python(*script, first, "--steps", 4, "--save", saved)
     run_python(*script, second, "--first", 4, "--steps", 5, "--load", saved)

@@ -11,8 +11,8 @@ from PIL import Image
 tf = pytest.importorskip("tensorflow", reason="sources are read by tf.data")
 from keras_isd import augmentation, data  # noqa: E402
 from keras_isd.data.decoding import UnreadableImageError, decode_image, decode_quickly  # noqa: E402
-from tests.augmentation.photographs import small_photographs  # noqa: E402
-from tests.processes import ROOT  # noqa: E402
+from tests.support.photographs import small_photographs  # noqa: E402
+from tests.support.processes import ROOT  # noqa: E402
 
 SHARED = ROOT.parent / "shared" / "data"
 CIFAR = pathlib.Path(os.environ.get("KERAS_ISD_DATA", SHARED / "tfds"))

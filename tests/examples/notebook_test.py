@@ -5,7 +5,7 @@ import nbclient
 import nbformat
 import pytest
 
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 from keras_isd import losses
-from tests.losses_test import gradient_of_sum, reference, unit_rows
+from tests.losses.distillation_test import gradient_of_sum, reference, unit_rows
 
 DIM = 8
 

@@ -1,6 +1,6 @@
 """A short run with checkpoints, in a process of its own, to be killed and started again.
 
-`python -m tests.resume_script DIRECTORY OUT.npz EPOCHS [DEVICES]`
+`python -m tests.support.resume_script DIRECTORY OUT.npz EPOCHS [DEVICES]`
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import ops
 
 import keras_isd
-from tests.replicas_script import tensorflow_scope
+from tests.support.replicas_script import tensorflow_scope
 
 EPOCHS, STEPS, BATCH_SIZE = 5, 7, 8
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 tf = pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's")
 from keras_isd import augmentation, data  # noqa: E402
-from tests.augmentation.photographs import photographs, small_photographs  # noqa: E402
+from tests.support.photographs import photographs, small_photographs  # noqa: E402
 
 # 22 parts of two photographs: enough for five batches of four, and two left over.
 PHOTOGRAPHS = np.stack([p[y : y + 40, 100:140] for p in photographs() for y in range(0, 385, 35)])

@@ -5,7 +5,7 @@ import re
 import pytest
 from absl import flags
 
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 FILES = sorted((ROOT / "examples" / "recipes").glob("*.flags"))
 

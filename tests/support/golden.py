@@ -1,6 +1,6 @@
 """Twelve steps of the authors' training code, and the same network in Keras.
 
-See `../shared/golden/README.md` for how the numbers were made; the files are in `tests/data`.
+The files are in `tests/golden_data`; `../shared/golden/README.md` says how they were made.
 """
 
 import pathlib
@@ -9,9 +9,9 @@ import keras
 import numpy as np
 
 import keras_isd
-from tests import torch_state
+from tests.support import torch_state
 
-DATA = pathlib.Path(__file__).parent / "data"
+DATA = pathlib.Path(__file__).parent.parent / "golden_data"
 
 
 class Trajectory:

@@ -4,7 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from tests.processes import run_python
+from tests.support.processes import run_python
+
+SCRIPT = "tests.support.replicas_script"
 
 BACKEND = keras.backend.backend()
 CASES = {
@@ -46,7 +48,7 @@ def one_device(tmp_path_factory):
     def run(*sizes):
         if sizes not in runs:
             out = tmp_path_factory.mktemp("one") / "run.npz"
-            run_python("-m", "tests.replicas_script", out, *arguments(*sizes))
+            run_python("-m", SCRIPT, out, *arguments(*sizes))
             runs[sizes] = np.load(out)
         return runs[sizes]
 
@@ -58,7 +60,12 @@ def test_devices_together_equal_one(one_device, devices, split, sizes, tmp_path)
     out = tmp_path / "run.npz"
     split = ["--split_queue"] if split else []
     run_python(
-        "-m", "tests.replicas_script", out, f"--devices={devices}", *split, *arguments(*sizes)
+        "-m",
+        SCRIPT,
+        out,
+        f"--devices={devices}",
+        *split,
+        *arguments(*sizes),
     )
     expected = one_device(*sizes)
     with np.load(out) as found:
@@ -87,7 +94,7 @@ def test_devices_together_equal_one(one_device, devices, split, sizes, tmp_path)
 def test_a_queue_of_a_quarter_of_a_gibibyte_is_made_on_the_devices(split):
     code = f"""
 import keras, numpy as np
-from tests import replicas_script
+from tests.support import replicas_script
 with replicas_script.jax_scope(2, {split}):
     import keras_isd
     queue = keras_isd.MemoryQueue(131072, 512, name="queue")
@@ -100,7 +107,7 @@ with replicas_script.jax_scope(2, {split}):
 def test_batches_that_leave_a_device_without_images_are_refused(tmp_path):
     # 85 images: the last batch has 5, of which four devices get 2, 2, 1, 0 on TensorFlow.
     with pytest.raises(AssertionError, match=r"ValueError: .*\n?.*Received: .*5"):
-        run_python("-m", "tests.replicas_script", tmp_path / "out", "--devices=4", "--images=85")
+        run_python("-m", SCRIPT, tmp_path / "out", "--devices=4", "--images=85")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +123,7 @@ def test_batches_that_leave_a_device_without_images_are_refused(tmp_path):
 def test_so_are_they_wherever_batches_are_given(call):
     code = f"""
 import keras, numpy as np
-from tests import golden, replicas_script
+from tests.support import golden, replicas_script
 
 class Batches(keras.utils.PyDataset):
     def __init__(self, views, size):
@@ -149,7 +156,7 @@ def test_the_views_that_replicas_make_are_those_of_one_device():
 import numpy as np, tensorflow as tf
 from keras_isd import augmentation
 from keras_isd.two_views import TwoViews
-from tests import replicas_script
+from tests.support import replicas_script
 
 images = np.random.RandomState(0).randint(0, 256, (7, 12, 12, 3)).astype("float32")
 strong, weak = augmentation.strong(8, blur=0), augmentation.weak(8)
@@ -173,7 +180,7 @@ def test_every_replica_gathers_the_rows_of_all_in_order(sizes):
     code = f"""
 import numpy as np, tensorflow as tf
 from keras_isd.backend import replicas
-from tests import replicas_script
+from tests.support import replicas_script
 
 rows = np.arange({sum(sizes)} * 3, dtype="float32").reshape(-1, 3)
 labels = -np.arange({sum(sizes)}, dtype="int32")
@@ -209,7 +216,7 @@ with replicas_script.tensorflow_scope(2):
 def test_what_keras_cannot_do_on_several_replicas_is_refused(arguments):
     code = f"""
 import keras, keras_isd, tensorflow as tf
-from tests import golden
+from tests.support import golden
 [cpu] = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
@@ -224,7 +231,7 @@ with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
 def test_a_loss_that_is_not_finite_is_named_by_its_step():
     code = f"""
 import keras_isd, numpy as np
-from tests import golden, replicas_script
+from tests.support import golden, replicas_script
 with replicas_script.{BACKEND}_scope(*{(2,) if BACKEND == "tensorflow" else (2, False)}):
     views, _ = golden.Trajectory("isd_plus").flat_views()
     views["query"][19] = np.nan

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from tests import golden
-from tests.processes import run_python
+from tests.support import golden
+from tests.support.processes import run_python
 
 OTHERS = [name for name in ("tensorflow", "jax", "torch") if name != keras.backend.backend()]
 
@@ -15,7 +15,7 @@ OTHERS = [name for name in ("tensorflow", "jax", "torch") if name != keras.backe
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
     out = tmp_path_factory.mktemp("here") / "run.npz"
-    run_python("-m", "tests.training_script", out, "--steps", 20)
+    run_python("-m", "tests.support.training_script", out, "--steps", 20)
     return np.load(out)
 
 
@@ -24,7 +24,7 @@ def test_twenty_further_steps_agree_with_another_backend(here, other, tmp_path):
     if importlib.util.find_spec(other) is None:
         pytest.skip(f"{other} is not installed")
     out = tmp_path / "run.npz"
-    run_python("-m", "tests.training_script", out, "--steps", 20, KERAS_BACKEND=other)
+    run_python("-m", "tests.support.training_script", out, "--steps", 20, KERAS_BACKEND=other)
     with np.load(out) as there:
         np.testing.assert_allclose(here["loss"], there["loss"], rtol=1e-4)
         np.testing.assert_allclose(here["purity"], there["purity"], atol=1e-6)

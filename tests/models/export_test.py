@@ -8,7 +8,7 @@ import pytest
 from keras.src.saving import saving_lib
 
 import keras_isd
-from tests import golden
+from tests.support import golden
 
 IMAGES = np.random.RandomState(0).randn(3, 16, 16, 3).astype("float32")
 

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_isd import losses
-from tests import golden, torch_state
+from tests.support import golden, torch_state
 
 NAMES = ("isd_plus", "isd_r18", "byol")
 

@@ -11,7 +11,9 @@ import keras
 import numpy as np
 import pytest
 
-from tests.processes import ROOT, addresses, run_python
+from tests.support.processes import ROOT, addresses, run_python
+
+SCRIPT = "tests.support.replicas_script"
 
 BACKEND = keras.backend.backend()
 pytestmark = [
@@ -27,7 +29,14 @@ SIZES = (f"--images={IMAGES}", "--batch_size=8", "--queue_size=61")
 def commands(folder, *arguments, devices=2):
     workers = (f"--devices={devices}", "--workers", *addresses())
     return [
-        ("-m", "tests.replicas_script", folder / f"{i}.npz", *arguments, *workers, f"--worker={i}")
+        (
+            "-m",
+            SCRIPT,
+            folder / f"{i}.npz",
+            *arguments,
+            *workers,
+            f"--worker={i}",
+        )
         for i in range(2)
     ]
 
@@ -66,7 +75,7 @@ def test_two_workers_equal_one_process(devices, split, sizes, tmp_path):
     """The second case in two starts, the queue put together in a checkpoint between."""
     starts = (1, 2) if split else (1,)  # epochs at the end of each
     whole = (*sizes, f"--epochs={starts[-1]}")
-    run_python("-m", "tests.replicas_script", tmp_path / "one.npz", *whole)
+    run_python("-m", SCRIPT, tmp_path / "one.npz", *whole)
     for epochs in starts:
         resume = (f"--resume={tmp_path / 'checkpoints'}", f"--epochs={epochs}")
         arguments = (*split, *sizes, *resume)
