@@ -3,7 +3,9 @@
 import keras
 from keras import layers
 
-from keras_isd.batch_normalization import BatchNormalization
+from keras_isd.layers import BatchNormalization
+
+__all__ = ["linear", "mlp"]
 
 
 def mlp(input_dim, hidden_dim, output_dim, hidden_bias=True, batch_norm=True, name="mlp"):
@@ -33,20 +35,42 @@ def mlp(input_dim, hidden_dim, output_dim, hidden_bias=True, batch_norm=True, na
     >>> keras_isd.heads.mlp(512, 1024, 128, name="projector").output_shape
     (None, 128)
     """
-    hidden = [_linear(input_dim, hidden_dim, hidden_bias), layers.ReLU()]
+    hidden = [linear(input_dim, hidden_dim, hidden_bias), layers.ReLU()]
     if batch_norm:
         hidden.insert(1, BatchNormalization())
-    stack = [*hidden, _linear(hidden_dim, output_dim)]
+    stack = [*hidden, linear(hidden_dim, output_dim)]
     for index, layer in enumerate(stack):
         layer.name = f"{name}_{index}"
     return keras.Sequential([keras.Input((input_dim,)), *stack], name=name)
 
 
-def _linear(input_dim, output_dim, use_bias=True):
+def linear(input_dim, output_dim, use_bias=True, seed=None, **kwargs):
+    """A linear layer that starts as PyTorch's `nn.Linear`: uniform within `1 / sqrt(inputs)`.
+
+    Args:
+        input_dim: int, width of the input.
+        output_dim: int, width of the output.
+        use_bias: bool.
+        seed: int, which fixes the initial weights, or None.
+        **kwargs: see `keras.layers.Dense`.
+
+    Returns:
+        A `keras.layers.Dense`.
+
+    Source: `torch.nn.Linear.reset_parameters`.
+
+    Example:
+
+    >>> layer = keras_isd.heads.linear(4, 100, seed=0)
+    >>> layer.build((None, 4))
+    >>> 0.45 < float(keras.ops.max(layer.kernel)) <= 0.5
+    True
+    """
     bound = input_dim**-0.5
+    kernel, bias = (
+        keras.initializers.RandomUniform(-bound, bound, None if seed is None else seed + i)
+        for i in range(2)
+    )
     return layers.Dense(
-        output_dim,
-        use_bias=use_bias,
-        kernel_initializer=keras.initializers.RandomUniform(-bound, bound),
-        bias_initializer=keras.initializers.RandomUniform(-bound, bound),
+        output_dim, use_bias=use_bias, kernel_initializer=kernel, bias_initializer=bias, **kwargs
     )

@@ -11,7 +11,7 @@ import pytest
 
 import keras_isd
 
-NEED_TENSORFLOW = ("keras_isd.augmentation.keras_cv_layer", "keras_isd.data")
+NEED_TENSORFLOW = ("keras_isd.augmentation.keras_cv_layer", "keras_isd.data.")
 
 
 def modules():

@@ -32,7 +32,7 @@ def test_every_python_block_runs(tmp_path, monkeypatch):
 
 def test_table_of_recipes_is_that_of_the_code():
     for name, recipe in keras_isd.recipes.RECIPES.items():
-        if recipe.method != "ISDModel":
+        if recipe.method is not keras_isd.ISDModel:
             assert name in README
             continue
         row = re.search(rf"^\| `{name}` \|(.*)\|$", README, re.MULTILINE).group(1)

@@ -4,7 +4,7 @@ from keras_isd.augmentation.augmenter import Augmenter
 from keras_isd.augmentation.blur import GaussianBlur
 from keras_isd.augmentation.color import ColorJitter, Grayscale, Normalize, Solarize
 from keras_isd.augmentation.geometry import CentralCrop, HorizontalFlip, RandomResizedCrop
-from keras_isd.augmentation.recipes import CIFAR10, IMAGENET, evaluation, strong, weak
+from keras_isd.augmentation.policies import CIFAR10, IMAGENET, evaluation, strong, weak
 
 __all__ = [
     "CIFAR10",

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_isd.augmentation.array_functions import functions_for, is_tensorflow
+from keras_isd.augmentation.array_namespace import array_namespace, is_tensorflow
 
 
 @keras.saving.register_keras_serializable("keras_isd")
@@ -42,7 +42,7 @@ class Augmenter:
         self.draws = sum(operation.draws for operation in self.operations)
 
     def __call__(self, images, numbers=None):
-        xp = functions_for(images)
+        xp = array_namespace(images)
         if len(images.shape) not in (3, 4) or images.shape[-1] != 3:
             raise ValueError(
                 "Images must be `(B, H, W, 3)` or `(H, W, 3)`. "
@@ -64,7 +64,7 @@ class Augmenter:
 
         `images` are `(B, H, W, 3)` float32 tensors.
         """
-        xp = functions_for(images)
+        xp = array_namespace(images)
         chosen = range(len(self.operations))[operations]
         first = 0
         for index, operation in enumerate(self.operations):

@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 
-from keras_isd.augmentation.operation import RandomApply, between, check_range
+from keras_isd.argument_validation import check_interval
+from keras_isd.augmentation.operation import RandomApply, between
 
 
 @keras.saving.register_keras_serializable("keras_isd")
@@ -19,7 +20,7 @@ class GaussianBlur(RandomApply):
 
     def __init__(self, sigma=(0.1, 2.0), rate=0.5):
         super().__init__(rate)
-        check_range("sigma", sigma, 0, float("inf"))
+        check_interval("sigma", sigma, 0, float("inf"))
         self.sigma = tuple(sigma)
 
     def change_factors(self, xp, numbers):

@@ -10,7 +10,8 @@ import itertools
 import keras
 import numpy as np
 
-from keras_isd.augmentation.operation import Operation, RandomApply, between, check_range, is_one
+from keras_isd.argument_validation import check_interval
+from keras_isd.augmentation.operation import Operation, RandomApply, between, is_one
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 ORDERS = np.array(list(itertools.permutations(range(4))), "int32")
@@ -31,7 +32,7 @@ class ColorJitter(RandomApply):
 
     def __init__(self, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, rate=0.8):
         super().__init__(rate)
-        check_range("hue", (0, hue), 0, 0.5)
+        check_interval("hue", (0, hue), 0, 0.5)
         self.brightness = brightness
         self.contrast = contrast
         self.saturation = saturation

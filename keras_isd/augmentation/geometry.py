@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 
-from keras_isd.augmentation.operation import Operation, RandomApply, between, check_range
+from keras_isd.argument_validation import check_interval
+from keras_isd.augmentation.operation import Operation, RandomApply, between
 
 
 @keras.saving.register_keras_serializable("keras_isd")
@@ -23,8 +24,8 @@ class RandomResizedCrop(Operation):
     draws = 2 * TRIES + 2
 
     def __init__(self, size, area=(0.2, 1.0), aspect_ratio=(3 / 4, 4 / 3)):
-        check_range("area", area, 0, 1)
-        check_range("aspect_ratio", aspect_ratio, 0, float("inf"))
+        check_interval("area", area, 0, 1)
+        check_interval("aspect_ratio", aspect_ratio, 0, float("inf"))
         self.size = size
         self.area = tuple(area)
         self.aspect_ratio = tuple(aspect_ratio)
@@ -67,7 +68,7 @@ class CentralCrop(Operation):
     """The central square, of `fraction` of the shorter side, at another size."""
 
     def __init__(self, size, fraction=1.0):
-        check_range("fraction", (0, fraction), 0, 1)
+        check_interval("fraction", (0, fraction), 0, 1)
         self.size = size
         self.fraction = fraction
 

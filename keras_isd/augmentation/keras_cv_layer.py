@@ -4,7 +4,7 @@ import keras
 import keras_cv
 import tensorflow as tf
 
-from keras_isd.augmentation.array_functions import functions_for
+from keras_isd.augmentation.array_namespace import array_namespace
 
 
 @keras.saving.register_keras_serializable("keras_isd")
@@ -47,10 +47,10 @@ class AugmentationLayer(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
     def get_random_transformation_batch(self, batch_size, images=None, **kwargs):
         numbers = self._random_generator.uniform((batch_size, self.operation.draws))
         height, width = tf.unstack(tf.shape(images)[1:3])
-        return self.operation.factors(functions_for(numbers), numbers, height, width)
+        return self.operation.factors(array_namespace(numbers), numbers, height, width)
 
     def augment_images(self, images, transformations, **kwargs):
-        return self.operation.apply(functions_for(images), images, **transformations)
+        return self.operation.apply(array_namespace(images), images, **transformations)
 
     def augment_labels(self, labels, transformations, **kwargs):
         return labels

@@ -7,6 +7,8 @@ TensorFlow's functions (`xp` below), so that tf.data and a training step give th
 the same numbers. Images are `(B, H, W, 3)` float32 in [0, 255].
 """
 
+from keras_isd.argument_validation import check_interval
+
 
 class Operation:
     """Base of the operations; the arguments of the constructor are its configuration."""
@@ -38,7 +40,7 @@ class RandomApply(Operation):
     draws = 1
 
     def __init__(self, rate):
-        check_range("rate", (0, rate), 0, 1)
+        check_interval("rate", (0, rate), 0, 1)
         self.rate = rate
 
     def factors(self, xp, numbers, height, width):
@@ -66,11 +68,3 @@ def is_one(images):
 def between(numbers, low, high):
     """Numbers uniform in [0, 1), made uniform in [low, high)."""
     return low + (high - low) * numbers
-
-
-def check_range(name, pair, low, high):
-    """Raises a ValueError unless `pair` is in order and within `low` and `high`."""
-    if len(pair) != 2 or not low <= pair[0] <= pair[1] <= high:
-        raise ValueError(
-            f"Argument `{name}` must lie within [{low}, {high}], the lower first. Received: {pair}"
-        )

@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from keras_isd.backbones.convolution import convolution
-from keras_isd.batch_normalization import BatchNormalization
+from keras_isd.layers import BatchNormalization
 
 
 def ConvNet(input_shape, filters=(32, 64, 128), name="convnet"):

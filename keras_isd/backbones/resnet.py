@@ -8,8 +8,9 @@ PyTorch: Keras' `padding="same"` pads strided convolutions on another side.
 import keras
 from keras import layers
 
+from keras_isd.argument_validation import check_positive_integer
 from keras_isd.backbones.convolution import convolution
-from keras_isd.batch_normalization import BatchNormalization
+from keras_isd.layers import BatchNormalization
 
 _STEMS = ("imagenet", "small")
 
@@ -77,8 +78,7 @@ def _resnet(block, depths, input_shape, stem, width, name):
         )
     if stem not in _STEMS:
         raise ValueError(f"Argument `stem` must be one of {_STEMS}. Received: stem={stem!r}")
-    if not isinstance(width, int) or width < 1:
-        raise ValueError(f"Argument `width` must be a positive integer. Received: width={width!r}")
+    check_positive_integer("width", width)
 
     images = keras.Input(tuple(input_shape), name="images")
     if stem == "imagenet":

@@ -1,37 +1,58 @@
-"""All the code that differs by Keras backend, under one set of names.
+"""All the code that differs by Keras backend: one file a backend, one set of names.
 
-- `GuardedTrainStep`: the training step as a method of a model.
-- `overwrite_rows`: writes rows of a variable, in place where the backend can.
-- `is_split`: whether the rows of a variable lie on several devices.
-- `fused_batch_norm`: batch normalisation in one kernel, or None where XLA fuses it.
-- `replicas`: what the step knows of the other parts of its batch, and what a model must do about
-  it.
+The training step:
+
+- `guarded_step(model, update_teacher, step, *state, batch)`: moves the teacher, then takes Keras'
+  own step; where the loss is not finite, nothing of `model.guarded_variables()` remains of either.
+- `reducible_logs(logs)`: a step's logs in a form of which Keras can make the mean over replicas.
+- `values_kept(model)`: context of a loop of Keras, after which every variable has a value.
+
+Variables:
+
+- `overwrite_rows(variable, rows, values)`: writes rows, in place where the backend can.
+- `is_sharded(variable)`: whether its rows lie on several devices, so that each has but a part.
+- `to_numpy(variable)`: its whole value, of which each process may hold a part.
+- `fused_batch_norm(layer, inputs, training)`: batch normalisation in one kernel; None where the
+  compiler fuses what `keras.ops` does.
+
+The devices that share a batch:
+
+- `replica_count()`: on how many replicas this step runs at once; 1 outside a step.
+- `all_gather(x)`: the rows of every replica, in their order, the same on each.
+- `all_sum(x)`: the sum of every replica's `x`, the same on each.
+- `batch_offset(x)`: the place of this replica's first row in the rows of all, and their number.
+- `synchronize_batch_norm(model)`: lets batch normalisation use the statistics of the whole batch.
+- `is_chief(model)`: whether this process is the one, of several, that writes files.
+- `is_worker_lost(model, error)`: whether an error means that another process has gone.
+- `check_compile(model, arguments)`: raises a ValueError for what Keras cannot do on these devices.
+- `check_batch_sizes(model, sizes)`: raises a ValueError for batches, of sizes `sizes()`, that
+  cannot be shared out to all of them.
 """
 
 import keras
 
-# First, since the training step asks for it here.
 if keras.backend.backend() == "tensorflow":
-    from keras_isd.backend import replicas
+    from keras_isd.backend.tensorflow import *
 elif keras.backend.backend() == "jax":
-    from keras_isd.backend import jax_devices as replicas
+    from keras_isd.backend.jax import *
 else:
-    from keras_isd.backend import one_replica as replicas
-
-if keras.backend.backend() == "jax":
-    from keras_isd.backend.stateless import GuardedTrainStep, is_split
-else:
-    from keras_isd.backend.stateful import GuardedTrainStep, is_split
-
-if keras.backend.backend() == "torch":
-    from keras_isd.backend.torch import fused_batch_norm, overwrite_rows
-else:
-    from keras_isd.backend.xla import fused_batch_norm, overwrite_rows
+    from keras_isd.backend.torch import *
 
 __all__ = [
-    "GuardedTrainStep",
+    "all_gather",
+    "all_sum",
+    "batch_offset",
+    "check_batch_sizes",
+    "check_compile",
     "fused_batch_norm",
-    "is_split",
+    "guarded_step",
+    "is_chief",
+    "is_sharded",
+    "is_worker_lost",
     "overwrite_rows",
-    "replicas",
+    "reducible_logs",
+    "replica_count",
+    "synchronize_batch_norm",
+    "to_numpy",
+    "values_kept",
 ]

@@ -1,16 +1,160 @@
-"""TensorFlow's graph runs what does not depend on one another in any order."""
+"""TensorFlow: a graph of assignments; each replica of a `tf.distribute` strategy runs its part."""
 
+import keras
 import tensorflow as tf
+from keras import ops
 
-from keras_isd.backend.replicas import assert_none_is_empty
+from keras_isd.backend import common
+from keras_isd.backend.common import *
+from keras_isd.keras_internals import all_layers
 
 
-def once_read(data):
+def guarded_step(model, update_teacher, step, batch):
+    arguments = (model, update_teacher, step, batch)
+    return reducible_logs(common.assigning_step(*arguments, after_reading, restore_unless))
+
+
+def after_reading(batch):
     """Context in which what is done waits for the batch.
 
-    Keras reads the batch inside the graph of the step. Where the end of the data is not known
-    beforehand the last step is begun and fails on reading, and by then what does not depend on the
-    batch, as the teacher, the count of steps and random seeds, may have moved.
+    A graph runs what does not depend on one another in any order, and Keras reads the batch inside
+    the graph of the step. Where the end of the data is not known beforehand the last step is begun
+    and fails on reading, and by then what does not depend on the batch, as the teacher, the count
+    of steps and random seeds, may have moved.
     """
-    tensors = [x for x in tf.nest.flatten(data) if x is not None]
+    tensors = [x for x in tf.nest.flatten(batch) if x is not None]
     return tf.control_dependencies([*tensors, *assert_none_is_empty(tensors[0])])
+
+
+def restore_unless(healthy, before):
+    if replica_count() == 1:
+        common.restore_unless(healthy, before)
+        return
+    for variable, value in before:  # TensorFlow takes no assignment inside a condition there
+        variable.assign(ops.where(healthy, variable, value))
+
+
+def replica_count():
+    """On how many replicas this step runs at once; 1 outside a step."""
+    if tf.distribute.in_cross_replica_context():
+        return 1
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def all_gather(x):
+    """The rows of every replica's `x`, in the order of the replicas, the same on each."""
+    if replica_count() == 1:
+        return x
+    context = tf.distribute.get_replica_context()
+    x = tf.identity(x)  # no variable
+    if tf.executing_eagerly() or not x.shape.is_fully_defined():
+        return context.all_gather(x, axis=0)
+    # A sum of each replica's rows, beside zeros in the others' places, has a static shape, which a
+    # TPU must have; what `all_gather` gives has none.
+    places = tf.reshape(tf.range(replica_count()), [-1] + [1] * x.shape.rank)
+    own = tf.equal(places, context.replica_id_in_sync_group)
+    parts = all_sum(tf.where(own, x, tf.zeros_like(x)))
+    return tf.reshape(parts, [replica_count() * x.shape[0], *x.shape[1:]])
+
+
+def batch_offset(x):
+    """The place of this replica's first row in the rows of all, and how many there are of all."""
+    if replica_count() == 1:
+        return 0, tf.shape(x)[0]
+    rows = all_gather(tf.shape(x)[:1])
+    own = tf.distribute.get_replica_context().replica_id_in_sync_group
+    return tf.reduce_sum(tf.where(tf.range(replica_count()) < own, rows, 0)), tf.reduce_sum(rows)
+
+
+def all_sum(x):
+    """The sum of every replica's `x`, the same on each. Gradients pass, from every replica."""
+    if replica_count() == 1:
+        return x
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, x)
+
+
+def assert_none_is_empty(x):
+    """Operations, none or one, that fail on every replica where one has no rows of its `x`.
+
+    Such a replica has no statistics, and convolutions of nothing fail on a CPU, or worse.
+    """
+    if replica_count() == 1 or x.shape[0] is not None:
+        return []
+    rows = all_gather(tf.shape(x)[:1])
+    message = (
+        "Every replica must get images of each batch. Leave a smaller last batch out with "
+        "`drop_remainder=True`, or take batches of another size. Images of each replica, received:"
+    )
+    return [tf.debugging.Assert(tf.reduce_all(rows > 0), [message, rows])]
+
+
+def check_batch_sizes(model, sizes):
+    """Raises a ValueError for a batch of which a replica would get nothing.
+
+    Keras splits every batch as it would the largest.
+    """
+    replicas = model.distribute_strategy.num_replicas_in_sync
+    if replicas == 1:
+        return
+    known = sizes() - {None}
+    if not known:
+        return  # seen to in the step
+    part = -(-max(known) // replicas)
+    if min(known) <= (replicas - 1) * part:
+        raise ValueError(
+            f"{replicas} replicas must each get images of every batch, {part} if there are any "
+            "left. Take batches of another size, or leave a smaller last one out. "
+            f"Received: batches of {sorted(known)} images"
+        )
+
+
+def reducible_logs(logs):
+    """The logs of a step in the form from which Keras can make the mean over all replicas.
+
+    Under MultiWorkerMirroredStrategy Keras 3.15 takes the mean over the first axis, which a scalar
+    does not have: `reduce_per_replica` in its `backend/tensorflow/trainer.py`.
+    """
+    strategy = tf.distribute.get_strategy()
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and replica_count() > 1:
+        return {name: tf.reshape(value, (1,)) for name, value in logs.items()}
+    return logs
+
+
+def is_chief(model):
+    """Whether this process is the one that writes, the chief of several workers."""
+    return model.distribute_strategy.extended.should_checkpoint
+
+
+def is_worker_lost(model, error):
+    """Whether an error in a step of several workers means that another has gone."""
+    several = isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    return several and isinstance(error, (tf.errors.UnavailableError, tf.errors.AbortedError))
+
+
+def synchronize_batch_norm(model):
+    """Makes batch normalisation use the statistics of the whole batch, not of a replica's part."""
+    for layer in all_layers(model):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
+
+
+def check_compile(model, arguments):
+    """Raises a ValueError for what Keras 3.15 cannot do on several replicas."""
+    strategy = model.distribute_strategy
+    if strategy.num_replicas_in_sync == 1 or isinstance(strategy, tf.distribute.TPUStrategy):
+        return
+    optimizer = arguments["optimizer"]
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # within loss scaling
+    unsupported = {
+        "jit_compile": arguments.get("jit_compile") is True,
+        "steps_per_execution": arguments.get("steps_per_execution", 1) != 1,
+        "gradient_accumulation_steps of the optimizer": bool(
+            getattr(optimizer, "gradient_accumulation_steps", None)
+        ),
+    }
+    for name, given in unsupported.items():
+        if given:
+            raise ValueError(
+                f"Under {type(strategy).__name__} Keras cannot do with `{name}`: leave it out. "
+                f"Received: {arguments}"
+            )

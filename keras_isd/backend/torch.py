@@ -1,13 +1,22 @@
-"""PyTorch runs eagerly: what XLA would fuse or do in place is asked for by name."""
+"""PyTorch: it runs eagerly, so that what a compiler would fuse or do in place is asked for by name.
+
+Keras trains in one process on one device here.
+"""
 
 import contextlib
+import os
 
 import torch
 
+from keras_isd.backend.common import *
 
-def once_read(data):
-    """Context in which what is done waits for the batch: here it is there."""
-    return contextlib.nullcontext()
+
+def guarded_step(model, update_teacher, step, batch):
+    return assigning_step(model, update_teacher, step, batch, _after_reading, restore_unless)
+
+
+def _after_reading(batch):
+    return contextlib.nullcontext()  # it is there
 
 
 def overwrite_rows(variable, rows, values):
@@ -33,3 +42,14 @@ def fused_batch_norm(layer, inputs, training):
         eps=layer.epsilon,
     )
     return outputs.permute(0, *(i + 1 for i in inner), 1)
+
+
+def check_compile(model, arguments):
+    """Raises a ValueError in one of several processes of PyTorch, which Keras does not join."""
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    if processes > 1:
+        raise ValueError(
+            "On PyTorch Keras trains in one process on one device: these would train models of "
+            "their own. For many devices set KERAS_BACKEND to jax or tensorflow. "
+            f"Received: WORLD_SIZE={processes}"
+        )

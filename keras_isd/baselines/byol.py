@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_isd.momentum_model import MomentumModel
+from keras_isd.models.momentum_model import MomentumModel
 
 
 @keras.saving.register_keras_serializable("keras_isd")

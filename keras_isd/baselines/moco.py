@@ -5,9 +5,11 @@ import contextlib
 import keras
 from keras import ops
 
-from keras_isd.batch_normalization import BatchNormalization
+from keras_isd.argument_validation import check_positive, check_positive_integer
+from keras_isd.keras_internals import all_layers
+from keras_isd.layers import BatchNormalization
 from keras_isd.losses import contrastive, nearest_anchors
-from keras_isd.queue_model import QueueModel, check_count, check_positive
+from keras_isd.models.queue_model import QueueModel
 
 
 @keras.saving.register_keras_serializable("keras_isd")
@@ -59,7 +61,7 @@ class MoCoModel(QueueModel):
         **kwargs,
     ):
         check_positive("temperature", temperature)
-        check_count("shuffle_groups", shuffle_groups)
+        check_positive_integer("shuffle_groups", shuffle_groups)
         if shuffle_groups > 1 and kwargs.get("synchronized_batch_norm"):
             raise ValueError(
                 "Batch normalisation is either of the whole batch or of its groups: give "
@@ -128,7 +130,7 @@ class MoCoModel(QueueModel):
     @contextlib.contextmanager
     def _in_groups(self):
         """Context in which batch normalisation is by groups; the sub-models are others' too."""
-        layers = [x for x in self._flatten_layers() if isinstance(x, BatchNormalization)]
+        layers = [x for x in all_layers(self) if isinstance(x, BatchNormalization)]
         for layer in layers:
             layer.groups = self.shuffle_groups
         try:

@@ -2,10 +2,10 @@
 
 import keras
 
-from keras_isd.evaluation.accuracy import checked_sets
+from keras_isd.evaluation.checks import checked_sets
 from keras_isd.evaluation.features import extract_features
 from keras_isd.evaluation.knn import knn_accuracy
-from keras_isd.evaluation.linear_probe import linear_probe
+from keras_isd.evaluation.linear import linear_probe
 
 NETWORKS = ("student", "teacher")
 

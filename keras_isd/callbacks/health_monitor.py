@@ -81,7 +81,7 @@ class HealthMonitor(keras.callbacks.Callback):
         return ops.convert_to_numpy(ops.cast(rows, "float32"))
 
     def _collapsed(self, epoch, signs):
-        self._say(
+        self._warn_once(
             epoch,
             "collapse",
             f"The run has collapsed: {', and '.join(signs)}. Its features are worth little, and it "
@@ -93,7 +93,7 @@ class HealthMonitor(keras.callbacks.Callback):
 
     def _look_for_lesser_ills(self, epoch, logs, size):
         if logs["queue_filled"] < 1 and epoch + 1 == max(self.params["epochs"] // 10, 5):
-            self._say(
+            self._warn_once(
                 epoch,
                 "queue",
                 f"Only {logs['queue_filled']:.0%} of the queue hold keys by now; the rest is "
@@ -102,14 +102,14 @@ class HealthMonitor(keras.callbacks.Callback):
         if "teacher_entropy" not in logs:
             return
         if logs["teacher_entropy"] > BLIND_ENTROPY * math.log(size):
-            self._say(
+            self._warn_once(
                 epoch,
                 "blind",
                 "The teacher finds all anchors about equally similar. What usually helps: a lower "
                 "`teacher_temperature`.",
             )
         if logs["queue_filled"] == 1 and logs["teacher_entropy"] < ONE_HOT_ENTROPY:
-            self._say(
+            self._warn_once(
                 epoch,
                 "entropy",
                 "The teacher points at one anchor alone and shows no similarities (entropy "
@@ -117,7 +117,7 @@ class HealthMonitor(keras.callbacks.Callback):
                 "`teacher_temperature`, or a larger queue.",
             )
 
-    def _say(self, epoch, ill, sentence):
+    def _warn_once(self, epoch, ill, sentence):
         if ill not in self._said:
             self._said.add(ill)
             self.findings.append((epoch + 1, sentence))

@@ -75,7 +75,7 @@ class Resume(keras.callbacks.Callback):
     # Reading
 
     def on_train_begin(self, logs=None):
-        if backend.replicas.writes_files(self.model):
+        if backend.is_chief(self.model):
             for unfinished in self.directory.glob("*.unfinished"):
                 unfinished.unlink(missing_ok=True)
         arrays, facts = self._newest()
@@ -142,8 +142,8 @@ class Resume(keras.callbacks.Callback):
     def _write(self):
         self._saved = self._step
         # All workers read, also those that do not write.
-        arrays = {name: backend.replicas.to_numpy(v) for name, v in self._variables().items()}
-        if not backend.replicas.writes_files(self.model):
+        arrays = {name: backend.to_numpy(v) for name, v in self._variables().items()}
+        if not backend.is_chief(self.model):
             return
         facts = {"epoch": self._epoch, "step": self._step}
         path = self.directory / f"epoch{self._epoch:06d}_step{self._step:09d}.checkpoint"

@@ -1,17 +1,29 @@
-"""Where images come from, and how they become batches of two views."""
+"""Where images come from, and how they become batches of views.
 
+What makes batches of views runs on tf.data, and loads TensorFlow on first use; the rest does
+without it.
+"""
+
+import importlib
+
+from keras_isd.data.array_batches import ArrayBatches, ViewBatches
 from keras_isd.data.arrays import from_arrays
 from keras_isd.data.folders import from_folder, from_list_file
 from keras_isd.data.image_source import ImageSource
-from keras_isd.data.one_view_dataset import one_view_dataset
-from keras_isd.data.report_unreadable import ReportUnreadable
-from keras_isd.data.tfds_sets import from_tfds
-from keras_isd.data.two_view_dataset import two_view_dataset
-from keras_isd.subsets import label_fraction, long_tail, of_classes, unbalanced
+from keras_isd.data.subsets import label_fraction, long_tail, of_classes, unbalanced
+from keras_isd.data.tfds import from_tfds
+
+_ON_FIRST_USE = {
+    "one_view_dataset": "keras_isd.data.datasets",
+    "two_view_dataset": "keras_isd.data.datasets",
+    "ReportUnreadable": "keras_isd.callbacks",  # where it stands
+}
 
 __all__ = [
+    "ArrayBatches",
     "ImageSource",
     "ReportUnreadable",
+    "ViewBatches",
     "from_arrays",
     "from_folder",
     "from_list_file",
@@ -23,3 +35,9 @@ __all__ = [
     "two_view_dataset",
     "unbalanced",
 ]
+
+
+def __getattr__(name):
+    if name in _ON_FIRST_USE:
+        return getattr(importlib.import_module(_ON_FIRST_USE[name]), name)
+    raise AttributeError(f"module 'keras_isd.data' has no attribute {name!r}")

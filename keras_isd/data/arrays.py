@@ -1,7 +1,6 @@
 """Images that lie in memory, decoded."""
 
 import numpy as np
-import tensorflow as tf
 
 from keras_isd.data.image_source import ImageSource
 
@@ -11,6 +10,7 @@ def from_arrays(images, labels=None, class_names=None):
 
     Args:
         images: `(N, H, W, 3)` uint8; `(N, H, W, 1)` and `(N, H, W)` become three equal channels.
+            They are copied when the first is read, and must stay as they are until then.
         labels: `(N,)` integers, -1 where unknown, or None.
         class_names: list of str, or None.
 
@@ -40,7 +40,4 @@ def from_arrays(images, labels=None, class_names=None):
         )
     if images.shape[-1] == 1:
         images = np.repeat(images, 3, axis=-1)
-    # A variable's value is not copied into every graph that reads it, as a constant would be.
-    with tf.device("CPU"):  # where tf.data reads
-        variable = tf.Variable(images, trainable=False)
-    return ImageSource(variable, labels, len(images), class_names=class_names)
+    return ImageSource(images, labels, len(images), class_names=class_names)

@@ -3,7 +3,6 @@
 import io
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
 
@@ -23,6 +22,8 @@ def decode_quickly(contents):
     Returns:
         `(H, W, 3)` uint8 tensor.
     """
+    import tensorflow as tf
+
     image = tf.io.decode_jpeg(
         contents, channels=3, dct_method="INTEGER_ACCURATE", fancy_upscaling=True
     )

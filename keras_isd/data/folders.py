@@ -2,9 +2,8 @@
 
 import pathlib
 
-import tensorflow as tf
-
 from keras_isd.data.image_source import ImageSource
+from keras_isd.data.stored_images import FilesOnDisk
 
 SPLITS = {"train", "val", "valid", "validation", "test"}
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
@@ -161,9 +160,8 @@ def _images_in(folder, pattern):
 
 def _source(files, labels, class_names, on_error):
     names = [str(file) for file in files]
-    paths = tf.constant(names)
     return ImageSource(
-        lambda row: tf.io.read_file(paths[row]),
+        FilesOnDisk(names),
         labels,
         len(names),
         names=names,

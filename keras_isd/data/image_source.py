@@ -1,14 +1,15 @@
 """Images that can be read in any order."""
 
 import concurrent.futures
+import functools
 import itertools
 import threading
 
 import numpy as np
-import tensorflow as tf
 from absl import logging
 
 from keras_isd.data.decoding import UnreadableImageError, decode_image, decode_quickly
+from keras_isd.data.stored_images import FilesInMemory, row_tensor, stored
 
 GIBIBYTE = 2**30
 
@@ -21,7 +22,7 @@ class ImageSource:
     `from_arrays`, `from_folder` and `from_tfds` of `keras_isd.data`.
 
     Args:
-        images: `(N, H, W, 3)` uint8 variable, or a function, in TensorFlow's operations, from a
+        images: `(N, H, W, 3)` uint8 array, or a function, in TensorFlow's operations, from a
             scalar int64 row number to the contents of an image file.
         labels: `(N,)` integers, -1 where unknown, or None.
         count: int, N, where there are no labels.
@@ -67,8 +68,9 @@ class ImageSource:
             )
         labels = None if labels is None else _checked_labels(labels, class_names)
         rows = _checked_rows(np.arange(total) if rows is None else rows, total)
+        self._stored = stored(images)
         self._whole = {
-            "images": images,
+            "images": self._stored,
             "labels": labels,
             "count": count,
             "names": names,
@@ -76,18 +78,20 @@ class ImageSource:
             "on_error": on_error,
         }
         self._rows = rows
-        with tf.device("CPU"):  # where tf.data reads
-            self._row_numbers = tf.constant(rows)
         self._unreadable = {}
         self._warnings = 0
         self._lock = threading.Lock()
-        self.in_memory = not callable(images)
+        self.in_memory = self._stored.in_memory
         self.class_names = class_names
         self.labels = None if labels is None else labels[rows]
         self.names = None if names is None else [names[row] for row in rows]
 
     def __len__(self):
         return len(self._rows)
+
+    @functools.cached_property
+    def _row_numbers(self):
+        return row_tensor(self._rows)
 
     def read(self, rows):
         """Images of rows, and labels: `(image, *label)` of TensorFlow tensors.
@@ -96,31 +100,37 @@ class ImageSource:
             rows: int64 tensor of row numbers of this source; a scalar, or if `in_memory` of any
                 shape.
         """
+        import tensorflow as tf
+
         if self.in_memory:
-            images = tf.gather(self._whole["images"], tf.gather(self._row_numbers, rows))
+            images = self._stored.read(tf.gather(self._row_numbers, rows))
         else:
             images, rows = self._read_file(rows)
         return (images,) if self.labels is None else (images, tf.gather(self.labels, rows))
 
     def _read_file(self, row):
+        import tensorflow as tf
+
         # A data set of one element is how a graph can catch an error. Python, which runs on one
         # thread at a time, is asked only where TensorFlow failed.
         one = tf.data.Dataset.from_tensors(row)
         quick = one.map(lambda row: (decode_quickly(self._contents(row)), row)).ignore_errors()
-        return quick.concatenate(one.map(self._read_patiently)).take(1).get_single_element()
+        return quick.concatenate(one.map(self._read_with_pillow)).take(1).get_single_element()
 
-    def _read_patiently(self, row):
+    def _read_with_pillow(self, row):
+        import tensorflow as tf
+
         image, row = tf.numpy_function(self._first_readable, [row], (tf.uint8, tf.int64))
         return tf.ensure_shape(image, (None, None, 3)), tf.ensure_shape(row, ())
 
     def _contents(self, row):
-        return self._whole["images"](self._row_numbers[row])
+        return self._stored.contents(self._row_numbers[row])
 
     def _first_readable(self, row):
         """The image of a row, or of the next that can be read, and the row that it is of."""
         for candidate in itertools.chain(range(row, len(self)), range(row)):
             try:
-                return self._read_by_pillow(candidate), np.int64(candidate)
+                return self._decoded(candidate), np.int64(candidate)
             except UnreadableImageError as error:
                 name = f"row {candidate}" if self.names is None else self.names[candidate]
                 last = f"{name} cannot be read: {error}"
@@ -139,7 +149,9 @@ class ImageSource:
                 )
             self._unreadable[name] = reason
 
-    def _read_by_pillow(self, row):
+    def _decoded(self, row):
+        import tensorflow as tf
+
         try:
             contents = self._contents(row).numpy()
         except tf.errors.OpError as error:  # the file is gone, or may not be read
@@ -182,6 +194,8 @@ class ImageSource:
         return encoded_source(contents, self.labels, self.names, self.class_names, on_error)
 
     def _contents_or_nothing(self, row):
+        import tensorflow as tf
+
         try:
             return self._contents(tf.constant(row, tf.int64)).numpy()
         except tf.errors.OpError:
@@ -190,6 +204,8 @@ class ImageSource:
     def dataset(self):
         """All images in the order of their rows, with labels if there are any, as a
         `tf.data.Dataset` of single images: for evaluation."""
+        import tensorflow as tf
+
         rows = tf.data.Dataset.range(len(self))
         single = rows.map(self.read, num_parallel_calls=tf.data.AUTOTUNE)
         return single if self.labels is not None else single.map(lambda image: image)
@@ -203,10 +219,8 @@ class ImageSource:
 
 def encoded_source(contents, labels, names, class_names, on_error):
     """A source of image files whose contents, a list of bytes, are in memory."""
-    with tf.device("CPU"):  # where tf.data reads
-        contents = tf.constant(contents)
     return ImageSource(
-        lambda row: contents[row],
+        FilesInMemory(contents),
         labels,
         len(contents),
         names=names,

@@ -1,11 +1,11 @@
 """Evaluation: what the features are worth."""
 
 from keras_isd.evaluation.features import Features, extract_features
-from keras_isd.evaluation.few_labels import few_labels
-from keras_isd.evaluation.fine_tune import fine_tune
+from keras_isd.evaluation.fine_tuning import fine_tune
 from keras_isd.evaluation.knn import knn_accuracy, knn_predict
-from keras_isd.evaluation.linear_probe import linear_probe, linear_probe_on_images
-from keras_isd.evaluation.logistic_regression import logistic_regression
+from keras_isd.evaluation.label_fractions import few_labels
+from keras_isd.evaluation.linear import linear_probe, linear_probe_on_images
+from keras_isd.evaluation.logistic import logistic_regression
 from keras_isd.evaluation.nearest import nearest_rows
 from keras_isd.evaluation.unbalanced import balanced_rows, unbalanced_accuracy
 

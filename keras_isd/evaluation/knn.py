@@ -2,13 +2,8 @@
 
 import numpy as np
 
-from keras_isd.evaluation.accuracy import (
-    accuracies,
-    check_features,
-    checked_labels,
-    checked_sets,
-    rank,
-)
+from keras_isd.evaluation.accuracy import accuracies, rank
+from keras_isd.evaluation.checks import check_features, checked_labels, checked_sets
 from keras_isd.evaluation.nearest import nearest_rows
 
 

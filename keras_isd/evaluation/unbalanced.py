@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from keras_isd.evaluation.accuracy import check_features, checked_labels
+from keras_isd.data.subsets import rows_of_each_class
+from keras_isd.evaluation.checks import check_features, checked_labels
 from keras_isd.evaluation.knn import knn_accuracy
 
 
@@ -34,11 +35,7 @@ def balanced_rows(labels, per_class=None, seed=0):
             f"Argument `per_class` must be in [1, {counts.min()}], which class "
             f"{classes[counts.argmin()]} has. Received: {per_class=}"
         )
-    chosen = [
-        np.random.default_rng([seed, int(c)]).permutation(np.flatnonzero(labels == c))[:per_class]
-        for c in classes
-    ]
-    return np.sort(np.concatenate(chosen))
+    return rows_of_each_class(labels, lambda c, n: per_class, seed)
 
 
 def unbalanced_accuracy(

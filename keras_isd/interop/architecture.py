@@ -5,7 +5,7 @@ from collections.abc import Callable
 from keras_isd import backbones
 from keras_isd.baselines import BYOLModel, MoCoModel
 from keras_isd.heads import mlp
-from keras_isd.isd_model import ISDModel
+from keras_isd.models import ISDModel
 
 # Blocks of the four stages, and whether they are bottlenecks.
 _RESNETS: dict[tuple[tuple[int, ...], bool], Callable] = {

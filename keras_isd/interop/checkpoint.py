@@ -58,7 +58,7 @@ def load_torch_checkpoint(path, input_shape=None):
     wanted = dict(_variables(model))
     _check_fit(path, model, wanted, state)
     for name, variable in wanted.items():
-        variable.assign(_here(model, name, variable, state[name]))
+        variable.assign(_to_keras_layout(model, name, variable, state[name]))
     if hasattr(model, "queue"):  # no script writes down how much of its queue is filled
         model.queue.filled.assign(model.queue.size)
     return model
@@ -81,7 +81,7 @@ def save_torch_checkpoint(model, path, epoch=0):
     Example: see `load_torch_checkpoint`.
     """
     torch = _torch()
-    state = {name: _there(model, name, variable) for name, variable in _variables(model)}
+    state = {name: _to_torch_layout(model, name, variable) for name, variable in _variables(model)}
     _check_comes_back(model, state)
     for name in [name for name in state if name.endswith("running_var")]:
         state[name.replace("running_var", "num_batches_tracked")] = np.array(0)
@@ -186,7 +186,7 @@ def _is_transposed(model, name):
     return name == "queue" and model.predictor is None  # MoCo's embeddings are columns
 
 
-def _here(model, name, variable, array):
+def _to_keras_layout(model, name, variable, array):
     if _is_transposed(model, name):
         return array.T
     if name == "queue_ptr" and array.size == 1:
@@ -194,7 +194,7 @@ def _here(model, name, variable, array):
     return to_keras(variable, array)
 
 
-def _there(model, name, variable):
+def _to_torch_layout(model, name, variable):
     if name == "queue_ptr":
         return ops.convert_to_numpy(variable).astype("int64").reshape(1)
     if name == "labels":
@@ -211,7 +211,8 @@ def _check_fit(path, model, wanted, state):
     wrong = [
         f"{name} of shape {state[name].shape}"
         for name, variable in wanted.items()
-        if name in state and _here(model, name, variable, state[name]).shape != variable.shape
+        if name in state
+        and _to_keras_layout(model, name, variable, state[name]).shape != variable.shape
     ]
     found = {"missing": missing, "not known": unknown, "of another shape": wrong}
     if any(found.values()):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_isd.evaluation.accuracy import check_features
+from keras_isd.evaluation.checks import check_features
 from keras_isd.evaluation.nearest import unit_rows
 
 

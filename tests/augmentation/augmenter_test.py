@@ -170,7 +170,7 @@ def test_a_step_on_an_image_that_is_not_finite_changes_nothing():
     images[3, 7, 7, 1] = np.nan
     model = in_step_model(seed=1)
     model.compile(keras_isd.optimizers.SGD(0.05))
-    with pytest.raises(keras_isd.interruptions.NonFiniteLossError, match="step 2 "):
+    with pytest.raises(keras_isd.NonFiniteLossError, match="step 2 "):
         losses_of_fit(model, images)
     for value in model.get_weights():
         assert np.isfinite(value).all()

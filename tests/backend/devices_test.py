@@ -155,7 +155,7 @@ def test_the_views_that_replicas_make_are_those_of_one_device():
     code = """
 import numpy as np, tensorflow as tf
 from keras_isd import augmentation
-from keras_isd.two_views import TwoViews
+from keras_isd.layers import TwoViews
 from tests.support import replicas_script
 
 images = np.random.RandomState(0).randint(0, 256, (7, 12, 12, 3)).astype("float32")
@@ -179,7 +179,7 @@ np.testing.assert_allclose(found, expected, atol=1e-4)
 def test_every_replica_gathers_the_rows_of_all_in_order(sizes):
     code = f"""
 import numpy as np, tensorflow as tf
-from keras_isd.backend import replicas
+from keras_isd import backend
 from tests.support import replicas_script
 
 rows = np.arange({sum(sizes)} * 3, dtype="float32").reshape(-1, 3)
@@ -192,7 +192,7 @@ with replicas_script.tensorflow_scope(2):
     def gather(x):
         if {len(set(sizes)) > 1}:
             x = tf.raw_ops.PlaceholderWithDefault(input=x, shape=[None, *x.shape[1:]])
-        return replicas.gather(x)
+        return backend.all_gather(x)
     run = tf.function(lambda: [strategy.run(gather, [parts(x)]) for x in (rows, labels)])
     found = run()
     for values, expected in zip(found, (rows, labels)):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 from keras_isd import losses
+from keras_isd.losses import distillation
 from tests.losses.distillation_test import gradient_of_sum, reference, unit_rows
 
 DIM = 8
@@ -63,8 +64,8 @@ def test_an_embedding_that_is_not_finite_has_a_loss_that_is_not():
 
 
 def test_a_large_queue_is_streamed_unless_told_otherwise(monkeypatch):
-    monkeypatch.setattr(losses, "STREAM_ABOVE", 100)
-    monkeypatch.setattr(losses, "BLOCK_SIZE", 30)
+    monkeypatch.setattr(distillation, "STREAM_ABOVE", 100)
+    monkeypatch.setattr(distillation, "BLOCK_SIZE", 30)
     lengths = []
     monkeypatch.setattr(
         losses.streamed_loss,

@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 
 import keras_isd
+from keras_isd.models.batches import check_batch
 from tests.support import golden
 
 PLUS = golden.Trajectory("isd_plus")
@@ -120,7 +121,7 @@ def test_shapes_that_are_not_known_yet_may_fit():
             tf.py_function(tf.identity, [labels], labels.dtype),
         )
 
-    keras_isd.two_views.check_batch(dataset.map(forget).element_spec)
+    check_batch(dataset.map(forget).element_spec)
 
 
 @pytest.mark.parametrize("name", ["loss", "metrics"])

@@ -138,7 +138,7 @@ def test_gradient_accumulation_moves_the_teacher_once_an_update():
     optimizer = golden.golden_optimizer(gradient_accumulation_steps=2)
     # From the end of the golden run, where student and teacher differ.
     model = golden.golden_model("isd_plus", PLUS.state("final"), optimizer)
-    student, teacher = next(iter(model._parameter_pairs()))
+    student, teacher = next(iter(model.parameter_pairs()))
 
     def step(number):
         rows = slice(8 * number, 8 * number + 8)

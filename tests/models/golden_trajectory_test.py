@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_isd import losses
+from keras_isd.losses import distillation
 from tests.support import golden, torch_state
 
 NAMES = ("isd_plus", "isd_r18", "byol")
@@ -81,8 +81,8 @@ def test_queue_ends_as_the_authors(run):
 def test_a_queue_that_is_read_in_blocks_gives_the_authors_run(monkeypatch):
     # As one too large for a batch x queue matrix is. Weights of the student are left out: rounding
     # that differs puts one activation on the other side of its ReLU's kink in the last step.
-    monkeypatch.setattr(losses, "STREAM_ABOVE", 0)
-    monkeypatch.setattr(losses, "BLOCK_SIZE", 24)
+    monkeypatch.setattr(distillation, "STREAM_ABOVE", 0)
+    monkeypatch.setattr(distillation, "BLOCK_SIZE", 24)
     trajectory, model, history = twelve_steps("isd_plus")
     np.testing.assert_allclose(history["loss"], trajectory.losses, rtol=1e-4)
     np.testing.assert_allclose(history["purity"], trajectory.purity, atol=1e-6)

@@ -120,7 +120,7 @@ def test_optimizer_holds_no_state_for_teacher_or_queue():
 
 def test_teacher_follows_by_momentum_and_keeps_its_own_moving_statistics():
     model = golden.golden_model("isd_plus", PLUS.state("final"))
-    pairs = list(model._parameter_pairs())
+    pairs = list(model.parameter_pairs())
     assert len(pairs) == 6 + 6
     expected = [0.99 * ops.convert_to_numpy(t) + 0.01 * ops.convert_to_numpy(s) for s, t in pairs]
     statistics = [v for v in model.teacher_backbone.weights if "moving" in v.name]

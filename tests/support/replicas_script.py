@@ -71,7 +71,7 @@ def copies(variable):
         return [np.asarray(shard.data) for shard in shards]
     assert len({shard.data.shape for shard in shards}) == 1
     assert shards[0].data.shape[0] == variable.shape[0] // len(variable.value.sharding.device_set)
-    return [backend.replicas.to_numpy(variable)]
+    return [backend.to_numpy(variable)]
 
 
 def main():

@@ -1,0 +1,39 @@
+"""Checks of arguments that several rooms make; each error says what was wanted and received."""
+
+import math
+import numbers
+
+
+def check_bool(name, value):
+    """Raises a ValueError unless the argument `name` is True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"Argument `{name}` must be True or False. Received: {name}={value!r}")
+
+
+def check_positive(name, value):
+    """Raises a ValueError unless the argument `name` is a number above 0."""
+    if not isinstance(value, numbers.Real) or not float(value) > 0:
+        raise ValueError(f"Argument `{name}` must be positive. Received: {name}={value!r}")
+
+
+def check_positive_integer(name, value):
+    """Raises a ValueError unless the argument `name` is an integer above 0."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(
+            f"Argument `{name}` must be a positive integer. Received: {name}={value!r}"
+        )
+
+
+def check_in_range(name, value, low, high=math.inf):
+    """Raises a ValueError unless the argument `name` is a number in `[low, high]`."""
+    if not isinstance(value, numbers.Real) or not low <= value <= high:
+        wanted = f"at least {low}" if high == math.inf else f"in [{low}, {high}]"
+        raise ValueError(f"Argument `{name}` must be {wanted}. Received: {name}={value!r}")
+
+
+def check_interval(name, pair, low, high=math.inf):
+    """Raises a ValueError unless `pair` is in order and within `low` and `high`."""
+    if len(pair) != 2 or not low <= pair[0] <= pair[1] <= high:
+        raise ValueError(
+            f"Argument `{name}` must lie within [{low}, {high}], the lower first. Received: {pair}"
+        )

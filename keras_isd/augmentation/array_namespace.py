@@ -1,0 +1,61 @@
+"""One arithmetic for two places: Keras' functions in a training step, TensorFlow's in tf.data."""
+
+import functools
+import types
+
+import keras
+
+
+def array_namespace(images):
+    """`keras.ops`, or TensorFlow functions of the same names where `images` are in tf.data.
+
+    Under JAX and PyTorch `keras.ops` does not take TensorFlow's tensors.
+    """
+    if keras.backend.backend() == "tensorflow" or not is_tensorflow(images):
+        return keras.ops
+    return _tensorflow_functions()
+
+
+def is_tensorflow(images):
+    """Whether these are tensors of TensorFlow, without importing it to find out."""
+    return type(images).__module__.startswith("tensorflow")
+
+
+def _tensorflow_functions():
+    import tensorflow as tf
+
+    return types.SimpleNamespace(
+        # Of images this room needs no more than what is here.
+        abs=tf.abs,
+        any=tf.reduce_any,
+        arange=tf.range,
+        argmax=lambda x, axis: tf.argmax(x, axis, output_type="int32"),
+        cast=tf.cast,
+        clip=tf.clip_by_value,
+        cond=tf.cond,
+        convert_to_tensor=tf.convert_to_tensor,
+        exp=tf.exp,
+        flip=tf.reverse,
+        floor=tf.floor,
+        fori_loop=lambda lower, upper, body, initial: tf.while_loop(
+            lambda i, x: i < upper, lambda i, x: (i + 1, body(i, x)), (lower, initial)
+        )[1],
+        logical_and=tf.logical_and,
+        matmul=tf.matmul,
+        maximum=tf.maximum,
+        mean=tf.reduce_mean,
+        minimum=tf.minimum,
+        pad=lambda x, pad_width, mode: tf.pad(x, pad_width, mode.upper()),
+        reshape=tf.reshape,
+        round=tf.round,
+        shape=tf.shape,
+        sqrt=tf.sqrt,
+        stack=tf.stack,
+        sum=tf.reduce_sum,
+        switch=lambda index, branches, x: tf.switch_case(
+            index, [functools.partial(branch, x) for branch in branches]
+        ),
+        swapaxes=lambda x, axis1, axis2: tf.linalg.matrix_transpose(x),
+        take=lambda x, indices, axis: tf.gather(x, indices, axis=axis),
+        where=tf.where,
+    )

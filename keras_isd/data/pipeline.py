@@ -1,0 +1,103 @@
+"""From images to batches of views of them, the same ones whenever they are asked for."""
+
+import functools
+import random
+
+import tensorflow as tf
+
+from keras_isd.argument_validation import check_positive_integer
+from keras_isd.data.image_source import ImageSource
+from keras_isd.data.order import shuffled_elements, shuffled_rows
+from keras_isd.data.view_maker import ViewMaker
+
+
+def view_batches(
+    dataset,
+    augmenters,
+    batch_size,
+    seed=None,
+    shuffle_buffer=50_000,
+    drop_remainder=True,
+    initial_epoch=0,
+    initial_step=0,
+    num_shards=1,
+    shard_index=0,
+    num_parallel_calls=tf.data.AUTOTUNE,
+    with_index=False,
+):
+    """Batches of a dict of views of each image, one for each of the dict `augmenters`.
+
+    The other arguments are those of `two_view_dataset`.
+    """
+    check_positive_integer("batch_size", batch_size)
+    if not 0 <= shard_index < num_shards or (num_shards > 1 and not drop_remainder):
+        raise ValueError(
+            "Argument `shard_index` must be in [0, num_shards), and `drop_remainder` True where "
+            f"there are several. Received: {shard_index=}, {num_shards=}, {drop_remainder=}"
+        )
+    from_source = isinstance(dataset, ImageSource)
+    count = len(dataset) if from_source else int(dataset.cardinality())
+    together = batch_size * num_shards
+    steps = _steps_of_an_epoch(count, together, drop_remainder)
+    if initial_step < 0 or (steps is not None and initial_step >= steps):
+        raise ValueError(
+            f"Argument `initial_step` must be in [0, {steps}), the steps of an epoch. "
+            f"Received: {initial_step=}"
+        )
+    seed = random.getrandbits(31) if seed is None else seed
+    views = ViewMaker(augmenters, seed, with_index)
+    calls = num_parallel_calls if views.stateless else None  # which keeps the order of their draws
+    epoch = tf.Variable(initial_epoch, dtype=tf.int64, trainable=False)
+
+    def one_pass(epoch):
+        first = tf.cast(tf.where(epoch == initial_epoch, initial_step * together, 0), tf.int64)
+        # A last batch that is left out may not be left to one worker alone.
+        end = steps * together if drop_remainder and steps else count
+        places = (first + shard_index, end, num_shards)
+        batch = functools.partial(
+            tf.data.Dataset.batch, batch_size=batch_size, drop_remainder=drop_remainder
+        )
+        if not from_source:
+            elements = shuffled_elements(dataset, places, seed, epoch, shuffle_buffer)
+            return _of_elements(elements, batch, views, epoch, calls)
+        rows = shuffled_rows(count, places, batch, seed, epoch, shuffle_buffer)
+        if dataset.in_memory:
+            return rows.map(
+                lambda rows: views.of_batch(epoch, rows, *dataset.read(rows)),
+                num_parallel_calls=calls,
+            )
+        elements = rows.unbatch().map(
+            lambda row: (row, *dataset.read(row)), num_parallel_calls=calls
+        )
+        return _of_elements(elements, batch, views, epoch, calls)
+
+    # Each pass takes the next epoch from the variable.
+    passes = tf.data.Dataset.from_tensors(0).map(lambda _: epoch.assign_add(1) - 1)
+    batches = passes.flat_map(one_pass)
+    if steps is not None and initial_step == 0:
+        batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
+    batches = batches.prefetch(tf.data.AUTOTUNE)
+    if steps is not None and initial_step:
+        # Keras asks once, and would take the length of a shorter first pass for that of all.
+        batches.cardinality = lambda: tf.constant(steps, tf.int64)
+    return batches
+
+
+def _of_elements(elements, batch, views, epoch, calls):
+    """Batches of views of elements (row, image, *label), whether or not sizes differ."""
+    if elements.element_spec[1].shape.is_fully_defined():
+        return batch(elements).map(functools.partial(views.of_batch, epoch), calls)
+    return batch(elements.map(functools.partial(views.of_one, epoch), calls))
+
+
+def _steps_of_an_epoch(count, batch_size, drop_remainder):
+    """How many batches a pass gives, or None if that is not known."""
+    if count < 0:
+        return None
+    steps = count // batch_size if drop_remainder else -(-count // batch_size)
+    if steps == 0:
+        raise ValueError(
+            "Argument `batch_size` must be at most the number of images, on several workers of "
+            f"each, unless `drop_remainder=False`. Received: {batch_size=}, {count} images"
+        )
+    return steps

@@ -1,0 +1,104 @@
+"""The views of images that are all of one size, and of images that differ."""
+
+import tensorflow as tf
+
+from keras_isd.augmentation import Augmenter
+from keras_isd.augmentation.array_namespace import array_namespace
+from keras_isd.data.threefry import uniform
+
+
+class ViewMaker:
+    """Makes the views of images, as functions for tf.data.
+
+    Args:
+        augmenters: dict of names to `Augmenter`s or other functions of a batch of images. Their
+            places number the views.
+        seed: int, what the random numbers depend on, besides epoch, row and view.
+        with_index: bool, whether row numbers go along, as `"index"`.
+    """
+
+    def __init__(self, augmenters, seed, with_index=False):
+        self.augmenters = augmenters
+        self.seed = seed
+        self.with_index = with_index
+        self.stateless = all(isinstance(a, Augmenter) for a in augmenters.values())
+        # XLA fuses the dozens of small steps of an operation into few loops, several times quicker.
+        self._compiled_operations = tf.function(self._operations, autograph=False, jit_compile=True)
+        self._compiled_boxes = tf.function(self._boxes, autograph=False, jit_compile=True)
+
+    def of_batch(self, epoch, rows, images, *labels):
+        """Views of images of one size, `(B, H, W, 3)`, as `fit` takes them."""
+        views = {}
+        for view, (name, augmenter) in enumerate(self.augmenters.items()):
+            if not self.stateless:
+                views[name] = augmenter(images)
+                continue
+            # One by one: across operations XLA would fuse too much, and compute one anew for each
+            # neighbour that another sums over.
+            x = tf.cast(images, tf.float32)
+            for index in range(len(augmenter.operations)):
+                x = self._compiled_operations(epoch, rows, x, view, index, index + 1)
+            views[name] = x
+        return self._with(rows, views, labels)
+
+    def of_one(self, epoch, row, image, *labels):
+        """Views of an image `(H, W, 3)` of any size, not yet in a batch.
+
+        Their first operation, the crop, is made by TensorFlow's resize, which equals it, and whose
+        time is in proportion to the crop and not to two whole matrices. One image at a time fits
+        into a core's cache, as a batch of photographs does not, and what is not drawn for it, such
+        as a blur, costs nothing.
+        """
+        if not self.stateless or not all(
+            hasattr(augmenter.operations[0], "size") for augmenter in self.augmenters.values()
+        ):
+            raise ValueError(
+                "Images that differ in size need an `Augmenter` for each view, whose first "
+                "operation is a crop, which brings them to one size. "
+                f"Received: {self.augmenters}"
+            )
+        height, width = tf.unstack(tf.shape(image)[:2])
+        boxes = self._compiled_boxes(epoch, row[None], height, width)
+        views = {}
+        for view, name in enumerate(self.augmenters):
+            crop = self._crop(image, boxes[name], name)
+            views[name] = self._compiled_operations(epoch, row[None], crop, view, 1, None)[0]
+        return self._with(row, views, labels)
+
+    def _with(self, rows, views, labels):
+        if self.with_index:
+            views["index"] = tf.cast(rows, tf.int32)
+        return (views, *labels) if labels else views
+
+    def _crop(self, image, box, name):
+        top, left, height, width = tf.unstack(box)
+        size = self.augmenters[name].operations[0].size
+        part = image[top : top + height, left : left + width]
+        for _ in range(2):  # the rows, then what were columns
+            part = tf.transpose(_resize_rows(part, size), (1, 0, 2))
+        return tf.ensure_shape(part, (size, size, 3))[None]
+
+    def _operations(self, epoch, rows, images, view, start, stop):
+        augmenter = list(self.augmenters.values())[view]
+        numbers = uniform(self.seed, epoch, rows, view, augmenter.draws)
+        return augmenter.apply(images, numbers, slice(start, stop))
+
+    def _boxes(self, epoch, rows, height, width):
+        boxes = {}
+        for view, (name, augmenter) in enumerate(self.augmenters.items()):
+            crop = augmenter.operations[0]
+            numbers = uniform(self.seed, epoch, rows, view, augmenter.draws)[:, : crop.draws]
+            factors = crop.factors(array_namespace(numbers), numbers, height, width)
+            sides = [factors[side] for side in ("top", "left", "height", "width")]
+            boxes[name] = tf.cast(tf.concat(sides, axis=0), tf.int32)
+        return boxes
+
+
+def _resize_rows(image, size):
+    """As `tf.image.resize` of the rows alone, with antialiasing, but quicker.
+
+    Whole rows are taken for channels, along which TensorFlow's loops are vectorised.
+    """
+    rows, columns = tf.unstack(tf.shape(image)[:2])
+    flat = tf.reshape(image, (rows, 1, columns * 3))
+    return tf.reshape(tf.image.resize(flat, (size, 1), antialias=True), (size, columns, 3))

@@ -1,0 +1,152 @@
+"""The queue of anchors: the teacher's recent embeddings, first in, first out."""
+
+import keras
+from keras import ops
+
+from keras_isd import backend
+from keras_isd.argument_validation import check_positive_integer
+
+
+@keras.saving.register_keras_serializable("keras_isd")
+class MemoryQueue(keras.layers.Layer):
+    """First-in-first-out store of the teacher's recent embeddings.
+
+    Its rows are the anchors that ISD compares images with. Until the queue has
+    been filled once, the rows not yet written are random unit vectors, as in the
+    authors' code; `filled` says how many rows are real.
+
+    All state is non-trainable, saved with the model, and kept as it is under any
+    mixed-precision policy.
+
+    Args:
+        size: int >= 1, the number K of anchors.
+        dim: int >= 1, the width D of an embedding.
+        seed: int or None, for the initial rows.
+        storage_dtype: `"float32"`, or `"bfloat16"`, which takes half of the memory and rounds
+            each coordinate by up to 0.4 %. What is computed of the rows is float32 in either case.
+        with_indices: bool, whether each row also keeps the number of the image that it is of, so
+            that anchors can be shown as images.
+        **kwargs: `name` and the other arguments of `keras.layers.Layer`.
+
+    Attributes:
+        embeddings: `(K, D)`, unit rows, of the storage dtype.
+        labels: `(K,)` int32, the class of each row, -1 where unknown. They serve
+            the purity metric alone and never reach the loss.
+        indices: `(K,)` int32, the image of each row, -1 where unknown; None if not kept.
+        pointer: `()` int32 in `[0, K)`, the row that the next key will overwrite.
+        filled: `()` int32 in `[0, K]`, how many rows hold real embeddings.
+
+    Raises:
+        ValueError: if `size` or `dim` is not a positive integer, or `storage_dtype` is another.
+
+    Source: `ISD._dequeue_and_enqueue` in the authors' `train_isd_plus.py`, without
+    its demand that K be a multiple of the batch size.
+
+    Example:
+
+    >>> queue = keras_isd.MemoryQueue(size=5, dim=2)
+    >>> queue.enqueue(np.eye(2, dtype="float32"), labels=np.array([3, 4]))
+    >>> int(queue.pointer.value), int(queue.filled.value)
+    (2, 2)
+    """
+
+    def __init__(self, size, dim, seed=None, storage_dtype="float32", with_indices=False, **kwargs):
+        check_positive_integer("size", size)
+        check_positive_integer("dim", dim)
+        if storage_dtype not in ("float32", "bfloat16"):
+            raise ValueError(
+                'Argument `storage_dtype` of MemoryQueue must be "float32" or "bfloat16". '
+                f"Received: {storage_dtype=}"
+            )
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        self.size = size
+        self.dim = dim
+        self.seed = seed
+        self.storage_dtype = storage_dtype
+
+        self.embeddings = self.add_weight(
+            name="embeddings",
+            shape=(size, dim),
+            initializer=_RandomUnitRows(seed),
+            dtype=storage_dtype,
+            autocast=False,
+            trainable=False,
+        )
+        self.labels = self._integer_weight("labels", (size,), -1)
+        self.indices = self._integer_weight("indices", (size,), -1) if with_indices else None
+        self.pointer = self._integer_weight("pointer", (), 0)
+        self.filled = self._integer_weight("filled", (), 0)
+        self.built = True
+
+    def _integer_weight(self, name, shape, value):
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=keras.initializers.Constant(value),
+            dtype="int32",
+            trainable=False,
+        )
+
+    def enqueue(self, keys, labels=None, healthy=True, indices=None):
+        """Writes a batch of keys over the oldest rows.
+
+        Key i of the batch goes to row `(pointer + i) % K`; of a batch larger than
+        the queue the last K keys stay. Call it after the loss has read the queue.
+
+        Args:
+            keys: `(B, D)`, unit rows, any B. In a step of a `tf.distribute` strategy every
+                replica gives its own and every queue takes those of all, in one order.
+            labels: `(B,)` integers, -1 where unknown, or None if all are.
+            healthy: scalar bool, or a tensor of one. Where False nothing changes.
+                Pass whether the loss is finite: so no NaN enters the queue, and
+                the write depends on the loss, whereby XLA knows that the old rows
+                have been read and overwrites them in place.
+            indices: `(B,)` integers, the keys' images, or None if unknown.
+        """
+        unknown = ops.full((ops.shape(keys)[0],), -1, dtype="int32")
+        columns = [(self.embeddings, keys), (self.labels, unknown if labels is None else labels)]
+        if self.indices is not None:
+            columns.append((self.indices, unknown if indices is None else indices))
+        columns = [
+            (variable, backend.all_gather(ops.cast(values, variable.dtype)))
+            for variable, values in columns
+        ]
+        batch = ops.shape(columns[0][1])[0]
+        columns = [(variable, values[-self.size :]) for variable, values in columns]
+        kept = ops.shape(columns[0][1])[0]
+
+        rows = (self.pointer + (batch - kept) + ops.arange(kept, dtype="int32")) % self.size
+        for variable, values in columns:
+            _overwrite_rows(variable, rows, values, healthy)
+        entered = ops.where(healthy, batch, 0)
+        self.pointer.assign((self.pointer + entered) % self.size)
+        self.filled.assign(ops.minimum(self.filled + entered, self.size))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "size": self.size,
+            "dim": self.dim,
+            "seed": self.seed,
+            "storage_dtype": self.storage_dtype,
+            "with_indices": self.indices is not None,
+        }
+
+
+class _RandomUnitRows(keras.initializers.Initializer):
+    def __init__(self, seed):
+        if seed is None and keras.distribution.distribution() is not None:
+            # Keras compiles the making of what is large; a global seed may not move in there.
+            seed = int(keras.random.randint((), 0, 2**31 - 1))
+        self.seed = seed
+
+    def __call__(self, shape, dtype=None):
+        normal = keras.random.normal(shape, dtype="float32", seed=self.seed)
+        return ops.cast(ops.normalize(normal, axis=-1), dtype)
+
+
+def _overwrite_rows(variable, rows, values, healthy):
+    backend.overwrite_rows(
+        variable, rows, ops.where(healthy, values, ops.take(variable, rows, axis=0))
+    )

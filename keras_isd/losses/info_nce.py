@@ -1,0 +1,58 @@
+"""InfoNCE: the contrastive loss of MoCo, and the anchors that are nearest to a key."""
+
+from keras import ops
+
+from keras_isd.losses.closed_gradient import append_own_key, with_gradient
+
+
+def contrastive(query, key, anchors, temperature=0.2):
+    """Trains queries to find their own keys among anchors that are all to be unlike them.
+
+    The cross-entropy of the softmax over the similarities to the key and to the anchors
+    ("InfoNCE"): similarity distillation from a teacher that points at the query's own key alone.
+    Arrays of batch x anchors are made, whatever the size of the queue.
+
+    Args:
+        query: `(B, D)`, the student's embeddings, unit rows.
+        key: `(B, D)`, the teacher's embeddings of the other views, unit rows.
+        anchors: `(K, D)`, unit rows. No gradient reaches them, nor the keys.
+        temperature: float > 0.
+
+    Returns:
+        `(B,)` float32, in nats: about `log(K + 1)` where nothing is known.
+
+    Source: van den Oord et al., "Representation learning with contrastive predictive coding",
+    2018; equation 1 of He et al., "Momentum Contrast", 2020.
+
+    Example:
+
+    >>> x = np.eye(3, dtype="float32")
+    >>> loss = keras_isd.losses.contrastive(x[:1], x[:1], x[1:], temperature=1.0)
+    >>> keras.ops.convert_to_numpy(loss).round(4)  # log(e + 1 + 1) - 1
+    array([0.5514], dtype=float32)
+    """
+    differentiable_query = ops.cast(query, "float32")
+    query = ops.stop_gradient(differentiable_query) / temperature
+    key = ops.stop_gradient(ops.cast(key, "float32"))
+    anchors = ops.cast(ops.stop_gradient(ops.convert_to_tensor(anchors)), "float32")
+    log_p = ops.log_softmax(
+        append_own_key(ops.matmul(query, ops.transpose(anchors)), query, key), axis=-1
+    )
+    p = ops.exp(log_p)
+    gradient = ops.matmul(p[:, :-1], anchors) + (p[:, -1:] - 1.0) * key
+    return with_gradient(-log_p[:, -1], differentiable_query, gradient / temperature)
+
+
+def nearest_anchors(key, anchors, count):
+    """Rows `(B, count)` of the anchors `(K, D)` most similar to each key `(B, D)`, nearest first.
+
+    Example:
+
+    >>> rows = keras_isd.losses.nearest_anchors(np.eye(3)[1:2], np.eye(3), count=1)
+    >>> keras.ops.convert_to_numpy(rows).tolist()
+    [[1]]
+    """
+    key, anchors = (
+        ops.cast(ops.stop_gradient(ops.convert_to_tensor(x)), "float32") for x in (key, anchors)
+    )
+    return ops.top_k(ops.matmul(key, ops.transpose(anchors)), count)[1]

@@ -1,0 +1,16 @@
+"""Models: ISD, and what a method of one's own stands on."""
+
+from keras_isd.models import isd_recipes  # noqa: F401 (registers them)
+from keras_isd.models.checked_model import CheckedModel
+from keras_isd.models.fit_errors import NonFiniteLossError
+from keras_isd.models.isd_model import ISDModel
+from keras_isd.models.momentum_model import MomentumModel
+from keras_isd.models.queue_model import QueueModel
+
+__all__ = [
+    "CheckedModel",
+    "ISDModel",
+    "MomentumModel",
+    "NonFiniteLossError",
+    "QueueModel",
+]

@@ -1,0 +1,103 @@
+"""Batches: what `fit` takes, and how large the batches are that Keras makes of its data."""
+
+import keras
+
+VIEWS = ("query", "key")
+
+
+def check_batch(data, plain=False):
+    """Raises a ValueError unless `data` is a batch of two views, with or without labels.
+
+    With `plain` it may be images `(B, H, W, C)`, of which the model makes its views.
+
+    A batch is `{"query": (B, H, W, C), "key": (B, H, W, C)}`, or a pair of that and
+    integer labels `(B,)`. Shapes and dtypes are looked at, not values, so that nothing
+    is left of the check in a compiled step.
+    """
+    views, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+    if isinstance(views, dict):
+        _check_views(views)
+        index = views.get("index")
+        if index is not None and not (_is_vector(index) and "int" in str(index.dtype)):
+            raise ValueError(
+                "The index of a batch must be integers of shape (batch,). "
+                f"Received: index={_describe(index)}"
+            )
+    elif not plain:
+        raise ValueError(
+            'Expected batches of {"query": images, "key": images}, or a pair of that and labels; '
+            "a pair (query, key) is read as (x, y). Plain images take a model that has a "
+            f"`query_augmenter` and a `key_augmenter`. Received: x={_describe(views)}"
+        )
+    elif not (hasattr(views, "shape") and _compatible(_dimensions(views), (None,) * 4)):
+        raise ValueError(
+            "Expected batches of plain images (batch, height, width, channels), or of two views. "
+            f"Received: x={_describe(views)}"
+        )
+    if labels is not None and not (_is_vector(labels) and "int" in str(labels.dtype)):
+        raise ValueError(
+            "Labels must be integers of shape (batch,), -1 where unknown. "
+            f"Received: labels={_describe(labels)}"
+        )
+    if weights is not None and not _is_vector(weights):
+        raise ValueError(
+            "Sample weights must be of shape (batch,), one for each image. "
+            f"Received: sample_weight={_describe(weights)}"
+        )
+
+
+def batch_sizes(x, batch_size=None, validation_split=0.0):
+    """The sizes of the batches that Keras makes of `x`, None among them where not yet known."""
+    if hasattr(x, "element_spec"):  # tf.data
+        spec = keras.tree.flatten(x.element_spec)[0]
+        return {spec.shape[0] if spec.shape.rank else None}
+    if isinstance(x, keras.utils.PyDataset):
+        ends = (x[0], x[x.num_batches - 1]) if x.num_batches else (x[0],)
+        return {keras.tree.flatten(batch)[0].shape[0] for batch in ends}
+    if hasattr(x, "drop_last"):  # PyTorch's DataLoader
+        return {x.batch_size} if x.drop_last else _parts(len(x.dataset), x.batch_size)
+    arrays = keras.tree.flatten(x)
+    if not arrays or not hasattr(arrays[0], "shape"):
+        return {None}
+    count = int(arrays[0].shape[0] * (1.0 - (validation_split or 0.0)))
+    return _parts(count, batch_size or 32)  # as Keras has it
+
+
+def _parts(count, size):
+    return ({size} if count >= size else set()) | ({count % size} - {0})
+
+
+def _check_views(views):
+    missing = [name for name in VIEWS if name not in views]
+    if missing:
+        raise ValueError(
+            'A batch must hold the two views under "query" and "key". '
+            f"Received: keys {sorted(views)}, without {missing}"
+        )
+    query, key = (_dimensions(views[name]) for name in VIEWS)
+    if not _compatible(query, key):
+        raise ValueError(
+            f"The two views of a batch must have the same shape. Received: query {query}, key {key}"
+        )
+
+
+def _is_vector(x):
+    return hasattr(x, "shape") and _compatible(_dimensions(x), (None,))
+
+
+def _dimensions(x):
+    """The static shape, None for a size not known yet; None if not even the rank is known."""
+    return None if getattr(x.shape, "rank", 0) is None else tuple(x.shape)
+
+
+def _compatible(shape, other):
+    if shape is None or other is None:
+        return True
+    pairs = zip(shape, other)
+    return len(shape) == len(other) and all(a == b or None in (a, b) for a, b in pairs)
+
+
+def _describe(x):
+    if not hasattr(x, "shape"):
+        return repr(x)
+    return f"{type(x).__name__} of shape {_dimensions(x)}, {x.dtype}"

@@ -1,0 +1,101 @@
+"""The ways into a model, where what is wrong is said before work is lost."""
+
+import functools
+import inspect
+
+import keras
+
+from keras_isd import backend
+from keras_isd.models.batches import batch_sizes, check_batch
+from keras_isd.models.fit_errors import explain_errors, with_finite_check
+from keras_isd.recipes import build_parts, get_recipe
+
+
+class CheckedModel(keras.Model):
+    """A `keras.Model` that looks at each batch, and at how batches share out to devices."""
+
+    @classmethod
+    def from_recipe(cls, name, input_shape=None, backbone=None, **kwargs):
+        """Builds the model of a recipe: backbone, heads, and what else its method takes.
+
+        `keras_isd.optimizers.from_recipe` gives the optimizer that goes with it.
+
+        Args:
+            name: name of a recipe of this method. Of ISD `"resnet50"` (the authors' "ISD+"),
+                `"resnet18"`, and `"cifar_resnet18"` for small images; `keras_isd.recipes` has all.
+            input_shape: `(height, width, channels)`, instead of the recipe's.
+            backbone: built `keras.Model`, instead of the recipe's; the heads take
+                its width.
+            **kwargs: arguments of the model, instead of the recipe's.
+
+        Returns:
+            A model, not yet compiled.
+
+        Raises:
+            ValueError: if there is no recipe of that name, or it is another method's, or both
+                `input_shape` and `backbone` are given.
+
+        Example:
+
+        >>> model = keras_isd.ISDModel.from_recipe("resnet18", (64, 64, 3), queue_size=1024)
+        >>> model.embedding_dim
+        512
+        """
+        recipe = get_recipe(name)
+        if not issubclass(cls, recipe.method):
+            raise ValueError(
+                f"Recipe {name!r} is one of {recipe.method.__name__}. "
+                f"Received: {cls.__name__}.from_recipe({name!r})"
+            )
+        parts = build_parts(recipe, input_shape, backbone)
+        return cls(**{**recipe.model, **parts, **kwargs})
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args, **kwargs):
+        call = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
+        given = call.arguments
+        split = given.get("validation_split")
+        training = (given.get("x"), given.get("batch_size"), split)
+        self._check_sizes(*training)
+        self.check_training_sizes(lambda: batch_sizes(*training))
+        if given.get("validation_data") is not None:
+            data = given["validation_data"]
+            part = data[0] if isinstance(data, (tuple, list)) else data
+            self._check_sizes(part, given.get("validation_batch_size") or given.get("batch_size"))
+        given["callbacks"] = with_finite_check(given.get("callbacks"))
+        with explain_errors(self), backend.values_kept(self):
+            return super().fit(*call.args[1:], **call.kwargs)
+
+    @functools.wraps(keras.Model.evaluate)
+    def evaluate(self, x=None, y=None, batch_size=None, *args, **kwargs):
+        self._check_sizes(x, batch_size)
+        with backend.values_kept(self):
+            return super().evaluate(x, y, batch_size, *args, **kwargs)
+
+    @functools.wraps(keras.Model.predict)
+    def predict(self, x, batch_size=None, *args, **kwargs):
+        self._check_sizes(x, batch_size)
+        with backend.values_kept(self):
+            return super().predict(x, batch_size, *args, **kwargs)
+
+    def test_step(self, *state_and_batch):  # on JAX Keras' state comes before the batch
+        *state, batch = state_and_batch
+        return backend.reducible_logs(super().test_step(*state, self.checked(batch)))
+
+    def checked(self, batch):
+        """The batch, once it has been looked at; plain images are marked as such for `call`."""
+        check_batch(batch, plain=self.takes_plain_images())
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+        x = x if isinstance(x, dict) else {"images": x}
+        return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+
+    def takes_plain_images(self):
+        """Whether the model makes the two views of plain images itself."""
+        return False
+
+    def check_training_sizes(self, sizes):
+        """Raises a ValueError for batches of sizes `sizes()` that the method cannot train on."""
+
+    def _check_sizes(self, x, *sizes):
+        """Raises a ValueError for batches that cannot be shared out to all devices."""
+        backend.check_batch_sizes(self, lambda: batch_sizes(x, *sizes))

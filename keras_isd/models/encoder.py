@@ -1,0 +1,94 @@
+"""The chain of sub-models that makes an embedding of an image: checked, and run."""
+
+import keras
+from keras import ops
+
+
+def check_chain(backbone, projector, predictor):
+    """Checks that sub-models fit to one another, and returns the width of the embeddings.
+
+    Args:
+        backbone: built `keras.Model`, images to `(B, F)`.
+        projector: built `keras.Model`, `(B, F)` to `(B, D)`, or None (D = F).
+        predictor: built `keras.Model`, `(B, D)` to `(B, D)`, or None.
+
+    Returns:
+        int, D.
+
+    Raises:
+        ValueError: if one is not built, takes another width, or gives anything but that.
+    """
+    width = _width("backbone", backbone)
+    if projector is not None:
+        width = _width("projector", projector, width)
+    if predictor is not None:
+        predicted = _width("predictor", predictor, width)
+        if predicted != width:
+            raise ValueError(
+                "Argument `predictor` must give embeddings as wide as those it takes, since "
+                f"they are compared with the teacher's, {width} wide. "
+                f"Received: a predictor from {width} to {predicted}"
+            )
+    return width
+
+
+def _width(name, model, input_width=None):
+    """The width of what a sub-model gives of `input_width` numbers, or of images."""
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"Argument `{name}` must be a keras.Model. Received: {name}={model!r}")
+    input_shape = _input_shape(name, model)
+    if input_width is not None and tuple(input_shape[1:]) != (input_width,):
+        raise ValueError(
+            f"Argument `{name}` must take inputs of shape (batch, {input_width}), as the sub-model "
+            f"before it gives. Received: {name} with input shape {input_shape}"
+        )
+    # Not `compute_output_shape`, which a subclassed model need not have.
+    output_shape = keras.tree.map_structure(
+        lambda x: x.shape, model(keras.KerasTensor(input_shape))
+    )
+    if not _is_shape(output_shape) or len(output_shape) != 2 or output_shape[-1] is None:
+        raise ValueError(
+            f"Argument `{name}` must give one output of shape (batch, features): end a backbone "
+            "with a pooling layer, such as GlobalAveragePooling2D. "
+            f"Received: {name} with output shape {output_shape}"
+        )
+    return output_shape[-1]
+
+
+def _input_shape(name, model):
+    if not model.built:
+        raise ValueError(
+            f"Argument `{name}` must be built: call it on a batch, or give it a keras.Input. "
+            f"Received: {name}={model!r}, not built"
+        )
+    # A functional model knows its inputs, a subclassed one what it was built on.
+    shape = getattr(model, "input_shape", None) or (model.get_build_config() or {}).get(
+        "input_shape"
+    )
+    if not _is_shape(shape):
+        raise ValueError(
+            f"Argument `{name}` must take one tensor. Received: {name} with input shape {shape}"
+        )
+    return shape
+
+
+def _is_shape(shape):
+    return isinstance(shape, (tuple, list)) and all(
+        size is None or isinstance(size, int) for size in shape
+    )
+
+
+def embed(submodels, images, training):
+    """Runs sub-models (None is the identity) in turn; `(B, D)` float32 unit rows.
+
+    An image that is not finite gets an embedding that is not, so that the loss tells of it: a
+    ReLU or a max-pooling may swallow a NaN on its way, and hide it until the gradient.
+    """
+    x = images
+    for submodel in submodels:
+        if submodel is not None:
+            x = submodel(x, training=training)
+    # 1e-12 is the bound of PyTorch's `normalize`.
+    x = ops.normalize(ops.cast(x, "float32"), axis=-1, epsilon=1e-12)
+    finite = ops.all(ops.isfinite(images), axis=tuple(range(1, len(images.shape))))
+    return ops.where(finite[:, None], x, float("nan"))

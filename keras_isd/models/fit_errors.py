@@ -1,0 +1,59 @@
+"""What ends a run before its time: a loss that is not finite, named by its step; a lost worker."""
+
+import contextlib
+import math
+
+import keras
+from keras import ops
+
+from keras_isd import backend
+from keras_isd.keras_internals import base_optimizer, batches_seen
+
+
+class NonFiniteLossError(FloatingPointError):
+    """The loss of a training step was NaN or infinite; that step changed nothing."""
+
+
+class StopOnNonFiniteLoss(keras.callbacks.Callback):
+    """Raises a `NonFiniteLossError` as soon as the loss in the logs is not finite.
+
+    `CheckedModel.fit` adds it to the callbacks of each run.
+    """
+
+    # Lets Keras read the logs in another thread, so that no step waits for the device.
+    async_safe = True
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            raise NonFiniteLossError
+
+
+def with_finite_check(callbacks):
+    """The callbacks given to `fit`, in any form that it takes, and a `StopOnNonFiniteLoss`."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.append(StopOnNonFiniteLoss())
+        return callbacks
+    return [*keras.tree.flatten(callbacks or []), StopOnNonFiniteLoss()]
+
+
+@contextlib.contextmanager
+def explain_errors(model):
+    """Context in which the errors of interrupted training say what happened and what to do."""
+    try:
+        yield
+    except NonFiniteLossError:
+        good = int(ops.convert_to_numpy(batches_seen(base_optimizer(model))))
+        raise NonFiniteLossError(
+            f"The loss of training step {good + 1} (the first is 1) is not finite. That step "
+            f"changed nothing: weights, teacher, queue and optimizer are as after step {good} "
+            "and can be saved. Usual causes: NaN or infinite pixels in the batch, or a learning "
+            "rate that is too high."
+        ) from None
+    except Exception as error:
+        if not backend.is_worker_lost(model, error):
+            raise
+        raise ConnectionError(
+            "A worker of the run was lost, and the others cannot go on without it. Start all of "
+            "them again: with `keras_isd.callbacks.Resume` they go on from the last checkpoint. "
+            f"Received: {error}"
+        ) from error

@@ -1,0 +1,318 @@
+"""The training step of a student and its slowly moving teacher, in the paper's order."""
+
+import keras
+from keras import ops
+
+from keras_isd import backend
+from keras_isd.argument_validation import check_bool
+from keras_isd.keras_internals import all_layers, base_optimizer, batches_seen, epoch_loss
+from keras_isd.layers import TwoViews
+from keras_isd.models import encoder
+from keras_isd.models.checked_model import CheckedModel
+from keras_isd.models.cloning import clone
+from keras_isd.models.teacher import freeze, match_freezing, pair_parameters
+from keras_isd.optimizers.schedules import fraction_or_schedule
+
+
+class MomentumModel(CheckedModel):
+    """Base of methods in which a student learns from its own moving average.
+
+    The student is a backbone, a projector and a predictor. The teacher is a copy
+    of the backbone and the projector, whose parameters follow the student's:
+    `teacher = momentum * teacher + (1 - momentum) * student` at the start of every
+    training step. The teacher's batch normalisation runs on batch statistics while
+    training, and its moving statistics follow its own batches; they are not averaged.
+
+    A method on this base defines `compute_loss`, which receives as `y_pred` the
+    embeddings of the two views, `{"query": (B, D), "key": (B, D)}`, unit rows in
+    float32. `fit` logs `loss` and `embedding_std`, the standard deviation of a coordinate of the
+    student's embeddings: about `1 / sqrt(D)` in good health, 0 in a collapse.
+
+    Called on images the model gives the student's features, `(B, F)`, so `predict`
+    does; called on `{"query", "key"}` it gives the embeddings of the two views.
+
+    `fit` takes batches of `{"query": (B, H, W, C), "key": (B, H, W, C)}`, or a pair
+    of that and integer labels `(B,)`, -1 where unknown. Labels serve metrics alone. With a
+    `query_augmenter` and a `key_augmenter` it also takes plain images `(B, H, W, 3)` in
+    [0, 255] and makes both views itself, on the accelerator; `predict` still takes images as the
+    backbone sees them, such as `keras_isd.augmentation.evaluation` gives.
+
+    A training step whose loss is not finite changes nothing, and `fit` then stops
+    with an error that names it.
+
+    With `gradient_accumulation_steps=n` the teacher moves once for each update of
+    the student, at the first of its n batches, as it would with one batch of n
+    times the size. Steps that float16 loss scaling skips are not counted, here and in the error.
+
+    Layers that are frozen in the student when the model is compiled are so in the teacher.
+
+    Args:
+        backbone: built `keras.Model`, images `(B, H, W, C)` to features `(B, F)`.
+        projector: built `keras.Model`, `(B, F)` to `(B, D)`, or None (D = F).
+        predictor: built `keras.Model`, `(B, D)` to `(B, D)`, or None.
+        teacher_momentum: float in `[0, 1]`, or a schedule from the number of updates made so far to
+            one, such as `keras_isd.optimizers.momentum_cosine(0.99, total_steps)`.
+        query_augmenter, key_augmenter: `keras_isd.augmentation.Augmenter`s, both or
+            none, for views made inside the training step.
+        seed: int or None, for those views.
+        synchronized_batch_norm: bool, whether the batch normalisation of all sub-models uses the
+            statistics of the whole batch under a `tf.distribute` strategy, instead of those of a
+            replica's part. On JAX it always does.
+        symmetric: bool, whether in training each view is the query once and the key once, at nearly
+            twice the cost. `compute_loss` then gets `(2 B, D)` embeddings, an image's two pairs
+            next to one another.
+        **kwargs: `name`, and `dtype`, which stays float32 unless given: mixed
+            precision is a matter of the sub-models.
+
+    Attributes:
+        student_backbone, projector, predictor: the sub-models given.
+        teacher_backbone, teacher_projector: their frozen copies.
+        embedding_dim: int, D.
+
+    Raises:
+        ValueError: if a sub-model is not built, has an output of another rank or
+            of a width that does not fit the next, `teacher_momentum` is outside
+            `[0, 1]`, or one augmenter is given without the other.
+
+    Source: `ISD.__init__` and `_momentum_update_key_encoder` in the authors'
+    `train_isd_plus.py`; He et al., "Momentum Contrast", 2020, for the update.
+
+    Example, a method without a queue (BYOL's loss):
+
+    >>> class Regression(keras_isd.MomentumModel):
+    ...     def compute_loss(self, x, y, y_pred, sample_weight=None, training=False):
+    ...         cosine = keras.ops.sum(y_pred["query"] * y_pred["key"], -1)
+    ...         return self.mean_loss(2 - 2 * cosine, sample_weight)
+    """
+
+    def __init__(
+        self,
+        backbone,
+        projector=None,
+        predictor=None,
+        teacher_momentum=0.99,
+        query_augmenter=None,
+        key_augmenter=None,
+        seed=None,
+        synchronized_batch_norm=False,
+        symmetric=False,
+        **kwargs,
+    ):
+        if (query_augmenter is None) != (key_augmenter is None):
+            raise ValueError(
+                "Give both `query_augmenter` and `key_augmenter`, or none. "
+                f"Received: {query_augmenter=}, {key_augmenter=}"
+            )
+        check_bool("symmetric", symmetric)
+        check_bool("synchronized_batch_norm", synchronized_batch_norm)
+        teacher_momentum = fraction_or_schedule("teacher_momentum", teacher_momentum)
+        embedding_dim = encoder.check_chain(backbone, projector, predictor)
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.embedding_dim = embedding_dim
+        self.teacher_momentum = teacher_momentum
+        self.synchronized_batch_norm = synchronized_batch_norm
+        for part in (backbone, projector, predictor):
+            if synchronized_batch_norm and part is not None:
+                backend.synchronize_batch_norm(part)  # the copies below take it over
+        # `Resume` numbers the variables in the order in which these are set.
+        self.student_backbone = backbone
+        self.projector = projector
+        self.predictor = predictor
+        self.teacher_backbone = clone(backbone, name="teacher_backbone")
+        self.teacher_projector = clone(projector, name="teacher_projector")
+        self.built = True
+        freeze(self.parameter_pairs())
+        self.query_augmenter = query_augmenter
+        self.key_augmenter = key_augmenter
+        self.seed = seed
+        self.symmetric = symmetric
+        self.two_views = query_augmenter and TwoViews(query_augmenter, key_augmenter, seed)
+        self.embedding_std = keras.metrics.Mean(name="embedding_std")
+
+    # The training step
+
+    def train_step(self, *state_and_batch):  # on JAX Keras' state comes before the batch
+        """Steps 1 to 5; where the loss is not finite nothing of them remains.
+
+        1. The teacher moves towards the student: `update_teacher`.
+        2. The student embeds the query, the teacher the key: `call`.
+        3. The method compares the two: `compute_loss`.
+        4. The keys enter the queue, of a method that has one: `QueueModel.enqueue`.
+        5. Gradient and optimizer move the student: Keras' own step, which also calls 2 to 4.
+        """
+        *state, batch = state_and_batch
+        batch = self.checked(batch)  # before anything moves
+        return backend.guarded_step(self, self.update_teacher, super().train_step, *state, batch)
+
+    def update_teacher(self):
+        """Step 1: moves the teacher's parameters towards the student's, once."""
+        momentum = self.teacher_momentum
+        optimizer = base_optimizer(self)
+        if callable(momentum):
+            momentum = momentum(getattr(optimizer, "iterations", 0))
+        if accumulation_steps := getattr(optimizer, "gradient_accumulation_steps", None):
+            starts_update = batches_seen(optimizer) % accumulation_steps == 0
+            momentum = ops.where(starts_update, momentum, 1.0)
+        for student, teacher in self.parameter_pairs():
+            teacher.assign(teacher * momentum + student * (1.0 - momentum))
+
+    def call(self, inputs, training=False):
+        """Step 2: embeddings of the two views; of images alone the student's features."""
+        if not isinstance(inputs, dict):
+            return self.student_backbone(inputs, training=training)
+        if "images" in inputs:
+            inputs = self.two_views(inputs["images"], training=training)
+        pairs = [("query", "key")]
+        if self.symmetric and training:
+            pairs.append(("key", "query"))
+        queries = [self.embed_query(inputs[query], training=training) for query, _ in pairs]
+        keys = [self.embed_key(inputs[key], training=training) for _, key in pairs]
+        return {"query": self.interleave(queries), "key": self.interleave(keys)}
+
+    def embed_query(self, images, training=False):
+        """The student's embeddings of images, `(B, D)`, unit rows."""
+        student = (self.student_backbone, self.projector, self.predictor)
+        return encoder.embed(student, images, training)
+
+    def embed_key(self, images, training=False):
+        """The teacher's embeddings of images, `(B, D)`, unit rows, without gradient."""
+        teacher = (self.teacher_backbone, self.teacher_projector)
+        return ops.stop_gradient(encoder.embed(teacher, images, training))
+
+    def interleave(self, embeddings):
+        """The rows of one or several `(B, D)`, those of an image next to one another.
+
+        In this order replicas that share a batch queue their keys as one device would.
+        """
+        return ops.reshape(ops.stack(embeddings, axis=1), (-1, self.embedding_dim))
+
+    def repeat_for_pairs(self, values, training):
+        """`values` `(B,)` of the images, or None, for each row of embeddings in `compute_loss`."""
+        if values is None or not (self.symmetric and training):
+            return values
+        return ops.repeat(values, 2)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
+        """Steps 3 and 4, of each method its own."""
+        raise NotImplementedError(f"{type(self).__name__} must define `compute_loss`.")
+
+    def mean_loss(self, per_image, sample_weight=None):
+        """The loss of a batch, of those of its images `(B,)`, weighted by `sample_weight` `(B,)`.
+
+        Of a symmetric method `per_image` is of pairs, `(2 B,)`, and an image's loss their mean.
+
+        It is their mean, and losses of the sub-models, such as regularizers, are added. In a step
+        of a `tf.distribute` strategy it is, as Keras wants it, each replica's share of the loss of
+        the whole batch: equal on all, with gradients that add up to the whole's.
+        """
+        if sample_weight is not None:
+            per_image = ops.reshape(per_image, (ops.shape(sample_weight)[0], -1))
+            per_image = ops.mean(per_image, axis=1) * ops.cast(sample_weight, per_image.dtype)
+        count = backend.all_sum(ops.cast(ops.size(per_image), "float32"))
+        own = ops.sum(per_image) / count
+        replicas = backend.replica_count()
+        share = backend.all_sum(ops.stop_gradient(own)) / replicas
+        loss = own + ops.stop_gradient(share - own)
+        for extra in self.losses:
+            loss = loss + ops.sum(extra) / replicas
+        return loss
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        queries = backend.all_gather(ops.stop_gradient(y_pred["query"]))
+        self.embedding_std.update_state(ops.std(queries, axis=0))
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    def guarded_variables(self):
+        """What a step with a non-finite loss must leave as it was."""
+        return [*self.variables, *self.optimizer.variables]
+
+    def is_healthy(self, loss):
+        """Whether this loss and those of the epoch so far are finite, for a queue to be told."""
+        healthy = ops.isfinite(loss)
+        if self.compiled:
+            healthy = ops.logical_and(healthy, ops.isfinite(epoch_loss(self)))
+        return healthy
+
+    def takes_plain_images(self):
+        return self.two_views is not None
+
+    # What is trained
+
+    def compile(self, optimizer="sgd", loss=None, **kwargs):
+        """Configures training. See `keras.Model.compile`; `loss` is the method's own.
+
+        Under a mixed_float16 policy of any sub-model the optimizer is wrapped in
+        `keras.optimizers.LossScaleOptimizer`, as Keras does for mixed models. The
+        optimizer's variables are created here, so that `load_weights` finds them.
+        """
+        own = {"loss": loss, **{name: kwargs.get(name) for name in ("metrics", "weighted_metrics")}}
+        for name, value in own.items():
+            if value is not None:
+                raise ValueError(
+                    f"{type(self).__name__} computes its own loss and metrics: leave `{name}` out. "
+                    f"Received: {name}={value}"
+                )
+        optimizer = keras.optimizers.get(optimizer)
+        half = any(part.dtype_policy.name == "mixed_float16" for part in all_layers(self))
+        scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        if half and not scaled and kwargs.get("auto_scale_loss", True):
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        backend.check_compile(self, {"optimizer": optimizer, **kwargs})
+        super().compile(optimizer=optimizer, **kwargs)
+        self.follow_freezing()
+        if not optimizer.built:
+            optimizer.build(self.trainable_variables)
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing: model, optimizer and metrics are built when they are made.
+
+        Keras does it under a strategy, on a batch that it makes with `strategy.reduce`, which of
+        the dicts of several workers fails in 3.15 (`backend/tensorflow/trainer.py`).
+        """
+
+    def parameter_pairs(self):
+        """Pairs of the student's and the teacher's parameters."""
+        yield from pair_parameters(self.student_backbone, self.teacher_backbone)
+        yield from pair_parameters(self.projector, self.teacher_projector)
+
+    def follow_freezing(self):
+        """Freezes in the teacher the layers that are frozen in the student."""
+        match_freezing(self.student_backbone, self.teacher_backbone)
+        match_freezing(self.projector, self.teacher_projector)
+        freeze(self.parameter_pairs())
+
+    @property
+    def trainable(self):
+        return super().trainable
+
+    @trainable.setter
+    def trainable(self, value):
+        keras.Model.trainable.fset(self, value)
+        freeze(self.parameter_pairs())
+
+    # Saving
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "backbone": serialize(self.student_backbone),
+            "projector": serialize(self.projector),
+            "predictor": serialize(self.predictor),
+            "teacher_momentum": serialize(self.teacher_momentum),
+            "query_augmenter": serialize(self.query_augmenter),
+            "key_augmenter": serialize(self.key_augmenter),
+            "seed": self.seed,
+            "synchronized_batch_norm": self.synchronized_batch_norm,
+            "symmetric": self.symmetric,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        deserialize = keras.saving.deserialize_keras_object
+        names = ("backbone", "projector", "predictor", "query_augmenter", "key_augmenter")
+        parts = {name: deserialize(config[name]) for name in names}
+        return cls(**{**config, **parts})

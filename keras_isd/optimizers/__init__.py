@@ -1,0 +1,24 @@
+"""Optimizers and schedules: SGD as PyTorch has it, learning rates of the recipes, a warm-up, and a
+teacher's momentum that rises."""
+
+from keras_isd.optimizers.recipe_optimizer import from_recipe
+from keras_isd.optimizers.schedules import (
+    OneMinus,
+    PerEpoch,
+    WarmUp,
+    epoch_cosine,
+    epoch_steps,
+    momentum_cosine,
+)
+from keras_isd.optimizers.sgd import SGD
+
+__all__ = [
+    "SGD",
+    "OneMinus",
+    "PerEpoch",
+    "WarmUp",
+    "epoch_cosine",
+    "epoch_steps",
+    "from_recipe",
+    "momentum_cosine",
+]
