@@ -24,7 +24,7 @@ import pathlib
 
 import cifar_images
 import keras
-import run_facts
+import run_flags
 from absl import app, flags
 
 import keras_isd
@@ -73,14 +73,14 @@ PRESETS = {
         model={"queue_size": 128},
     ),
 }
-METHODS = {
-    "isd": (keras_isd.ISDModel, "cifar_resnet18"),
-    "moco": (keras_isd.baselines.MoCoModel, "moco_cifar_resnet18"),
-    "byol": (keras_isd.baselines.BYOLModel, "byol_cifar_resnet18"),
+RECIPES = {
+    "isd": "cifar_resnet18",
+    "moco": "moco_cifar_resnet18",
+    "byol": "byol_cifar_resnet18",
 }
 
 PRESET = flags.DEFINE_enum("preset", "full", list(PRESETS), "Scale of the run.")
-METHOD = flags.DEFINE_enum("method", "isd", list(METHODS), "How to learn.")
+METHOD = flags.DEFINE_enum("method", "isd", list(RECIPES), "How to learn.")
 EPOCHS = flags.DEFINE_integer("epochs", None, "Passes over the images, instead of the preset's.", 1)
 LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "Instead of the recipe's.")
 VIEW_PAIR = flags.DEFINE_list("views", None, "Query's,key's: strong,weak; the recipe's if none.")
@@ -109,15 +109,11 @@ def _can_be_saved(path):
 def accuracies(backbone, bank, queries, rare):
     """Accuracies of a network's features by several k-NN classifiers."""
     bank, queries = (
-        evaluation.extract_features(backbone, cifar_images.Labelled(*part), verbose=0)[:2]
+        evaluation.extract_features(backbone, cifar_images.labelled(*part), verbose=0)[:2]
         for part in (bank, queries)
     )
-    weighted = {"k": min(200, len(bank[0])), "temperature": 0.1}
-    found = {
-        "1-NN": evaluation.knn_accuracy(*bank, *queries, k=1)["top1"],
-        "20-NN": evaluation.knn_accuracy(*bank, *queries, k=20)["top1"],
-        "200-NN, weighted": evaluation.knn_accuracy(*bank, *queries, **weighted)["top1"],
-    }
+    results = evaluation.knn_accuracies(*bank, *queries)
+    found = {name: result["top1"] for name, result in results.items()}
     if rare:
         both = evaluation.unbalanced_accuracy(*bank, *queries, rare_classes=rare)
         found |= {"1-NN, all classes": both["all"], "1-NN, rare classes": both["rare"]}
@@ -130,7 +126,7 @@ def settings_of(preset, recipe):
     scale = {name: value for name, value in preset.model.items() if name in recipe.model}
     rate = LEARNING_RATE.value
     return {
-        "views": list(VIEW_PAIR.value or recipe.views),
+        "views": VIEW_PAIR.value or [view.__name__ for view in recipe.views],
         "learning_rate": recipe.sgd["learning_rate"] if rate is None else rate,
         "epochs": EPOCHS.value or preset.epochs or recipe.epochs,
         "batch_size": preset.batch_size or recipe.batch_size,
@@ -141,7 +137,7 @@ def settings_of(preset, recipe):
 def make_model(preset, settings, steps_per_epoch):
     """The compiled model of the settings."""
     keras.mixed_precision.set_global_policy(POLICY.value)
-    model_class, name = METHODS[METHOD.value]
+    name = RECIPES[METHOD.value]
     arguments = {}
     if preset.filters:
         arguments["backbone"] = keras_isd.backbones.ConvNet((32, 32, 3), preset.filters)
@@ -151,13 +147,13 @@ def make_model(preset, settings, steps_per_epoch):
         arguments |= {"projector": None, "predictor": None, **heads}
     arguments |= settings["model"]
     if cifar_images.VIEWS_ON.value == "device":
-        query, key = (cifar_images.VIEWS[view] for view in settings["views"])
+        query, key = cifar_images.augmenters(settings["views"])
         arguments |= {
             "query_augmenter": query,
             "key_augmenter": key,
             "seed": cifar_images.SEED.value,
         }
-    model = model_class.from_recipe(name, **arguments)
+    model = keras_isd.recipes.get_recipe(name).method.from_recipe(name, **arguments)
     model.compile(
         keras_isd.optimizers.from_recipe(
             name, steps_per_epoch, settings["epochs"], learning_rate=settings["learning_rate"]
@@ -171,10 +167,10 @@ def main(_):
     output.parent.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(cifar_images.SEED.value)
     preset = PRESETS[PRESET.value]
-    settings = settings_of(preset, keras_isd.recipes.get_recipe(METHODS[METHOD.value][1]))
+    settings = settings_of(preset, keras_isd.recipes.get_recipe(RECIPES[METHOD.value]))
     train, bank, queries, rare = cifar_images.sets(preset.train_images, preset.test_images)
     data = [cifar_images.fingerprint(part[0]) for part in (bank, queries)]
-    facts = run_facts.gather(settings=settings, data=data)
+    facts = run_flags.facts(settings=settings, data=data)
     views, batch_size = settings["views"], settings["batch_size"]
     if PLOT_VIEWS.value:
         keras_isd.visualization.plot_views(
@@ -186,14 +182,14 @@ def main(_):
     steps = 100 if cifar_images.VIEWS_ON.value == "host" else None  # where a run can go on
     resume = RESUME.value and keras_isd.callbacks.Resume(RESUME.value, every_n_steps=steps)
     if resume:
-        run_facts.write_for_resume(resume.directory / "run.json", facts, resume)
+        run_flags.record(resume.directory / "run.json", facts, resume)
     place = {name: getattr(resume, name, 0) for name in ("initial_epoch", "initial_step")}
     batches = cifar_images.training_batches(train, views, batch_size, **place)
     model = make_model(preset, settings, len(batches))
     before = accuracies(model.student_backbone, bank, queries, rare)
     callbacks = [resume] if resume else []
     if KNN_EVERY.value:
-        parts = [cifar_images.Labelled(*part) for part in (bank, queries)]
+        parts = [cifar_images.labelled(*part) for part in (bank, queries)]
         callbacks.append(keras_isd.callbacks.KNNEvaluation(*parts, every_n_epochs=KNN_EVERY.value))
     callbacks.append(keras.callbacks.CSVLogger(output.with_suffix(".csv"), append=bool(resume)))
     model.fit(

@@ -2,17 +2,11 @@
 
 import zlib
 
-import keras
 import numpy as np
 from absl import flags
 
-import keras_isd
-from keras_isd import augmentation, subsets
+from keras_isd import augmentation, data
 
-VIEWS = {
-    "strong": augmentation.strong(32, augmentation.CIFAR10, blur=0),
-    "weak": augmentation.weak(32, augmentation.CIFAR10),
-}
 LARGE_CLASSES = (0, 1)  # of the subset "two_large"
 HELD_OUT = 5_000  # training images at the end of the split, for choices that tests are no part of
 
@@ -66,9 +60,9 @@ def sets(train_images, test_images):
     rare = []
     if SUBSET.value != "all":
         if SUBSET.value == "two_large":
-            rows = subsets.unbalanced(labels, LARGE_CLASSES, 100, SEED.value)
+            rows = data.unbalanced(labels, LARGE_CLASSES, 100, SEED.value)
         else:
-            rows = subsets.long_tail(labels, 100, SEED.value)
+            rows = data.long_tail(labels, 100, SEED.value)
         train = images[rows], labels[rows]
         counts = np.bincount(train[1])
         rare = np.flatnonzero(counts <= max(100, counts.max() // 10)).tolist()
@@ -80,62 +74,34 @@ def fingerprint(images):
     return zlib.crc32(np.ascontiguousarray(images))
 
 
+def augmenters(views):
+    """The query's and the key's view, by their names in `keras_isd.augmentation`."""
+    return [
+        getattr(augmentation, view)(
+            32, augmentation.CIFAR10, **({"blur": 0} if view == "strong" else {})
+        )
+        for view in views
+    ]
+
+
 def two_views(train, views, batch_size, **place):
     """Batches of two views, by tf.data."""
-    query, key = views
-    return keras_isd.data.two_view_dataset(
-        keras_isd.data.from_arrays(*train),
-        query=VIEWS[query],
-        key=VIEWS[key],
-        batch_size=batch_size,
-        seed=SEED.value,
-        **place,
+    query, key = augmenters(views)
+    return data.two_view_dataset(
+        data.from_arrays(*train), query, key, batch_size, seed=SEED.value, **place
     )
 
 
 def training_batches(train, views, batch_size, initial_epoch, initial_step):
     """What `fit` takes from there on."""
     if VIEWS_ON.value == "device":
-        return Shuffled(*train, batch_size, initial_epoch)
+        order = {"seed": SEED.value, "drop_remainder": True, "initial_epoch": initial_epoch}
+        return data.ArrayBatches(*train, batch_size=batch_size, **order)
     place = {"initial_epoch": initial_epoch, "initial_step": initial_step}
     return two_views(train, views, batch_size, **place)
 
 
-class Shuffled(keras.utils.PyDataset):
-    """Batches of plain images and labels, in an order that seed and epoch fix."""
-
-    def __init__(self, images, labels, batch_size, epoch=0):
-        super().__init__()
-        self.arrays, self.batch_size = (images, labels), batch_size
-        self._begin(epoch)
-
-    def _begin(self, epoch):
-        self.epoch = epoch
-        random = np.random.RandomState([SEED.value, epoch])
-        self.order = random.permutation(len(self.arrays[0]))
-
-    def __len__(self):
-        return len(self.order) // self.batch_size
-
-    def __getitem__(self, number):
-        rows = self.order[number * self.batch_size :][: self.batch_size]
-        return tuple(array[rows] for array in self.arrays)
-
-    def on_epoch_end(self):
-        self._begin(self.epoch + 1)
-
-
-class Labelled:
+def labelled(images, labels):
     """Batches of images as the backbone sees them, and their labels."""
-
-    def __init__(self, images, labels, batch_size=500):
-        self.arrays, self.batch_size = (images, labels), batch_size
-
-    def __len__(self):
-        return -(-len(self.arrays[0]) // self.batch_size)
-
-    def __iter__(self):
-        view = augmentation.evaluation(32, augmentation.CIFAR10)
-        for first in range(0, len(self.arrays[0]), self.batch_size):
-            images, labels = (array[first:][: self.batch_size] for array in self.arrays)
-            yield view(images), labels
+    view = augmentation.evaluation(32, augmentation.CIFAR10)
+    return data.ViewBatches(images, labels, view, batch_size=500)

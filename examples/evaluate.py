@@ -62,14 +62,9 @@ def features_of(backbone, dataset, split):
 
 def knn(backbone, train, test):
     found = {}
-    for title, arguments in {
-        "1-NN": {"k": 1},
-        "20-NN": {"k": min(20, len(train[0]))},
-        "200-NN, weighted": {"k": min(200, len(train[0])), "temperature": 0.1},
-    }.items():
-        result = evaluation.knn_accuracy(*train, *test, **arguments)
+    for title, result in evaluation.knn_accuracies(*train, *test).items():
         found[f"{title}, top-1"] = result["top1"]
-        if arguments["k"] > 1:
+        if title != "1-NN":
             found[f"{title}, top-5"] = result["top5"]
     return found
 

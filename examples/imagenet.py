@@ -22,7 +22,7 @@ import pathlib
 
 import keras
 import numpy as np
-import run_facts
+import run_flags
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import app, flags
@@ -43,11 +43,6 @@ class Preset:
 
 
 PRESETS = {"full": Preset(), "smoke": Preset(64, 8, 1, 16, 64)}
-MODELS = {
-    "ISDModel": keras_isd.ISDModel,
-    "MoCoModel": keras_isd.baselines.MoCoModel,
-    "BYOLModel": keras_isd.baselines.BYOLModel,
-}
 RECIPES = [n for n, r in keras_isd.recipes.RECIPES.items() if r.input_shape[0] == 224]
 KNN_BANK, KNN_QUERIES = 20_000, 5_000  # labelled images of the accuracy while training, at most
 
@@ -130,7 +125,7 @@ def make_model(recipe, preset, epochs, batch_size, steps_per_epoch):
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         groups = max(1, recipe.model["shuffle_groups"] // replicas)
         arguments["shuffle_groups"] = groups if batch_size // replicas % groups == 0 else 1
-    model = MODELS[recipe.method].from_recipe(RECIPE.value, seed=SEED.value, **arguments)
+    model = recipe.method.from_recipe(RECIPE.value, seed=SEED.value, **arguments)
     optimizer = keras_isd.optimizers.from_recipe(
         RECIPE.value,
         steps_per_epoch,
@@ -175,14 +170,13 @@ def main(_):
         own = folder / f"worker_{strategy.cluster_resolver.task_id}"
     own.mkdir(parents=True, exist_ok=True)
     resume = keras_isd.callbacks.Resume(checkpoints, every_n_steps=1000)
-    run_facts.write_for_resume(own / "run.json", run_facts.gather(), resume)
+    run_flags.record(own / "run.json", run_flags.facts(), resume)
     training, bank, queries = images()
     batch_size = BATCH_SIZE.value or preset.batch_size or recipe.batch_size
     epochs = EPOCHS.value or preset.epochs or recipe.epochs
-    views = {"strong": augmentation.strong, "weak": augmentation.weak}
     batches = keras_isd.data.two_view_dataset(
         training,
-        *(views[view](preset.size) for view in recipe.views),
+        *(view(preset.size) for view in recipe.views),
         batch_size=batch_size,
         seed=SEED.value,
         initial_epoch=resume.initial_epoch,

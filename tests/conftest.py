@@ -16,6 +16,16 @@ import keras
 import pytest
 
 
+def pytest_collection_modifyitems(items):
+    """What does not depend on the backend is tested under one."""
+    if keras.backend.backend() == "tensorflow":
+        return
+    for item in items:
+        if marker := item.get_closest_marker("one_backend"):
+            reason = f"{marker.args[0]}: run once, under TensorFlow"
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
 @pytest.fixture(autouse=True)
 def _fixed_seed():
     keras.utils.set_random_seed(0)

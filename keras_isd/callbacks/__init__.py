@@ -1,9 +1,10 @@
-"""Callbacks for `fit`."""
+"""Callbacks for `fit`, and the record of what a run was made with."""
 
 from keras_isd.callbacks.feature_evaluation import FeatureEvaluation, KNNEvaluation, LinearProbe
 from keras_isd.callbacks.health_monitor import HealthMonitor
 from keras_isd.callbacks.report_unreadable import ReportUnreadable
 from keras_isd.callbacks.resume import Resume
+from keras_isd.callbacks.run_record import record_run, run_facts
 
 __all__ = [
     "FeatureEvaluation",
@@ -12,4 +13,6 @@ __all__ = [
     "LinearProbe",
     "ReportUnreadable",
     "Resume",
+    "record_run",
+    "run_facts",
 ]

@@ -64,8 +64,12 @@ def decode_image(contents):
     # Pillow raises these and more, by format, where data is cut off or makes no sense.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UnreadableImageError(str(error).split("\n")[0]) from None
+    return np.asarray(_in_8_bits(image).convert("RGB"))
+
+
+def _in_8_bits(image):
     if image.mode.startswith("I"):  # 16 bits a pixel, in one of three forms
-        image = Image.fromarray((np.asarray(image).astype("uint32") >> 8).astype("uint8"))
+        return Image.fromarray((np.asarray(image).astype("uint32") >> 8).astype("uint8"))
     if image.mode == "P":
-        image = image.convert("RGBA")  # straight to RGB, Pillow warns of lost transparency
-    return np.asarray(image.convert("RGB"))
+        return image.convert("RGBA")  # straight to RGB, Pillow warns of lost transparency
+    return image

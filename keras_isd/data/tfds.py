@@ -59,8 +59,8 @@ def from_tfds(name, split="train", data_dir=None, on_error="skip", max_bytes=16 
                 "`imagenet2012` use `from_folder`, which reads files when they are needed. "
                 f"Received: {max_bytes=}, reached after {len(images)} images of {name}"
             )
-    labels = None if max(labels, default=-1) < 0 else labels
+    known = labels if max(labels, default=-1) >= 0 else None
     class_names = features["label"].names if "label" in features else None
     if fixed:
-        return from_arrays(np.stack(images), labels, class_names)
-    return encoded_source(images, labels, None, class_names, on_error)
+        return from_arrays(np.stack(images), known, class_names)
+    return encoded_source(images, known, None, class_names, on_error)

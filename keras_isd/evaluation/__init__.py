@@ -2,7 +2,7 @@
 
 from keras_isd.evaluation.features import Features, extract_features
 from keras_isd.evaluation.fine_tuning import fine_tune
-from keras_isd.evaluation.knn import knn_accuracy, knn_predict
+from keras_isd.evaluation.knn import knn_accuracies, knn_accuracy, knn_predict
 from keras_isd.evaluation.label_fractions import few_labels
 from keras_isd.evaluation.linear import linear_probe, linear_probe_on_images
 from keras_isd.evaluation.logistic import logistic_regression
@@ -15,6 +15,7 @@ __all__ = [
     "extract_features",
     "few_labels",
     "fine_tune",
+    "knn_accuracies",
     "knn_accuracy",
     "knn_predict",
     "linear_probe",

@@ -72,13 +72,13 @@ def fine_tune(
 
 
 def _labels(batches):
-    labels = []
+    parts = []
     for batch in batches:
         if not isinstance(batch, (tuple, list)) or len(batch) < 2:
             raise ValueError(
                 "Argument `train_batches` must be of pairs of images and labels. "
                 f"Received: {type(batch)}"
             )
-        labels.append(keras.ops.convert_to_numpy(batch[1]))
-    labels = np.concatenate(labels)
+        parts.append(keras.ops.convert_to_numpy(batch[1]))
+    labels = np.concatenate(parts)
     return checked_labels(labels, train_labels=labels)

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 
 from keras_isd import backbones
-from keras_isd.baselines import BYOLModel, MoCoModel
 from keras_isd.heads import mlp
-from keras_isd.models import ISDModel
+from keras_isd.interop.methods import arguments_of, method_of_state
 
 # Blocks of the four stages, and whether they are bottlenecks.
 _RESNETS: dict[tuple[tuple[int, ...], bool], Callable] = {
@@ -24,43 +23,28 @@ def build(shapes, settings, input_shape=None):
         input_shape: `(height, width, channels)`, or None for 224 pixels, 32 of a small stem.
 
     Returns:
-        An `ISDModel`, a `MoCoModel` (no predictor) or a `BYOLModel` (no queue).
+        The model, of a class of `methods.METHODS`.
 
     Raises:
-        ValueError: if it is of no network that is known here.
+        ValueError: if it is of no network or method that is known here.
     """
     parts = {
         "backbone": _backbone(shapes, input_shape),
         "projector": _head(shapes, "encoder_q.fc", "projector"),
         "predictor": _head(shapes, "predict_q", "predictor"),
     }
-    if len(shapes.get("queue", (0, 0))) != 2:
+    queue_shape = shapes.get("queue")
+    if queue_shape is None and parts["predictor"] is None:
         raise ValueError(
-            "`queue` of a checkpoint must be a matrix of embeddings. "
-            f"Received: queue of shape {shapes['queue']}"
+            "A checkpoint must have a `queue` (ISD, MoCo), a `predict_q` (BYOL), or both. "
+            f"Received: {_some(shapes)}"
         )
-    if "queue" not in shapes:
-        if parts["predictor"] is None:
-            raise ValueError(
-                "A checkpoint must have a `queue` (ISD, MoCo), a `predict_q` (BYOL), or both. "
-                f"Received: {_some(shapes)}"
-            )
-        return BYOLModel(**parts, teacher_momentum=settings.get("momentum", 0.99))
-    if parts["predictor"] is None:
-        return MoCoModel(
-            **parts,
-            queue_size=shapes["queue"][1],  # theirs has embeddings as columns
-            temperature=settings.get("moco_t", 0.2),
-            teacher_momentum=settings.get("moco_m", 0.999),
-        )
-    plus = parts["projector"] is not None
-    return ISDModel(
-        **parts,
-        queue_size=shapes["queue"][0],
-        teacher_temperature=settings.get("temp_t", settings.get("temp", 0.01 if plus else 0.02)),
-        student_temperature=settings.get("temp_s", settings.get("temp", 0.1 if plus else 0.02)),
-        teacher_momentum=settings.get("momentum", 0.99 if plus else 0.999),
-    )
+    width = (parts["projector"] or parts["backbone"]).output_shape[-1]
+    method = method_of_state(queue_shape, width, parts["projector"] is not None, settings)
+    arguments = arguments_of(method, settings)
+    if queue_shape is not None:
+        arguments["queue_size"] = queue_shape[method.queue_axis]
+    return method.model(**parts, **arguments)
 
 
 def _backbone(shapes, input_shape):

@@ -6,8 +6,8 @@ import pickle
 import numpy as np
 from keras import ops
 
-from keras_isd.baselines import MoCoModel
 from keras_isd.interop.architecture import build
+from keras_isd.interop.methods import method_of_model, settings_of
 from keras_isd.interop.names import entries, to_keras, to_torch
 
 # What PyTorch's reader of pickles raises at bytes that are no pickle.
@@ -55,10 +55,11 @@ def load_torch_checkpoint(path, input_shape=None):
     """
     state, settings = _read(path)
     model = build({name: array.shape for name, array in state.items()}, settings, input_shape)
-    wanted = dict(_variables(model))
-    _check_fit(path, model, wanted, state)
+    method = method_of_model(model)
+    wanted = dict(_variables(model, method))
+    _check_fit(path, method, wanted, state)
     for name, variable in wanted.items():
-        variable.assign(_to_keras_layout(model, name, variable, state[name]))
+        variable.assign(_to_keras_layout(method, name, variable, state[name]))
     if hasattr(model, "queue"):  # no script writes down how much of its queue is filled
         model.queue.filled.assign(model.queue.size)
     return model
@@ -76,50 +77,58 @@ def save_torch_checkpoint(model, path, epoch=0):
     Raises:
         ImportError: if PyTorch is not installed.
         ValueError: if the file would not give this model back: its backbone or heads are of another
-            kind or name, or an ISD has no predictor, as a MoCo.
+            kind or name, or it is of another method.
 
     Example: see `load_torch_checkpoint`.
     """
     torch = _torch()
-    state = {name: _to_torch_layout(model, name, variable) for name, variable in _variables(model)}
-    _check_comes_back(model, state)
+    method = _method_that_comes_back(model)
+    state = _torch_state(model, method)
     for name in [name for name in state if name.endswith("running_var")]:
         state[name.replace("running_var", "num_batches_tracked")] = np.array(0)
-    of_moco = isinstance(model, MoCoModel)
-    if of_moco:  # which trains as a whole in parallel, and so names all once more
-        state = {f"module.{name}": value for name, value in state.items()}
-    else:  # part by part
-        for part in ("encoder_q", "encoder_k", "predict_q"):
-            state = {name.replace(f"{part}.", f"{part}.module.", 1): v for name, v in state.items()}
-    fixed = not callable(model.teacher_momentum)
-    arguments = {
-        "moco_m" if of_moco else "momentum": float(model.teacher_momentum) if fixed else None,
-        "temp_t": getattr(model, "teacher_temperature", None),
-        "temp_s": getattr(model, "student_temperature", None),
-        "moco_t": getattr(model, "temperature", None),
-    }
-    told = {name: value for name, value in arguments.items() if value is not None}
-    tensors = {name: torch.tensor(array) for name, array in state.items()}
-    file = {"opt": argparse.Namespace(**told), "state_dict": tensors, "epoch": epoch}
-    torch.save(file, path)
+    tensors = {_parallel_name(method, name): torch.tensor(array) for name, array in state.items()}
+    options = argparse.Namespace(**settings_of(method, model))
+    torch.save({"opt": options, "state_dict": tensors, "epoch": epoch}, path)
 
 
-def _check_comes_back(model, state):
-    """Raises a ValueError unless a model made of the state is one of the same parts."""
-    shape = model.student_backbone.input_shape[1:]
-    try:
-        twin = build({name: array.shape for name, array in state.items()}, {}, shape)
-        same = isinstance(model, type(twin)) and {n for n, _ in _variables(twin)} == set(state)
-    except ValueError:
-        same = False
-    if not same:
+def _method_that_comes_back(model):
+    """The method of a model; raises a ValueError unless its file would be read as such a model."""
+    method = method_of_model(model)
+    if method is None or not _comes_back(model, method):
         parts = (model.student_backbone, model.projector, model.predictor)
         raise ValueError(
-            "Argument `model` must be an ISDModel or BYOLModel with a predictor, or a MoCoModel, "
+            "Argument `model` must be an ISDModel, a MoCoModel, or a BYOLModel with a predictor, "
             "of a ResNet of keras_isd.backbones and heads of keras_isd.heads.mlp named "
             f"`projector` and `predictor`. Received: {type(model).__name__} of "
             f"{[part and part.name for part in parts]}"
         )
+    return method
+
+
+def _comes_back(model, method):
+    """Whether what is built of the model's state has the method and the variables of the model."""
+    state = _torch_state(model, method)
+    shapes = {name: array.shape for name, array in state.items()}
+    try:
+        twin = build(shapes, settings_of(method, model), model.student_backbone.input_shape[1:])
+    except ValueError:
+        return False
+    return method_of_model(twin) is method and {n for n, _ in _variables(twin, method)} == set(
+        state
+    )
+
+
+def _torch_state(model, method):
+    """Arrays by their names in a state dict, without the `module.` of parallel training."""
+    return {n: _to_torch_layout(method, n, variable) for n, variable in _variables(model, method)}
+
+
+def _parallel_name(method, name):
+    """The name of an entry once the script has made what it runs in parallel so."""
+    if not method.parallel_parts:
+        return f"module.{name}"
+    part, _, rest = name.partition(".")
+    return f"{part}.module.{rest}" if part in method.parallel_parts else name
 
 
 def _torch():
@@ -163,7 +172,7 @@ def _as_array(tensor):
     return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
 
 
-def _variables(model):
+def _variables(model, method):
     """Yields pairs of a name in a checkpoint and the variable that it is of."""
     parts = {
         "encoder_q": model.student_backbone,
@@ -178,32 +187,32 @@ def _variables(model):
     if hasattr(model, "queue"):
         yield "queue", model.queue.embeddings
         yield "queue_ptr", model.queue.pointer
-        if model.predictor is not None and model.projector is not None:  # ISD+ alone keeps them
+        if method.keeps_labels:
             yield "labels", model.queue.labels
 
 
-def _is_transposed(model, name):
-    return name == "queue" and model.predictor is None  # MoCo's embeddings are columns
+def _is_transposed(method, name):
+    return name == "queue" and method.queue_axis == 1
 
 
-def _to_keras_layout(model, name, variable, array):
-    if _is_transposed(model, name):
+def _to_keras_layout(method, name, variable, array):
+    if _is_transposed(method, name):
         return array.T
     if name == "queue_ptr" and array.size == 1:
         return array.reshape(())
     return to_keras(variable, array)
 
 
-def _to_torch_layout(model, name, variable):
+def _to_torch_layout(method, name, variable):
     if name == "queue_ptr":
         return ops.convert_to_numpy(variable).astype("int64").reshape(1)
     if name == "labels":
         return ops.convert_to_numpy(variable).astype("int64")
     array = to_torch(variable).astype("float32")
-    return np.ascontiguousarray(array.T) if _is_transposed(model, name) else array
+    return np.ascontiguousarray(array.T) if _is_transposed(method, name) else array
 
 
-def _check_fit(path, model, wanted, state):
+def _check_fit(path, method, wanted, state):
     """Raises a ValueError that lists what of a checkpoint does not fit its model."""
     missing = sorted(set(wanted) - set(state))
     ignored = ("num_batches_tracked",)
@@ -212,7 +221,7 @@ def _check_fit(path, model, wanted, state):
         f"{name} of shape {state[name].shape}"
         for name, variable in wanted.items()
         if name in state
-        and _to_keras_layout(model, name, variable, state[name]).shape != variable.shape
+        and _to_keras_layout(method, name, variable, state[name]).shape != variable.shape
     ]
     found = {"missing": missing, "not known": unknown, "of another shape": wrong}
     if any(found.values()):

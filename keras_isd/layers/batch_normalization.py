@@ -39,6 +39,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     array([1.1], dtype=float32)
     """
 
+    synchronized: bool  # Keras' own argument
+
     def __init__(self, momentum=0.9, epsilon=1e-5, **kwargs):
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
         self.groups = 1
@@ -88,7 +90,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return ops.cast(outputs, self.compute_dtype)
 
     def _moments(self, inputs, mask):
-        synchronized, self.synchronized = self.synchronized, False  # is seen to in `call`
+        synchronized = bool(self.synchronized)
+        self.synchronized = False  # is seen to in `call`
         try:
             return super()._moments(inputs, mask)
         finally:

@@ -4,6 +4,7 @@
 """
 
 from keras_isd.visualization.clusters import plot_clusters
+from keras_isd.visualization.csv_log import read_csv_log
 from keras_isd.visualization.embedding import plot_embedding
 from keras_isd.visualization.history import plot_history
 from keras_isd.visualization.neighbors import plot_neighbors
@@ -16,5 +17,6 @@ __all__ = [
     "plot_history",
     "plot_neighbors",
     "plot_views",
+    "read_csv_log",
     "write_report",
 ]

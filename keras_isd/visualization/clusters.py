@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_isd.evaluation.checks import check_features
 from keras_isd.evaluation.nearest import unit_rows
+from keras_isd.visualization.figure import new_grid, save
 
 
 def plot_clusters(images, features, clusters=8, columns=10, seed=0, path=None):
@@ -38,8 +39,6 @@ def plot_clusters(images, features, clusters=8, columns=10, seed=0, path=None):
     >>> len(figure.axes)
     15
     """
-    from matplotlib.figure import Figure  # no state of pyplot, and no window
-
     check_features(features=features)
     if len(images) != len(features):
         raise ValueError(
@@ -51,18 +50,15 @@ def plot_clusters(images, features, clusters=8, columns=10, seed=0, path=None):
             f"Argument `clusters` must be between 1 and {len(features)} images. "
             f"Received: {clusters=}"
         )
-    figure = Figure(figsize=(1.0 * columns, 1.05 * clusters), layout="constrained")
-    axes = figure.subplots(clusters, columns, squeeze=False)
+    figure, axes = new_grid(clusters, columns, 1.0, 1.05, ticks=False)
     for line, rows in zip(axes, cluster_rows(features, clusters, seed), strict=True):
         line[0].set_ylabel(f"{len(rows):,}", rotation=0, ha="right", va="center")
         for axis in line:
-            axis.set(xticks=[], yticks=[])
             axis.set_frame_on(False)
         for axis, row in zip(line, rows):
             image = np.asarray(images[row], "float32") / 255
             axis.imshow(np.clip(image, 0, 1), cmap="gray", vmin=0, vmax=1)
-    if path is not None:
-        figure.savefig(path, dpi=150)
+    save(figure, path)
     return figure
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_isd.evaluation.checks import check_features
 from keras_isd.evaluation.nearest import unit_rows
+from keras_isd.visualization.figure import new_grid, save
 
 METHODS = ("pca", "tsne")
 
@@ -42,8 +43,6 @@ def plot_embedding(features, labels=None, method="tsne", class_names=None, seed=
     >>> [axes.get_title() for axes in figure.axes]
     ['epoch 1', 'epoch 2']
     """
-    from matplotlib.figure import Figure  # no state of pyplot, and no window
-
     panels = features if isinstance(features, dict) else {"": features}
     for title, rows in panels.items():
         check_features(**{f"features {title}".strip(): rows})
@@ -52,17 +51,15 @@ def plot_embedding(features, labels=None, method="tsne", class_names=None, seed=
         raise ValueError(f"All features and labels must be of the same images. Received: {counts}")
     if method not in METHODS:
         raise ValueError(f"Argument `method` must be one of {METHODS}. Received: {method=}")
+    figure, [axes] = new_grid(1, len(panels), 3.4, 3.4, ticks=False)
     points = _points({title: unit_rows(rows) for title, rows in panels.items()}, method, seed)
-    figure = Figure(figsize=(3.4 * len(points), 3.4), layout="constrained")
-    axes = figure.subplots(1, len(points), squeeze=False)[0]
     for axis, (title, (x, y)) in zip(axes, points.items(), strict=True):
         for name, rows in _classes(labels, len(x), class_names):
             axis.scatter(x[rows], y[rows], s=4, linewidths=0, label=name)
-        axis.set(title=title, xticks=[], yticks=[])
+        axis.set(title=title)
     if labels is not None:
         axes[-1].legend(frameon=False, markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5))
-    if path is not None:
-        figure.savefig(path, dpi=150)
+    save(figure, path)
     return figure
 
 

@@ -1,5 +1,7 @@
 """The course of a run."""
 
+from keras_isd.visualization.figure import new_grid, save
+
 # What a panel is called, and the metrics that are drawn in it.
 _PANELS = {
     "loss, nats": ("loss",),
@@ -40,8 +42,6 @@ def plot_history(history, path=None):
     >>> [axes.get_title() for axes in figure.axes]
     ['loss, nats', 'k-NN accuracy']
     """
-    from matplotlib.figure import Figure  # no state of pyplot, and no window
-
     logs = getattr(history, "history", history)
     panels = {
         title: {name: logs[name] for name in names if logs.get(name)}
@@ -54,16 +54,14 @@ def plot_history(history, path=None):
             f"Received: {sorted(logs)}"
         )
     epochs = max(len(values) for values in logs.values())
-    figure = Figure(figsize=(3.2 * len(panels), 2.6), layout="constrained")
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    figure, [axes] = new_grid(1, len(panels), 3.2, 2.6)
     for axis, (title, curves) in zip(axes, panels.items(), strict=True):
         for name, values in curves.items():
             axis.plot(_places(len(values), epochs), values, label=name.rpartition("_")[2])
         axis.set(title=title, xlabel="epoch")
         if len(curves) > 1:
             axis.legend(frameon=False)
-    if path is not None:
-        figure.savefig(path, dpi=150)
+    save(figure, path)
     return figure
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_isd.augmentation import IMAGENET
+from keras_isd.visualization.figure import new_grid, save
 from keras_isd.visualization.views import to_unit_range
 
 
@@ -51,18 +52,12 @@ def plot_neighbors(model, batch, images, count=6, neighbors=8, statistics=IMAGEN
     >>> len(figure.axes)
     10
     """
-    from matplotlib.figure import Figure  # no state of pyplot, and no window
-
     views, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
     keys = ops.convert_to_tensor(views["key"][:count])
     indices, weights = nearest_anchors(model, keys, neighbors)
     pictures = [to_unit_range(views[name][:count], statistics) for name in ("query", "key")]
     find = images if callable(images) else images.__getitem__
-    columns = 2 + indices.shape[1]
-    figure = Figure(figsize=(1.1 * columns, 1.35 * len(indices)), layout="constrained")
-    axes = figure.subplots(len(indices), columns, squeeze=False)
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
+    figure, axes = new_grid(len(indices), 2 + indices.shape[1], 1.1, 1.35, ticks=False)
     for row, line in enumerate(axes):
         for axis, name, views_of in zip(line, ("query", "key"), pictures):
             axis.imshow(views_of[row])
@@ -72,8 +67,7 @@ def plot_neighbors(model, batch, images, count=6, neighbors=8, statistics=IMAGEN
                 axis.imshow(np.asarray(find(int(index)), "float32") / 255)
             axis.set_title(f"{weight:.2f}", fontsize=8)
     figure.suptitle("The teacher's weights of its nearest anchors; contrastive learning gives 0")
-    if path is not None:
-        figure.savefig(path, dpi=150)
+    save(figure, path)
     return figure
 
 

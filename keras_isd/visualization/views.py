@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_isd.augmentation import IMAGENET
+from keras_isd.visualization.figure import new_grid, save
 
 
 def plot_views(dataset, images=8, statistics=IMAGENET, originals=None, path=None):
@@ -35,22 +36,17 @@ def plot_views(dataset, images=8, statistics=IMAGENET, originals=None, path=None
     >>> len(figure.axes)
     6
     """
-    from matplotlib.figure import Figure  # no state of pyplot, and no window
-
     views, _, _ = keras.utils.unpack_x_y_sample_weight(next(iter(dataset)))
     rows = {name: to_unit_range(views[name][:images], statistics) for name in ("query", "key")}
     if originals is not None:
         rows = {"original": np.asarray(originals[:images]) / 255.0, **rows}
     columns = len(rows["query"])
-    figure = Figure(figsize=(1.2 * columns, 1.25 * len(rows)), layout="constrained")
-    axes = figure.subplots(len(rows), columns, squeeze=False)
+    figure, axes = new_grid(len(rows), columns, 1.2, 1.25, ticks=False)
     for (name, pictures), line in zip(rows.items(), axes, strict=True):
         line[0].set_ylabel(name)
         for axis, picture in zip(line, pictures, strict=True):
             axis.imshow(picture)
-            axis.set(xticks=[], yticks=[])
-    if path is not None:
-        figure.savefig(path, dpi=150)
+    save(figure, path)
     return figure
 
 

@@ -9,6 +9,8 @@ from keras_isd.evaluation import extract_features
 tf = pytest.importorskip("tensorflow", reason="the room of data needs TensorFlow")
 data = keras_isd.data
 
+pytestmark = pytest.mark.one_backend("tf.data is the same under any backend")
+
 
 def source(count=11):
     images = np.random.RandomState(0).randint(0, 256, (count, 12, 12, 3)).astype("uint8")

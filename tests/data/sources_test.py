@@ -14,6 +14,9 @@ from keras_isd.data.decoding import UnreadableImageError, decode_image, decode_q
 from tests.support.photographs import small_photographs  # noqa: E402
 from tests.support.processes import ROOT  # noqa: E402
 
+pytestmark = pytest.mark.one_backend("tf.data is the same under any backend")
+
+
 SHARED = ROOT.parent / "shared" / "data"
 CIFAR = pathlib.Path(os.environ.get("KERAS_ISD_DATA", SHARED / "tfds"))
 PHOTOGRAPH = small_photographs()[2]

@@ -3,7 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-data = pytest.importorskip("keras_isd.data", reason="the room of data needs TensorFlow")
+from keras_isd import data
+
+pytestmark = pytest.mark.one_backend("NumPy is the same under any backend")
+
 
 LABELS = st.lists(st.integers(-1, 6), min_size=1, max_size=80).filter(lambda x: max(x) >= 0)
 

@@ -5,6 +5,8 @@ from scipy import stats
 tf = pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's")
 from keras_isd.data.threefry import threefry, uniform  # noqa: E402
 
+pytestmark = pytest.mark.one_backend("tf.data is the same under any backend")
+
 
 # The first, second and third "known answers" of the authors' Random123 for threefry2x32, 20 rounds.
 @pytest.mark.parametrize(

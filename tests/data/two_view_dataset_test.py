@@ -11,6 +11,9 @@ tf = pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's")
 from keras_isd import augmentation, data  # noqa: E402
 from tests.support.photographs import photographs, small_photographs  # noqa: E402
 
+pytestmark = pytest.mark.one_backend("tf.data is the same under any backend")
+
+
 # 22 parts of two photographs: enough for five batches of four, and two left over.
 PHOTOGRAPHS = np.stack([p[y : y + 40, 100:140] for p in photographs() for y in range(0, 385, 35)])
 LABELS = np.arange(len(PHOTOGRAPHS), dtype="int32")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import keras_isd
-from keras_isd.evaluation import extract_features, knn_accuracy, knn_predict
+from keras_isd.evaluation import extract_features, knn_accuracies, knn_accuracy, knn_predict
 from tests.support.processes import ROOT
 
 CIFAR = pathlib.Path(os.environ.get("KERAS_ISD_DATA", ROOT.parent / "shared/data/tfds"))
@@ -120,3 +120,19 @@ def cifar_features():
         batches = ((images / 255, labels) for images, labels in tfds.as_numpy(dataset))
         sets.append(extract_features(backbone, batches, verbose=0)[:2])
     return sets
+
+
+def test_the_three_customary_classifiers_are_those_of_their_settings():
+    random = np.random.RandomState(0)
+    train, queries = random.randn(230, 4), random.randn(30, 4)
+    train_labels, labels = random.randint(0, 7, 230), random.randint(0, 7, 30)
+    sets = (train, train_labels, queries, labels)
+    found = knn_accuracies(*sets)
+    assert found == {
+        "1-NN": knn_accuracy(*sets, k=1),
+        "20-NN": knn_accuracy(*sets, k=20),
+        "200-NN, weighted": knn_accuracy(*sets, k=200, temperature=0.1),
+    }
+    assert len({result["top1"] for result in found.values()}) == 3
+    small = (np.eye(2), [0, 1], np.eye(2), [0, 1])  # of a bank of two all neighbours vote
+    assert [r["top1"] for r in knn_accuracies(*small).values()] == [1.0, 0.5, 1.0]

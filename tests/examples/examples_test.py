@@ -16,10 +16,7 @@ from tests.support.processes import ROOT, run_python
 pytestmark = pytest.mark.slow
 CIFAR = pathlib.Path(os.environ.get("KERAS_ISD_DATA", ROOT.parent / "shared/data/tfds"))
 
-of_flags = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow",
-    reason="of flags alone; the example itself is tested on each backend",
-)
+of_flags = pytest.mark.one_backend("of flags alone; the example itself is tested on each")
 
 
 def table(output, row):

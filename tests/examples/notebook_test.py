@@ -1,6 +1,5 @@
 """The notebook runs from its first cell to its last."""
 
-import keras
 import nbclient
 import nbformat
 import pytest
@@ -9,9 +8,7 @@ from tests.support.processes import ROOT
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="its steps are those of quickstart.py"
-)
+@pytest.mark.one_backend("its steps are those of quickstart.py")
 def test_the_quickstart_as_a_notebook():
     notebook = nbformat.read(ROOT / "examples/quickstart.ipynb", as_version=4)
     nbformat.validate(notebook)

@@ -140,9 +140,15 @@ def models():
         projector=mlp(32, 24, 8, name="projector"),
         predictor=mlp(8, 24, 8, name="predictor"),
     )
+    # A predictor is of no method alone, and a queue may have as many rows as it is wide.
+    yield small_isd(predictor=None)
+    yield keras_isd.ISDModel(backbone, queue_size=32)
+    yield keras_isd.baselines.MoCoModel(
+        backbone, predictor=mlp(32, 32, 32, name="predictor"), queue_size=32
+    )
 
 
-@pytest.mark.parametrize("index", range(4))
+@pytest.mark.parametrize("index", range(7))
 def test_every_method_comes_back_as_what_it_was(index, tmp_path):
     model = list(models())[index]
     for variable in model.variables:
@@ -245,10 +251,19 @@ def test_queues_of_another_form_are_named(tmp_path):
             interop.load_torch_checkpoint(tmp_path / "x.pth")
 
 
+def test_a_square_queue_of_a_file_without_settings_is_of_no_known_method(tmp_path):
+    interop.save_torch_checkpoint(small_isd(queue_size=8), tmp_path / "x.pth")
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        state = torch.load(tmp_path / "x.pth", weights_only=True)["state_dict"]
+    torch.save(state, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=r"arguments of the script must tell.*\(8, 8\)"):
+        interop.load_torch_checkpoint(tmp_path / "x.pth")
+
+
 def test_only_what_can_be_read_again_is_written(tmp_path):
     model = keras_isd.ISDModel(keras_isd.backbones.ConvNet((8, 8, 3), (4,)), queue_size=8)
     unnamed = keras_isd.heads.mlp(8, 24, 8)
-    for wrong in (model, small_isd(predictor=None), small_isd(predictor=unnamed)):
+    for wrong in (model, small_isd(predictor=unnamed)):
         with pytest.raises(ValueError, match=r"`model` must be .*Received: ISDModel of"):
             interop.save_torch_checkpoint(wrong, tmp_path / "x.pth")
     assert not (tmp_path / "x.pth").exists()

@@ -68,7 +68,7 @@ def test_a_large_queue_is_streamed_unless_told_otherwise(monkeypatch):
     monkeypatch.setattr(distillation, "BLOCK_SIZE", 30)
     lengths = []
     monkeypatch.setattr(
-        losses.streamed_loss,
+        losses.streaming,
         "_add_block",
         lambda sums, rows, block, start: lengths.append(block.shape[0]) or sums,
     )

@@ -181,3 +181,14 @@ def test_bad_input_is_refused():
         visualization.plot_clusters(np.zeros((30, 2, 2, 3)), features, clusters=31)
     with pytest.raises(ValueError, match="30 features, 29 images"):
         visualization.plot_clusters(np.zeros((29, 2, 2, 3)), features)
+
+
+def test_a_csv_log_has_what_was_measured(tmp_path):
+    log = tmp_path / "run.csv"
+    log.write_text("epoch,knn_student,loss,val_loss\n0,NA,3.0,1\n1,,2.5,1\n2,0.5,nan,1\n")
+    found = visualization.read_csv_log(log)
+    assert found == {"epoch": [0.0, 1.0, 2.0], "knn_student": [0.5], "loss": [3.0, 2.5]}
+    assert [axes.get_title() for axes in visualization.plot_history(found).axes] == [
+        "loss, nats",
+        "k-NN accuracy",
+    ]

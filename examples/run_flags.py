@@ -1,0 +1,26 @@
+"""The flags of an example as facts of its run, and what of them may change where it goes on."""
+
+import sys
+
+from absl import app, flags
+
+from keras_isd import callbacks
+
+# Places, what is looked at, how it is computed, the length of the run. What `set` gives to a model
+# is among the settings.
+FREE = ("output", "resume", "flagfile", "data_dir", "arrays", "image_folder", "set")
+FREE += ("knn_every", "plot_views", "policy", "strategy", "epochs")
+
+
+def facts(**more):
+    """Facts that make the run again."""
+    given = {flag.name: flag.value for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])}
+    return callbacks.run_facts(flags=given, **more)
+
+
+def record(path, facts, resume):
+    """Writes the facts beside the checkpoints of a run, unless it goes on from another's."""
+    try:
+        callbacks.record_run(path, facts, resume, may_differ=FREE)
+    except ValueError as error:
+        raise app.UsageError(f"--resume goes on with the run it is of. {error}") from None

@@ -1,0 +1,60 @@
+import json
+
+import pytest
+
+from keras_isd import callbacks
+
+pytestmark = pytest.mark.one_backend("a record is the same under any backend")
+
+
+class Resumed:
+    """What a `Resume` tells of where a run goes on."""
+
+    def __init__(self, epoch, step=0):
+        self.initial_epoch, self.initial_step = epoch, step
+
+
+def facts(**changed):
+    given = {
+        "flags": {"seed": 0, "epochs": 5},
+        "settings": {"views": ("strong", "weak")},
+        "data": 7,
+    }
+    return callbacks.run_facts(**{**given, **changed})
+
+
+def test_facts_are_what_json_gives_back_and_tell_backend_and_versions():
+    found = facts()
+    assert found["settings"] == {"views": ["strong", "weak"]}
+    assert found["backend"] == "tensorflow"
+    assert set(found["versions"]) == {"keras", "keras_isd", "numpy", "tensorflow"}
+
+
+def test_a_run_that_starts_writes_its_facts_whatever_was_there(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(facts(data=8)))
+    callbacks.record_run(path, facts(), Resumed(0))
+    assert json.loads(path.read_text()) == facts()
+
+
+@pytest.mark.parametrize("resume", [Resumed(1), Resumed(0, 3)])
+def test_a_run_goes_on_only_as_it_was_begun(resume, tmp_path):
+    path = tmp_path / "run.json"
+    callbacks.record_run(path, facts())
+    longer = facts(flags={"seed": 0, "epochs": 9}, versions=None)
+    callbacks.record_run(path, longer, resume, may_differ=["epochs"])
+    assert json.loads(path.read_text())["flags"]["epochs"] == 9
+    for changed, told in (
+        ({"flags": {"seed": 1, "epochs": 9}}, "seed=1, not 0"),
+        ({"settings": {"views": ("weak", "weak")}}, r"views=\['weak', 'weak'\], not \['strong'"),
+        ({"data": 8}, "data=8, not 7"),
+        ({"flags": {"seed": 0, "epochs": 9, "width": 4}}, "width=4, not None"),
+    ):
+        with pytest.raises(ValueError, match=f"Received: {told}.*run.json"):
+            callbacks.record_run(path, facts(**changed), resume, may_differ=["epochs"])
+    assert json.loads(path.read_text())["flags"]["epochs"] == 9  # as it was
+
+
+def test_checkpoints_without_a_record_go_on(tmp_path):
+    callbacks.record_run(tmp_path / "run.json", facts(), Resumed(2))
+    assert (tmp_path / "run.json").is_file()

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_isd import augmentation, data
+
+pytestmark = pytest.mark.one_backend("NumPy is the same under any backend")
+
+
+def epochs(batches, count):
+    """The rows of each batch of some epochs, as `fit` goes through them."""
+    for _ in range(count):
+        yield [batches[i][0].tolist() for i in range(len(batches))]
+        batches.on_epoch_end()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    rows=st.integers(1, 30),
+    batch_size=st.integers(1, 30),
+    seed=st.integers(0, 100),
+    drop=st.booleans(),
+)
+def test_an_epoch_has_every_row_once_but_for_a_remainder_that_is_left_out(
+    rows, batch_size, seed, drop
+):
+    if drop and batch_size > rows:
+        return
+    batches = data.ArrayBatches(
+        np.arange(rows), batch_size=batch_size, seed=seed, drop_remainder=drop
+    )
+    for epoch in epochs(batches, 2):
+        seen = [row for batch in epoch for row in batch]
+        assert len(set(seen)) == len(seen) == (rows // batch_size * batch_size if drop else rows)
+        assert {len(batch) for batch in epoch[:-1]} <= {batch_size}
+
+
+def test_a_run_that_begins_later_has_the_order_of_those_epochs():
+    whole = list(epochs(data.ArrayBatches(np.arange(9), batch_size=4, seed=3), 4))
+    rest = data.ArrayBatches(np.arange(9), batch_size=4, seed=3, initial_epoch=2)
+    assert list(epochs(rest, 2)) == whole[2:]
+    assert whole[0] != whole[1]
+    other = data.ArrayBatches(np.arange(9), batch_size=4, seed=4)
+    assert next(epochs(other, 1)) != whole[0]
+
+
+def test_all_arrays_are_in_one_order():
+    images, labels = np.arange(10) * 2, np.arange(10)
+    batches = data.ArrayBatches(images, labels, batch_size=3, seed=0)
+    for x, y in (batches[i] for i in range(len(batches))):
+        np.testing.assert_array_equal(x, 2 * y)
+
+
+def test_without_a_seed_rows_keep_their_order():
+    batches = data.ArrayBatches(np.arange(5), batch_size=2, seed=None)
+    assert list(epochs(batches, 2)) == [[[0, 1], [2, 3], [4]]] * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 0}, r"`batch_size` must be a positive integer. Received: batch_size=0"),
+        ({"batch_size": 6, "drop_remainder": True}, r"`batch_size`.*batch_size=6, 5 rows"),
+    ],
+)
+def test_batches_that_cannot_be_made(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        data.ArrayBatches(np.arange(5), **arguments)
+
+
+def test_arrays_of_different_lengths():
+    with pytest.raises(ValueError, match=r"one length. Received: arrays of \[4, 5\] rows"):
+        data.ArrayBatches(np.arange(5), np.arange(4), batch_size=2)
+
+
+def test_views_are_those_of_a_data_set():
+    images = np.random.RandomState(0).randint(0, 256, (7, 10, 12, 3)).astype("uint8")
+    view, labels = augmentation.evaluation(8), np.arange(7)
+    found = data.ViewBatches(images, labels, view, batch_size=3)
+    wanted = data.one_view_dataset(data.from_arrays(images, labels), view, batch_size=3)
+    assert len(found) == 3
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one[0], other[0], atol=1e-4)
+        np.testing.assert_array_equal(one[1], other[1])
+    assert [len(batch) for batch in data.ViewBatches(images, None, view, batch_size=4)] == [1, 1]

@@ -1,0 +1,128 @@
+"""Every public name is in the API reference, with its documentation."""
+
+import html
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+import keras_isd
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="the docs are the same under any backend"
+)
+
+
+def public_modules():
+    """The package and its modules with an `__all__`, but for `backend`, which is its own affair."""
+    names = [module.name for module in pkgutil.iter_modules(keras_isd.__path__)]
+    found = [importlib.import_module(f"keras_isd.{name}") for name in names if name != "backend"]
+    return [keras_isd, *(module for module in found if hasattr(module, "__all__"))]
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    """What the build printed, and the HTML of each page of the reference by its name."""
+    pytest.importorskip("mkdocs", reason="the docs are built by mkdocs")
+    pytest.importorskip("mkdocstrings", reason="the reference is made by mkdocstrings")
+    site = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    printed = done.stdout + done.stderr
+    assert done.returncode == 0, printed
+    pages = {path.parent.name: path.read_text() for path in site.glob("reference/**/*.html")}
+    return printed, pages
+
+
+def public_names():
+    """The objects by their full public names."""
+    return {
+        f"{module.__name__}.{name}": getattr(module, name)
+        for module in public_modules()
+        for name in module.__all__
+    }
+
+
+def section(page, name):
+    """The HTML of what is documented under a name, up to what comes next in its page."""
+    begin = page.index(f'<h2 id="{name}"')
+    end = page.find("<h2", begin + 1)
+    return page[begin:] if end < 0 else page[begin:end]
+
+
+def text(page):
+    """What a reader sees of HTML."""
+    return html.unescape(re.sub(r"<[^>]*>", "", page))
+
+
+def test_the_docs_are_built_without_a_warning(build):
+    printed, _ = build
+    assert "Documentation built" in printed
+    assert not re.findall(r"(?im)^.*\b(?:warning|error)\b.*$", printed)
+
+
+def test_every_public_name_has_a_place_in_the_reference(build):
+    _, pages = build
+    places = re.findall(r'\bid="(keras_isd[^"]*)"', "\n".join(pages.values()))
+    assert {"keras_isd.ISDModel", "keras_isd.models.CheckedModel"} < public_names().keys()
+    assert not sorted(public_names().keys() - set(places))
+    assert len(places) == len(set(places))
+
+
+def test_classes_and_functions_have_their_docstrings_there(build):
+    _, pages = build
+    site = "\n".join(pages.values())
+    told = {
+        name: value.__doc__.split("\n")[0].replace("`", "")
+        for name, value in public_names().items()
+        if hasattr(value, "__qualname__") and f'<h2 id="{name}"' in site
+    }
+    assert {"keras_isd.ISDModel", "keras_isd.data.two_view_dataset"} < told.keys()
+    assert not [name for name, line in told.items() if line not in text(section(site, name))]
+
+
+@pytest.mark.parametrize(
+    ("page", "name", "parameter", "kind"),
+    [
+        ("models", "keras_isd.ISDModel", "queue_size", "int >= 1"),
+        ("models", "keras_isd.ISDModel", "teacher_momentum", "float in [0, 1]"),
+        ("models", "keras_isd.MomentumModel", "key_augmenter", "keras_isd.augmentation.Augmenter"),
+        ("layers", "keras_isd.MemoryQueue", "storage_dtype", '"float32", or "bfloat16"'),
+        ("optimizers", "keras_isd.optimizers.SGD", "learning_rate", "float, or a schedule"),
+        ("losses", "keras_isd.losses.contrastive", "query", "(B, D)"),
+    ],
+)
+def test_parameters_have_the_types_that_their_descriptions_begin_with(
+    build, page, name, parameter, kind
+):
+    _, pages = build
+    row = re.search(
+        rf"<code>{parameter}</code>\s*</td>\s*<td>\s*<code>(.*?)</code>",
+        section(pages[page], name),
+        re.DOTALL,
+    )
+    assert text(row[1]) == kind
+
+
+def test_what_is_no_type_stays_in_the_description(build):
+    _, pages = build
+    views = section(pages["visualization"], "keras_isd.visualization.plot_views")
+    assert re.search(r"<code>path</code>\s*</td>\s*<td>\s*</td>", views)
+    assert "<p>where to save the figure, or None.</p>" in views
+
+
+def test_examples_are_shown_as_code(build):
+    _, pages = build
+    warm_up = section(pages["optimizers"], "keras_isd.optimizers.WarmUp")
+    assert re.search(r"<pre><code[^>]*>&gt;&gt;&gt; steps = ", warm_up)
+    assert not any("<blockquote>" in page for page in pages.values())

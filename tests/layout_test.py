@@ -1,0 +1,134 @@
+"""The layout of the package: rooms that import lower ones alone, and files of one subject.
+
+What CONTRIBUTING says of it, read from the code itself.
+"""
+
+import ast
+import graphlib
+import importlib
+import inspect
+import pathlib
+
+import pytest
+
+import keras_isd
+
+PACKAGE = pathlib.Path(keras_isd.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# From top to bottom: each imports what stands below it.
+ROOMS = (
+    "interop",
+    "visualization",
+    "callbacks",
+    "evaluation",
+    "data",
+    "baselines",
+    "models",
+    "optimizers",
+    "recipes",
+    "heads",
+    "backbones",
+    "losses",
+    "layers",
+    "augmentation",
+    "backend",
+    "keras_internals",
+    "argument_validation",
+    "version",
+)
+
+pytestmark = pytest.mark.one_backend("files are the same under any backend")
+
+
+def module_of(path):
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in FILES}
+
+
+def imports(path):
+    """Modules of the package that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in MODULES)
+        elif isinstance(node, ast.ImportFrom) and node.module in MODULES:
+            for alias in node.names:
+                inside = f"{node.module}.{alias.name}"
+                yield inside if inside in MODULES else node.module
+
+
+def room_of(module):
+    return module.split(".")[1] if "." in module else None
+
+
+def test_every_room_has_its_place():
+    assert {room_of(module) for module in MODULES} - {None} == set(ROOMS)
+
+
+def test_no_room_imports_a_higher_one():
+    wrong = [
+        (module, other)
+        for module, path in MODULES.items()
+        if module != "keras_isd"
+        for other in imports(path)
+        if other == "keras_isd" or ROOMS.index(room_of(other)) < ROOMS.index(room_of(module))
+    ]
+    assert wrong == []
+
+
+def test_no_import_is_circular():
+    graph = {module: set(imports(path)) - {module} for module, path in MODULES.items()}
+    assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(MODULES)
+
+
+def test_no_file_is_longer_than_one_subject_takes():
+    longest = {m: len(path.read_text().splitlines()) for m, path in MODULES.items()}
+    del longest["keras_isd.models.momentum_model"]  # the method's step, whole
+    assert {m: lines for m, lines in longest.items() if lines > 300} == {}
+
+
+def test_no_file_bears_the_name_of_a_function_that_its_package_exports():
+    for module in MODULES:
+        package, _, name = module.rpartition(".")
+        if package:
+            found = getattr(importlib.import_module(package), name, None)
+            assert not inspect.isroutine(found), module
+
+
+def test_models_are_one_straight_line():
+    line = keras_isd.ISDModel.__mro__[:5]
+    names = ["ISDModel", "QueueModel", "MomentumModel", "CheckedModel", "Model"]
+    assert [cls.__name__ for cls in line] == names
+    assert all(len(cls.__bases__) == 1 for cls in line[:4])
+    steps = [m for m, p in MODULES.items() if "def train_step" in p.read_text()]
+    assert steps == ["keras_isd.models.momentum_model"]
+
+
+@pytest.mark.parametrize("name", ["tensorflow", "jax", "torch"])
+def test_each_backend_has_every_name_that_is_documented(name):
+    def defined(path):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef):
+                yield node.name
+            elif isinstance(node, ast.Assign):
+                yield from (target.id for target in node.targets)
+
+    found = {*defined(PACKAGE / f"backend/{name}.py"), *defined(PACKAGE / "backend/common.py")}
+    assert set(keras_isd.backend.__all__) <= found
+    for documented in keras_isd.backend.__all__:
+        assert f"- `{documented}" in keras_isd.backend.__doc__
+
+
+def test_keras_private_attributes_are_read_in_two_files():
+    """Those of Keras' objects; what a class overrides of its own base stands in the class."""
+    private = ("_flatten_layers", "_iterations", "_value", "_loss_tracker", "_trainable_variables")
+    found = {
+        module
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in private
+    }
+    assert found == {"keras_isd.keras_internals", "keras_isd.backend.jax"}
