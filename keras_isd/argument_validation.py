@@ -1,4 +1,4 @@
-"""Checks of arguments that several rooms make; each error says what was wanted and received."""
+"""Checks of arguments that several folders make; each error says what was wanted and received."""
 
 import math
 import numbers

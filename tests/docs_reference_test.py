@@ -8,14 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras
 import pytest
 
 import keras_isd
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="the docs are the same under any backend"
-)
+pytestmark = pytest.mark.one_backend("the docs are the same under any backend")
 
 
 def public_modules():

@@ -40,8 +40,10 @@ def test_every_public_object_has_an_example():
         tests = finder.find(getattr(keras_isd, name), name, globs={})
         assert any(test.examples for test in tests), name
     for module in ("losses", "heads", "optimizers", "backbones", "baselines", "data", "evaluation"):
-        room = getattr(keras_isd, module)
-        functions = (n for n in room.__all__ if callable(getattr(room, n)) and n != "Distillation")
+        folder = getattr(keras_isd, module)
+        functions = (
+            n for n in folder.__all__ if callable(getattr(folder, n)) and n != "Distillation"
+        )
         for name in functions:
-            tests = finder.find(getattr(room, name), name, globs={})
+            tests = finder.find(getattr(folder, name), name, globs={})
             assert any(test.examples for test in tests), f"{module}.{name}"

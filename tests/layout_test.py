@@ -1,4 +1,4 @@
-"""The layout of the package: rooms that import lower ones alone, and files of one subject.
+"""The layout of the package: folders that import lower ones alone, and files of one subject.
 
 What CONTRIBUTING says of it, read from the code itself.
 """
@@ -17,7 +17,7 @@ PACKAGE = pathlib.Path(keras_isd.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From top to bottom: each imports what stands below it.
-ROOMS = (
+FOLDERS = (
     "interop",
     "visualization",
     "callbacks",
@@ -60,21 +60,22 @@ def imports(path):
                 yield inside if inside in MODULES else node.module
 
 
-def room_of(module):
+def folder_of(module):
     return module.split(".")[1] if "." in module else None
 
 
-def test_every_room_has_its_place():
-    assert {room_of(module) for module in MODULES} - {None} == set(ROOMS)
+def test_every_folder_has_its_place():
+    assert {folder_of(module) for module in MODULES} - {None} == set(FOLDERS)
 
 
-def test_no_room_imports_a_higher_one():
+def test_no_folder_imports_a_higher_one():
     wrong = [
         (module, other)
         for module, path in MODULES.items()
         if module != "keras_isd"
         for other in imports(path)
-        if other == "keras_isd" or ROOMS.index(room_of(other)) < ROOMS.index(room_of(module))
+        if other == "keras_isd"
+        or FOLDERS.index(folder_of(other)) < FOLDERS.index(folder_of(module))
     ]
     assert wrong == []
 

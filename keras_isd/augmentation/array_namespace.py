@@ -25,7 +25,7 @@ def _tensorflow_functions():
     import tensorflow as tf
 
     return types.SimpleNamespace(
-        # Of images this room needs no more than what is here.
+        # Of images nothing needs more than what is here.
         abs=tf.abs,
         any=tf.reduce_any,
         arange=tf.range,

@@ -38,7 +38,7 @@ class HealthMonitor(keras.callbacks.Callback):
         rows: int, how many of the queue's rows the rank is computed of, at most.
 
     Attributes:
-        findings: list of pairs of an epoch, from 1, and a sentence.
+        findings: list of pairs, of an epoch from 1 and a sentence.
 
     Source: effective rank: Roy and Vetterli, "The effective rank", EUSIPCO 2007; as a measure of
     learned features: Garrido et al., "RankMe", ICML 2023. Spread: Chen and He, "Exploring simple

@@ -21,7 +21,8 @@ def from_folder(directory, split=None, on_error="skip", class_names=None):
         directory: path.
         split: str, a subfolder such as `"train"`, or None.
         on_error: `"skip"` or `"raise"`, for files that cannot be read. Where one is skipped the
-            next one stands in; `source.unreadable()` and `keras_isd.data.ReportUnreadable` tell.
+            next one stands in; `source.unreadable()` and `keras_isd.callbacks.ReportUnreadable`
+            tell.
         class_names: list of str, the classes in the order of their labels, such as those of another
             split, of which this one may lack some; or None.
 

@@ -6,7 +6,7 @@ import keras_isd
 from keras_isd import augmentation
 from keras_isd.evaluation import extract_features
 
-tf = pytest.importorskip("tensorflow", reason="the room of data needs TensorFlow")
+tf = pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's")
 data = keras_isd.data
 
 pytestmark = pytest.mark.one_backend("tf.data is the same under any backend")
