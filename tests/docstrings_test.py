@@ -41,9 +41,7 @@ def test_every_public_object_has_an_example():
         assert any(test.examples for test in tests), name
     for module in ("losses", "heads", "optimizers", "backbones", "baselines", "data", "evaluation"):
         folder = getattr(keras_isd, module)
-        functions = (
-            n for n in folder.__all__ if callable(getattr(folder, n)) and n != "Distillation"
-        )
-        for name in functions:
+        names = [n for n in folder.__all__ if n != "Distillation" and callable(getattr(folder, n))]
+        for name in names:
             tests = finder.find(getattr(folder, name), name, globs={})
             assert any(test.examples for test in tests), f"{module}.{name}"

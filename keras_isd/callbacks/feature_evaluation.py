@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_isd.argument_validation import check_in_range
 from keras_isd.evaluation.checks import checked_sets
 from keras_isd.evaluation.features import extract_features
 from keras_isd.evaluation.knn import knn_accuracy
@@ -37,10 +38,7 @@ class FeatureEvaluation(keras.callbacks.Callback):
 
     def __init__(self, train, validation, every_n_epochs=1, networks=NETWORKS):
         super().__init__()
-        if every_n_epochs < 1:
-            raise ValueError(
-                f"Argument `every_n_epochs` must be at least 1. Received: {every_n_epochs=}"
-            )
+        check_in_range("every_n_epochs", every_n_epochs, 1)
         networks = (networks,) if isinstance(networks, str) else tuple(networks)
         if not networks or not set(networks) <= set(NETWORKS):
             raise ValueError(f"Argument `networks` must be among {NETWORKS}. Received: {networks=}")

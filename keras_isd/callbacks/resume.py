@@ -8,6 +8,7 @@ import keras
 from absl import logging
 
 from keras_isd import backend
+from keras_isd.argument_validation import check_positive_integer
 from keras_isd.callbacks import checkpoint_file
 from keras_isd.callbacks.checkpoint_file import DamagedCheckpointError
 
@@ -61,10 +62,9 @@ class Resume(keras.callbacks.Callback):
 
     def __init__(self, directory, every_n_steps=None, keep=2):
         super().__init__()
-        for name, value in (("every_n_steps", every_n_steps), ("keep", keep)):
-            optional = name == "every_n_steps" and value is None
-            if not optional and (not isinstance(value, int) or value < 1):
-                raise ValueError(f"Argument `{name}` must be at least 1. Received: {name}={value}")
+        if every_n_steps is not None:
+            check_positive_integer("every_n_steps", every_n_steps)
+        check_positive_integer("keep", keep)
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.every_n_steps = every_n_steps

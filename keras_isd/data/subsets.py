@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_isd.argument_validation import check_in_range
+
 
 def of_classes(labels, classes):
     """Rows whose label is among `classes`, in their order.
@@ -77,8 +79,7 @@ def unbalanced(labels, large_classes, rare_count=100, seed=0):
     array([ 5, 50,  5])
     """
     _check_present("large_classes", labels, large_classes)
-    if rare_count < 1:
-        raise ValueError(f"Argument `rare_count` must be positive. Received: {rare_count=}")
+    check_in_range("rare_count", rare_count, 1)
     large = set(large_classes)
     return rows_of_each_class(labels, lambda c, n: n if c in large else min(n, rare_count), seed)
 
@@ -108,10 +109,7 @@ def long_tail(labels, imbalance_factor, seed=0):
     >>> np.bincount(labels[keras_isd.data.long_tail(labels, 100)])
     array([100,  10,   1])
     """
-    if not imbalance_factor >= 1:
-        raise ValueError(
-            f"Argument `imbalance_factor` must be at least 1. Received: {imbalance_factor=}"
-        )
+    check_in_range("imbalance_factor", imbalance_factor, 1)
     classes, counts = np.unique(_known(labels), return_counts=True)
     places = {c: place for place, c in enumerate(classes.tolist())}
     steps = max(1, len(classes) - 1)

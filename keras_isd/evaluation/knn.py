@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_isd.argument_validation import check_positive
 from keras_isd.evaluation.accuracy import accuracies, rank
 from keras_isd.evaluation.checks import check_features, checked_labels, checked_sets
 from keras_isd.evaluation.nearest import nearest_rows
@@ -119,8 +120,8 @@ def _ranked(train_features, train_labels, features, k, temperature, max_bytes):
             f"Argument `k` must be between 1 and the {len(train_features)} training features. "
             f"Received: k={k}"
         )
-    if temperature is not None and not temperature > 0:
-        raise ValueError(f"Argument `temperature` must be positive. Received: {temperature=}")
+    if temperature is not None:
+        check_positive("temperature", temperature)
     rows, similarities = nearest_rows(train_features, features, k, max_bytes)
     classes, train_classes = np.unique(train_labels, return_inverse=True)
     votes = _votes(train_classes[rows], similarities, len(classes), temperature)

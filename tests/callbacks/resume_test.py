@@ -244,7 +244,9 @@ def test_steps_within_an_epoch_take_a_known_length(tmp_path):
 @pytest.mark.parametrize("arguments", [{"every_n_steps": 0}, {"keep": 0}])
 def test_bad_arguments_are_named(tmp_path, arguments):
     [(name, _)] = arguments.items()
-    with pytest.raises(ValueError, match=f"`{name}` must be at least 1. Received: {name}=0"):
+    with pytest.raises(
+        ValueError, match=f"`{name}` must be a positive integer. Received: {name}=0"
+    ):
         Resume(tmp_path, **arguments)
 
 
