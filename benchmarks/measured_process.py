@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -47,14 +48,15 @@ def serve(run):
 
 
 class MeasuredProcess:
-    """A script that calls `serve`, and what it has answered."""
+    """A script that calls `serve`, with these variables in its environment; what it answered."""
 
-    def __init__(self, script, *arguments):
+    def __init__(self, script, *arguments, **environment):
         self._process = subprocess.Popen(
             [sys.executable, script, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, **environment},
         )
         self.seconds = []
         self.peak = self.beyond = None  # MiB at most, and how much more than before the first

@@ -9,6 +9,8 @@ Markdown, with the most memory that the process held while it trained:
 - `bare passes`: student forward and backward, teacher forward, optimizer. The floor: no queue, no
   similarities, a teacher that stands still.
 - `authors' step`: theirs, in PyTorch, given a checkout of their repository.
+- `step before`: that of another checkout of this package, such as of an earlier commit, given by
+  `--before`.
 - `step, n devices`: the same batch shared out to n logical devices of this machine. They have no
   more cores than one has, so this is what sharing out costs, not what it gains.
 """
@@ -22,6 +24,7 @@ from absl import app, flags
 from measured_process import MeasuredProcess, serve, take_turns
 
 REFERENCE = flags.DEFINE_string("reference", None, "Checkout of the authors' repository.")
+BEFORE = flags.DEFINE_string("before", None, "Another checkout of this package.")
 SETTINGS = flags.DEFINE_list("settings", ["cifar", "imagenet"], "Which of the two.")
 DEVICES = flags.DEFINE_list("devices", [], "Numbers of devices beyond 1.")
 ROUNDS = flags.DEFINE_integer("rounds", 5, "Turns of each case.")
@@ -134,11 +137,17 @@ def main(_):
     titles = {"step": "step", "bare": "bare passes"}
     if REFERENCE.value:
         titles["authors"] = "authors' step"
+    if BEFORE.value:
+        titles["step before"] = "step before"
     titles |= {f"step {n}": f"step, {n} devices" for n in DEVICES.value}
     own = [f"--reference={REFERENCE.value or ''}", f"--jit_compile={COMPILE.value}"]
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     for name in SETTINGS.value:
-        cases = {case: MeasuredProcess(__file__, f"--case={name},{case}", *own) for case in titles}
+        cases = {}
+        for case in titles:
+            path = {"PYTHONPATH": BEFORE.value} if case == "step before" else {}
+            arguments = (f"--case={name},{case.removesuffix(' before')}", *own)
+            cases[case] = MeasuredProcess(__file__, *arguments, **path)
         medians = take_turns(cases, ROUNDS.value, STEPS.value)
         print(f"\n{backend}, jit_compile={COMPILE.value}: {ALL_SETTINGS[name]}\n")
         print("| case | ms | `step` is | MiB of the process |\n| --- | --- | --- | --- |")
