@@ -6,10 +6,11 @@ from absl import app, flags
 
 from keras_isd import callbacks
 
-# Places, what is looked at, how it is computed, the length of the run. What `set` gives to a model
-# is among the settings.
-FREE = ("output", "resume", "flagfile", "data_dir", "arrays", "image_folder", "set")
-FREE += ("knn_every", "plot_views", "policy", "strategy", "epochs")
+# Places, what is looked at, how it is computed, the length of the run.
+FREE = ["output", "resume", "flagfile", "data_dir", "arrays", "image_folder", "policy", "strategy"]
+FREE += ["knn_every", "plot_views", "epochs"]
+# What comes to the settings of a run by these flags is told there.
+FREE += ["set", "learning_rate", "views"]
 
 
 def facts(**more):
@@ -21,6 +22,7 @@ def facts(**more):
 def record(path, facts, resume):
     """Writes the facts beside the checkpoints of a run, unless it goes on from another's."""
     try:
-        callbacks.record_run(path, facts, resume, may_differ=FREE)
+        free = [f"flags.{name}" for name in FREE] + ["settings.epochs"]
+        callbacks.record_run(path, facts, resume, may_differ=free)
     except ValueError as error:
         raise app.UsageError(f"--resume goes on with the run it is of. {error}") from None

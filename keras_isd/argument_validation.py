@@ -18,15 +18,19 @@ def check_positive(name, value):
 
 def check_positive_integer(name, value):
     """Raises a ValueError unless the argument `name` is an integer above 0."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(
             f"Argument `{name}` must be a positive integer. Received: {name}={value!r}"
         )
 
 
 def check_in_range(name, value, low, high=math.inf):
-    """Raises a ValueError unless the argument `name` is a number in `[low, high]`."""
-    if not isinstance(value, numbers.Real) or not low <= value <= high:
+    """Raises a ValueError unless the argument `name` is in `[low, high]`: a number, or a tensor."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not low <= number <= high:
         wanted = f"at least {low}" if high == math.inf else f"in [{low}, {high}]"
         raise ValueError(f"Argument `{name}` must be {wanted}. Received: {name}={value!r}")
 

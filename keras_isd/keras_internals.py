@@ -1,7 +1,8 @@
 """The private attributes of Keras that this package reads, each with the reason, in one place.
 
-What JAX alone has is in `keras_isd.backend.jax`. Methods that a subclass overrides stand in it:
-`SGD` and `BatchNormalization` have some that begin with an underscore.
+What JAX alone has is in `keras_isd.backend.jax`. What a subclass overrides or asks of its own base
+stands in it with its reason: in `CheckedModel`, `BatchNormalization` and `SGD`, and of keras-cv in
+`AugmentationLayer`.
 """
 
 

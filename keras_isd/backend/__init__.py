@@ -4,7 +4,8 @@ The training step:
 
 - `guarded_step(model, update_teacher, step, *state, batch)`: moves the teacher, then takes Keras'
   own step; where the loss is not finite, nothing of `model.guarded_variables()` remains of either.
-- `reducible_logs(logs)`: a step's logs in a form of which Keras can make the mean over replicas.
+- `reducible_logs(logs)`: a step's logs in a form of which Keras can make the mean over replicas; on
+  JAX, where the state comes with them, both as they are.
 - `values_kept(model)`: context of a loop of Keras, after which every variable has a value.
 
 Variables:

@@ -8,7 +8,26 @@ import contextlib
 from keras import ops
 
 
-def assigning_step(model, update_teacher, step, batch, after_reading, restore_unless):
+def restore_unless(healthy, before):
+    """Gives variables their values of before back where a step is not healthy."""
+
+    def restore():
+        for variable, value in before:
+            variable.assign(value)
+        return healthy
+
+    # A healthy step then pays for no pass over all weights, and TensorFlow copies none before.
+    ops.cond(healthy, lambda: healthy, restore)
+
+
+def assigning_step(
+    model,
+    update_teacher,
+    step,
+    batch,
+    after_reading=contextlib.nullcontext,
+    restore_unless=restore_unless,
+):
     """Moves the teacher, takes Keras' own step, and undoes both where the loss is not finite.
 
     `logs["loss"]` is the mean of the epoch so far: once it is not finite it stays so, and no later
@@ -25,18 +44,6 @@ def assigning_step(model, update_teacher, step, batch, after_reading, restore_un
         logs = step(batch)
         restore_unless(ops.isfinite(logs["loss"]), before)
     return logs
-
-
-def restore_unless(healthy, before):
-    """Gives variables their values of before back where a step is not healthy."""
-
-    def restore():
-        for variable, value in before:
-            variable.assign(value)
-        return healthy
-
-    # A healthy step then pays for no pass over all weights, and TensorFlow copies none before.
-    ops.cond(healthy, lambda: healthy, restore)
 
 
 def reducible_logs(logs):

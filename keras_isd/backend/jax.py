@@ -5,8 +5,8 @@ The devices are those of a `keras.distribution`, to which JAX shares the batch o
 
 import contextlib
 
-import jax
 import keras
+from jax import process_count, process_index
 from jax.experimental import multihost_utils
 from keras import ops
 
@@ -75,7 +75,7 @@ def to_numpy(variable):
 
 def is_chief(model):
     """Whether this process is the one that writes, the first of several."""
-    return jax.process_index() == 0
+    return process_index() == 0
 
 
 def check_batch_sizes(model, sizes):
@@ -88,7 +88,7 @@ def check_batch_sizes(model, sizes):
         return
     mesh = distribution.device_mesh
     devices = dict(zip(mesh.axis_names, mesh.shape)).get(distribution.batch_dim_name, 1)
-    own = max(devices // jax.process_count(), 1)
+    own = max(devices // process_count(), 1)
     for size in sizes() if devices > 1 else ():
         if size is None or size % own:
             raise ValueError(

@@ -10,8 +10,8 @@ from keras_isd.keras_internals import all_layers
 
 
 def guarded_step(model, update_teacher, step, batch):
-    arguments = (model, update_teacher, step, batch)
-    return reducible_logs(common.assigning_step(*arguments, after_reading, restore_unless))
+    logs = common.assigning_step(model, update_teacher, step, batch, after_reading, restore_unless)
+    return reducible_logs(logs)
 
 
 def after_reading(batch):

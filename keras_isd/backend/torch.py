@@ -3,20 +3,12 @@
 Keras trains in one process on one device here.
 """
 
-import contextlib
 import os
 
-import torch
+from torch.nn.functional import batch_norm
 
 from keras_isd.backend.common import *
-
-
-def guarded_step(model, update_teacher, step, batch):
-    return assigning_step(model, update_teacher, step, batch, _after_reading, restore_unless)
-
-
-def _after_reading(batch):
-    return contextlib.nullcontext()  # it is there
+from keras_isd.backend.common import assigning_step as guarded_step  # noqa: F401
 
 
 def overwrite_rows(variable, rows, values):
@@ -31,7 +23,7 @@ def fused_batch_norm(layer, inputs, training):
     operations of `keras.ops`, and it finds the variance without their cancellation.
     """
     inner = range(1, inputs.ndim - 1)
-    outputs = torch.nn.functional.batch_norm(
+    outputs = batch_norm(
         inputs.permute(0, inputs.ndim - 1, *inner),  # what ONNX takes, and `movedim` is not
         layer.moving_mean.value,
         layer.moving_variance.value,

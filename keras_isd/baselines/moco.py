@@ -77,7 +77,7 @@ class MoCoModel(QueueModel):
             **kwargs,
         )
         self.temperature = temperature
-        self.shuffle_groups = shuffle_groups
+        self.shuffle_groups = int(shuffle_groups)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
         """Cross-entropy of finding each query's key among the anchors, mean over the batch."""

@@ -14,9 +14,10 @@ def projector_of_moco(width):
     return {"projector": mlp(width, width, 128, batch_norm=False, name="projector")}
 
 
-BASELINE_RECIPES = {
-    # MoCo v2: facebookresearch's main_moco.py --mlp --moco-t 0.2 --aug-plus --cos
-    "moco_resnet50": Recipe(
+# MoCo v2: facebookresearch's main_moco.py --mlp --moco-t 0.2 --aug-plus --cos
+register_recipe(
+    "moco_resnet50",
+    Recipe(
         method=MoCoModel,
         backbone=ResNet50,
         input_shape=(224, 224, 3),
@@ -31,8 +32,11 @@ BASELINE_RECIPES = {
         schedule="cosine",
         views=(strong, strong),
     ),
-    # Their demonstration on CIFAR-10, of batches of 512 at twice this rate.
-    "moco_cifar_resnet18": Recipe(
+)
+# Their demonstration on CIFAR-10, of batches of 512 at twice this rate.
+register_recipe(
+    "moco_cifar_resnet18",
+    Recipe(
         method=MoCoModel,
         backbone=small_resnet18,
         input_shape=(32, 32, 3),
@@ -47,8 +51,11 @@ BASELINE_RECIPES = {
         schedule="cosine",
         views=(strong, strong),
     ),
-    # train_byol_aug.py as run_byol.sh calls it, but for its views
-    "byol_resnet50": Recipe(
+)
+# train_byol_aug.py as run_byol.sh calls it, but for its views
+register_recipe(
+    "byol_resnet50",
+    Recipe(
         method=BYOLModel,
         backbone=ResNet50,
         input_shape=(224, 224, 3),
@@ -58,7 +65,10 @@ BASELINE_RECIPES = {
         schedule="cosine",
         views=(strong, weak),
     ),
-    "byol_cifar_resnet18": Recipe(
+)
+register_recipe(
+    "byol_cifar_resnet18",
+    Recipe(
         method=BYOLModel,
         backbone=small_resnet18,
         input_shape=(32, 32, 3),
@@ -68,7 +78,4 @@ BASELINE_RECIPES = {
         schedule="cosine",
         views=(strong, strong),
     ),
-}
-
-for name, recipe in BASELINE_RECIPES.items():
-    register_recipe(name, recipe)
+)

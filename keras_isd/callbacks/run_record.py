@@ -42,8 +42,8 @@ def record_run(path, facts, resume=None, may_differ=()):
         path: JSON file to write, beside the run's checkpoints.
         facts: dict, see `run_facts`.
         resume: the run's `keras_isd.callbacks.Resume`, or None if it goes on from nothing.
-        may_differ: names of facts, also of those within a fact that is a dict, that may be other
-            where a run goes on: places, what is looked at, its length.
+        may_differ: names of facts that may be other where a run goes on: places, what is looked at,
+            its length. Of a fact that is a dict, `"flags"` say, also `"flags.output"`.
 
     Raises:
         ValueError: if the run goes on, and the file tells other facts.
@@ -56,7 +56,7 @@ def record_run(path, facts, resume=None, may_differ=()):
     >>> json.loads(path.read_text())["seed"]
     0
     """
-    path = pathlib.Path(path)
+    path, facts = pathlib.Path(path), json.loads(json.dumps(facts))
     goes_on = resume is not None and (resume.initial_epoch or resume.initial_step)
     if goes_on and path.is_file():
         free = {"backend", "versions", *may_differ}
@@ -75,14 +75,16 @@ def _differing(before, now, free):
     return [
         f"{name}={other.get(name)!r}, not {one.get(name)!r}"
         for name in {**one, **other}
-        if name not in free and one.get(name) != other.get(name)
+        if one.get(name) != other.get(name)
     ]
 
 
 def _flat(facts, free):
-    """Facts, with those in place of a dict that are in it."""
+    """Facts, with those in place of a dict that are in it, by both names."""
     flat: dict = {}
     for name, value in facts.items():
-        if name not in free:
-            flat |= value if isinstance(value, dict) else {name: value}
-    return flat
+        inside = value.items() if isinstance(value, dict) else ()
+        flat |= {f"{name}.{inner}": x for inner, x in inside} or {name: value}
+        if name in free:
+            free = {*free, *(f"{name}.{inner}" for inner, _ in inside)}
+    return {name: value for name, value in flat.items() if name not in free}

@@ -9,13 +9,14 @@ from keras_isd.argument_validation import check_positive_integer
 class ArrayBatches(keras.utils.PyDataset):
     """Batches of rows of arrays, in another order each epoch, on every backend alike.
 
-    The order depends on `seed` and the epoch alone, so that a run can begin in any epoch. Of images
-    and labels, it is what `fit` takes of a model that makes its views itself.
+    The order of an epoch depends on `seed` and its number alone, so that a run can begin in any
+    epoch. Of images and labels, it is what `fit` takes of a model that makes its views itself.
 
     Args:
         *arrays: arrays of as many rows each, such as images and labels.
         batch_size: int.
-        seed: int, of the order; None keeps the rows in theirs.
+        seed: int, of the order; None for another in each run.
+        shuffle: bool, whether rows are not simply in their own order.
         drop_remainder: bool, whether to leave out an epoch's last batch where it is smaller.
         initial_epoch: int, with which the first pass begins, to resume a run.
 
@@ -25,12 +26,20 @@ class ArrayBatches(keras.utils.PyDataset):
 
     Example:
 
-    >>> batches = keras_isd.data.ArrayBatches(np.arange(5), batch_size=2, seed=None)
+    >>> batches = keras_isd.data.ArrayBatches(np.arange(5), batch_size=2, shuffle=False)
     >>> [batch[0].tolist() for batch in batches]
     [[0, 1], [2, 3], [4]]
     """
 
-    def __init__(self, *arrays, batch_size, seed=0, drop_remainder=False, initial_epoch=0):
+    def __init__(
+        self,
+        *arrays,
+        batch_size,
+        seed=None,
+        shuffle=True,
+        drop_remainder=False,
+        initial_epoch=0,
+    ):
         super().__init__()
         check_positive_integer("batch_size", batch_size)
         lengths = sorted({len(array) for array in arrays})
@@ -44,7 +53,8 @@ class ArrayBatches(keras.utils.PyDataset):
         self.arrays = arrays
         self.batch_size = batch_size
         self.drop_remainder = drop_remainder
-        self.random = None if seed is None else np.random.default_rng(seed)
+        self.shuffle = shuffle
+        self.random = np.random.default_rng(seed)
         for _ in range(initial_epoch + 1):
             self.on_epoch_end()
 
@@ -58,7 +68,7 @@ class ArrayBatches(keras.utils.PyDataset):
 
     def on_epoch_end(self):
         rows = len(self.arrays[0])
-        self.order = np.arange(rows) if self.random is None else self.random.permutation(rows)
+        self.order = self.random.permutation(rows) if self.shuffle else np.arange(rows)
 
 
 class ViewBatches:
@@ -86,7 +96,7 @@ class ViewBatches:
 
     def __init__(self, images, labels, view, batch_size):
         arrays = (images,) if labels is None else (images, labels)
-        self.batches = ArrayBatches(*arrays, batch_size=batch_size, seed=None)
+        self.batches = ArrayBatches(*arrays, batch_size=batch_size, shuffle=False)
         self.view = view
 
     def __len__(self):

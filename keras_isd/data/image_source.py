@@ -1,7 +1,6 @@
 """Images that can be read in any order."""
 
 import concurrent.futures
-import functools
 import itertools
 import threading
 
@@ -78,6 +77,7 @@ class ImageSource:
             "on_error": on_error,
         }
         self._rows = rows
+        self._row_numbers = row_tensor(rows)
         self._unreadable = {}
         self._warnings = 0
         self._lock = threading.Lock()
@@ -89,10 +89,6 @@ class ImageSource:
     def __len__(self):
         return len(self._rows)
 
-    @functools.cached_property
-    def _row_numbers(self):
-        return row_tensor(self._rows)
-
     def read(self, rows):
         """Images of rows, and labels: `(image, *label)` of TensorFlow tensors.
 
@@ -103,7 +99,7 @@ class ImageSource:
         import tensorflow as tf
 
         if self.in_memory:
-            images = self._stored.read(tf.gather(self._row_numbers, rows))
+            images = self._stored.read(tf.gather(self._row_numbers(), rows))
         else:
             images, rows = self._read_file(rows)
         return (images,) if self.labels is None else (images, tf.gather(self.labels, rows))
@@ -124,7 +120,7 @@ class ImageSource:
         return tf.ensure_shape(image, (None, None, 3)), tf.ensure_shape(row, ())
 
     def _contents(self, row):
-        return self._stored.contents(self._row_numbers[row])
+        return self._stored.contents(self._row_numbers()[row])
 
     def _first_readable(self, row):
         """The image of a row, or of the next that can be read, and the row that it is of."""

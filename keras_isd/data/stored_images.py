@@ -3,7 +3,7 @@
 TensorFlow is imported where tf.data asks for an image, and not before.
 """
 
-import functools
+import threading
 
 import numpy as np
 
@@ -14,22 +14,12 @@ class ArrayImages:
     in_memory = True
 
     def __init__(self, images):
-        self._images = images
-
-    @functools.cached_property
-    def _variable(self):
-        import tensorflow as tf
-
-        # A variable's value is not copied into every graph that reads it, as a constant would be.
-        with tf.init_scope(), tf.device("CPU"):  # where tf.data reads
-            variable = tf.Variable(self._images, trainable=False)
-        self._images = None  # which would be a second copy
-        return variable
+        self._variable = MadeOnce(_variable, images)
 
     def read(self, rows):
         import tensorflow as tf
 
-        return tf.gather(self._variable, rows)
+        return tf.gather(self._variable(), rows)
 
 
 class ImageFiles:
@@ -49,31 +39,51 @@ class FilesOnDisk(ImageFiles):
     """Image files by their paths."""
 
     def __init__(self, paths):
-        self._paths = paths
+        self._paths = MadeOnce(_constant, paths)
         super().__init__(self._read)
-
-    @functools.cached_property
-    def _path_tensor(self):
-        return _on_cpu(self._paths)
 
     def _read(self, row):
         import tensorflow as tf
 
-        return tf.io.read_file(self._path_tensor[row])
+        return tf.io.read_file(self._paths()[row])
 
 
 class FilesInMemory(ImageFiles):
     """Image files whose contents, a list of bytes, are in memory."""
 
     def __init__(self, contents):
-        self._contents = contents
-        super().__init__(lambda row: self._tensor[row])
+        contents = MadeOnce(_constant, contents)
+        super().__init__(lambda row: contents()[row])
 
-    @functools.cached_property
-    def _tensor(self):
-        tensor = _on_cpu(self._contents)
-        self._contents = None  # which would be a second copy
-        return tensor
+
+class MadeOnce:
+    """A tensor or variable of values, made when it is first asked for; the values are then let go.
+
+    In a thread of its own: there no graph is being made, and no strategy of `tf.distribute` is in
+    scope, which would put a copy on every device.
+    """
+
+    def __init__(self, make, values):
+        self._make, self._values = make, values
+        self._lock = threading.Lock()
+        self._made = None
+
+    def __call__(self):
+        with self._lock:
+            if self._made is None:
+                thread = threading.Thread(target=self._run)
+                thread.start()
+                thread.join()
+            if isinstance(self._made, Exception):
+                raise self._made
+            return self._made
+
+    def _run(self):
+        try:
+            self._made = self._make(self._values)
+            self._values = None  # which would be a second copy
+        except Exception as error:
+            self._made = error
 
 
 def stored(images):
@@ -84,12 +94,20 @@ def stored(images):
 
 
 def row_tensor(rows):
-    """Row numbers as a tensor, for graphs to read."""
-    return _on_cpu(np.asarray(rows, "int64"))
+    """Row numbers as a tensor, for graphs to read, made when it is first asked for."""
+    return MadeOnce(_constant, np.asarray(rows, "int64"))
 
 
-def _on_cpu(values):
+def _constant(values):
     import tensorflow as tf
 
-    with tf.init_scope(), tf.device("CPU"):  # where tf.data reads
+    with tf.device("CPU"):  # where tf.data reads
         return tf.constant(values)
+
+
+def _variable(images):
+    import tensorflow as tf
+
+    # A variable's value is not copied into every graph that reads it, as a constant would be.
+    with tf.device("CPU"):
+        return tf.Variable(images, trainable=False)

@@ -82,8 +82,7 @@ def save_torch_checkpoint(model, path, epoch=0):
     Example: see `load_torch_checkpoint`.
     """
     torch = _torch()
-    method = _method_that_comes_back(model)
-    state = _torch_state(model, method)
+    method, state = _method_and_state(model)
     for name in [name for name in state if name.endswith("running_var")]:
         state[name.replace("running_var", "num_batches_tracked")] = np.array(0)
     tensors = {_parallel_name(method, name): torch.tensor(array) for name, array in state.items()}
@@ -91,10 +90,14 @@ def save_torch_checkpoint(model, path, epoch=0):
     torch.save({"opt": options, "state_dict": tensors, "epoch": epoch}, path)
 
 
-def _method_that_comes_back(model):
-    """The method of a model; raises a ValueError unless its file would be read as such a model."""
+def _method_and_state(model):
+    """A model's method and state; raises a ValueError unless it would be read as such a model."""
     method = method_of_model(model)
-    if method is None or not _comes_back(model, method):
+    state = method and {
+        name: _to_torch_layout(method, name, variable)
+        for name, variable in _variables(model, method)
+    }
+    if method is None or not _comes_back(model, method, state):
         parts = (model.student_backbone, model.projector, model.predictor)
         raise ValueError(
             "Argument `model` must be an ISDModel, a MoCoModel, or a BYOLModel with a predictor, "
@@ -102,12 +105,11 @@ def _method_that_comes_back(model):
             f"`projector` and `predictor`. Received: {type(model).__name__} of "
             f"{[part and part.name for part in parts]}"
         )
-    return method
+    return method, state
 
 
-def _comes_back(model, method):
+def _comes_back(model, method, state):
     """Whether what is built of the model's state has the method and the variables of the model."""
-    state = _torch_state(model, method)
     shapes = {name: array.shape for name, array in state.items()}
     try:
         twin = build(shapes, settings_of(method, model), model.student_backbone.input_shape[1:])
@@ -116,11 +118,6 @@ def _comes_back(model, method):
     return method_of_model(twin) is method and {n for n, _ in _variables(twin, method)} == set(
         state
     )
-
-
-def _torch_state(model, method):
-    """Arrays by their names in a state dict, without the `module.` of parallel training."""
-    return {n: _to_torch_layout(method, n, variable) for n, variable in _variables(model, method)}
 
 
 def _parallel_name(method, name):

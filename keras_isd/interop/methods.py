@@ -18,7 +18,7 @@ class Method(NamedTuple):
         model: class of the model.
         queue_axis: along which axis of `queue` the embeddings lie: 0, each is a row; 1, each is a
             column; None, there is no queue.
-        has_projector: whether the method has one; None where either may be.
+        has_projector: True, False, or None where there may be one or not.
         keeps_labels: whether the queue's labels are in the file.
         parallel_parts: what the script runs in parallel, and so names `module.` in a state dict:
             parts of the model by their prefixes, or the whole where there are none.
@@ -44,6 +44,7 @@ _ISD_ARGUMENTS = {
 }
 
 METHODS = (
+    # train_isd_plus.py
     Method(
         model=ISDModel,
         queue_axis=0,
@@ -57,6 +58,7 @@ METHODS = (
             "teacher_momentum": 0.99,
         },
     ),
+    # train_isd_r18.py
     Method(
         model=ISDModel,
         queue_axis=0,
@@ -70,6 +72,7 @@ METHODS = (
             "teacher_momentum": 0.999,
         },
     ),
+    # main_moco.py and moco/builder.py
     Method(
         model=MoCoModel,
         queue_axis=1,
@@ -79,6 +82,7 @@ METHODS = (
         arguments={"temperature": ("moco_t",), "teacher_momentum": ("moco_m",)},
         defaults={"temperature": 0.2, "teacher_momentum": 0.999},
     ),
+    # train_byol.py
     Method(
         model=BYOLModel,
         queue_axis=None,
@@ -121,7 +125,7 @@ def method_of_state(queue_shape, width, has_projector, settings):
         and method.has_projector in (None, has_projector)
     ]
     if len(fitting) > 1:  # a queue of as many embeddings as they are wide
-        fitting = [m for m in fitting if _own_names(m) & set(settings)]
+        fitting = [m for m in fitting if _names_of_it_alone(m, fitting) & set(settings)]
     if len(fitting) != 1:
         raise ValueError(
             f"`queue` of a checkpoint must be a matrix of embeddings {width} wide, which are its "
@@ -137,9 +141,16 @@ def _fits(axis, queue_shape, width):
     return len(queue_shape) == 2 and queue_shape[1 - axis] == width
 
 
-def _own_names(method):
-    """The arguments that tell a method's script from another with a queue."""
-    return {name for names in method.arguments.values() for name in names}
+def _names_of_it_alone(method, methods):
+    """The script's arguments that no other of the methods has.
+
+    MoCo's script too has a `momentum`, of its SGD.
+    """
+    own, others = (
+        {name for m in group for names in m.arguments.values() for name in names}
+        for group in ([method], [m for m in methods if m is not method])
+    )
+    return own - others - {"momentum"}
 
 
 def arguments_of(method, settings):

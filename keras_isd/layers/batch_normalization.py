@@ -89,7 +89,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         outputs = ops.reshape(normalised * self.gamma + self.beta, ops.shape(x))
         return ops.cast(outputs, self.compute_dtype)
 
-    def _moments(self, inputs, mask):
+    def _moments(self, inputs, mask):  # Keras' own, which knows masks
         synchronized = bool(self.synchronized)
         self.synchronized = False  # is seen to in `call`
         try:

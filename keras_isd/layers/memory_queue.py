@@ -60,8 +60,8 @@ class MemoryQueue(keras.layers.Layer):
             )
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
-        self.size = size
-        self.dim = dim
+        self.size = int(size)  # of NumPy's integers no file can be written
+        self.dim = int(dim)
         self.seed = seed
         self.storage_dtype = storage_dtype
 

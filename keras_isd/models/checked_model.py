@@ -1,4 +1,4 @@
-"""The ways into a model, where what is wrong is said before work is lost."""
+"""The ways into a model, from a recipe and by data; what is wrong is said before work is lost."""
 
 import functools
 import inspect
@@ -12,7 +12,11 @@ from keras_isd.recipes import build_parts, get_recipe
 
 
 class CheckedModel(keras.Model):
-    """A `keras.Model` that looks at each batch, and at how batches share out to devices."""
+    """A `keras.Model` whose ways in say what is wrong before work is lost.
+
+    `from_recipe` looks whether a recipe is one of the method; `fit`, `evaluate` and `predict` look
+    at each batch, at how batches share out to devices, and at the loss.
+    """
 
     @classmethod
     def from_recipe(cls, name, input_shape=None, backbone=None, **kwargs):
@@ -81,6 +85,14 @@ class CheckedModel(keras.Model):
     def test_step(self, *state_and_batch):  # on JAX Keras' state comes before the batch
         *state, batch = state_and_batch
         return backend.reducible_logs(super().test_step(*state, self.checked(batch)))
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing: model, optimizer and metrics are built when they are made.
+
+        TensorFlow's trainer builds them under a strategy, on a batch that it makes with
+        `strategy.reduce`, which of the dicts of several workers fails in Keras 3.15
+        (`backend/tensorflow/trainer.py`).
+        """
 
     def checked(self, batch):
         """The batch, once it has been looked at; plain images are marked as such for `call`."""

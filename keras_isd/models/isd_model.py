@@ -14,12 +14,14 @@ class ISDModel(QueueModel):
 
     One step:
 
-    1. The student embeds the query view: backbone, projector, predictor.
-    2. The teacher moves towards the student and embeds the key view.
+    1. The teacher moves a little towards the student.
+    2. The student embeds the query view: backbone, projector, predictor. The
+       teacher embeds the key view: backbone, projector.
     3. Both embeddings are compared with the queue of anchors, as it stood before
        the step. The teacher's similarities, sharpened by a low temperature, are
        the target; the loss is KL(teacher || student), mean over the batch.
-    4. The keys enter the queue, and the optimizer updates the student.
+    4. The keys enter the queue.
+    5. The optimizer updates the student.
 
     No image is a plain negative: an anchor that resembles the query is labelled
     as similar. That serves unbalanced data, where many "negatives" are in truth

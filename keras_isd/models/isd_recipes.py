@@ -26,9 +26,10 @@ def small_resnet18(input_shape):
 
 
 # The authors' queue of 128,000 becomes 131,072, since a power of two shards and tiles well.
-ISD_RECIPES = {
-    # train_isd_plus.py with its defaults and --cos --arch resnet50 --augmentation weak/strong
-    "resnet50": Recipe(
+# train_isd_plus.py with its defaults and --cos --arch resnet50 --augmentation weak/strong
+register_recipe(
+    "resnet50",
+    Recipe(
         method=ISDModel,
         backbone=ResNet50,
         input_shape=(224, 224, 3),
@@ -43,8 +44,11 @@ ISD_RECIPES = {
         schedule="cosine",
         views=(strong, weak),
     ),
-    # train_isd_r18.py as the commands in run_isd.sh call it
-    "resnet18": Recipe(
+)
+# train_isd_r18.py as the commands in run_isd.sh call it
+register_recipe(
+    "resnet18",
+    Recipe(
         method=ISDModel,
         backbone=ResNet18,
         input_shape=(224, 224, 3),
@@ -59,9 +63,12 @@ ISD_RECIPES = {
         schedule="step",
         views=(strong, strong),
     ),
-    # Ours: ISD+ with more weight decay and a smaller queue for small images; views, momentum and
-    # the teacher's temperature as tuned on held-out images of CIFAR-10 (RESULTS.md).
-    "cifar_resnet18": Recipe(
+)
+# Ours: ISD+ with more weight decay and a smaller queue for small images; views, momentum and
+# the teacher's temperature as tuned on held-out images of CIFAR-10 (RESULTS.md).
+register_recipe(
+    "cifar_resnet18",
+    Recipe(
         method=ISDModel,
         backbone=small_resnet18,
         input_shape=(32, 32, 3),
@@ -76,7 +83,4 @@ ISD_RECIPES = {
         schedule="cosine",
         views=(strong, strong),
     ),
-}
-
-for name, recipe in ISD_RECIPES.items():
-    register_recipe(name, recipe)
+)

@@ -129,7 +129,7 @@ class MomentumModel(CheckedModel):
         self.two_views = query_augmenter and TwoViews(query_augmenter, key_augmenter, seed)
         self.embedding_std = keras.metrics.Mean(name="embedding_std")
 
-    # The training step
+    # The training step, in the paper's order
 
     def train_step(self, *state_and_batch):  # on JAX Keras' state comes before the batch
         """Steps 1 to 5; where the loss is not finite nothing of them remains.
@@ -186,15 +186,17 @@ class MomentumModel(CheckedModel):
         """
         return ops.reshape(ops.stack(embeddings, axis=1), (-1, self.embedding_dim))
 
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
+        """Steps 3 and 4, of each method its own."""
+        raise NotImplementedError(f"{type(self).__name__} must define `compute_loss`.")
+
+    # What a method makes its loss, and its metrics, of
+
     def repeat_for_pairs(self, values, training):
         """`values` `(B,)` of the images, or None, for each row of embeddings in `compute_loss`."""
         if values is None or not (self.symmetric and training):
             return values
         return ops.repeat(values, 2)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
-        """Steps 3 and 4, of each method its own."""
-        raise NotImplementedError(f"{type(self).__name__} must define `compute_loss`.")
 
     def mean_loss(self, per_image, sample_weight=None):
         """The loss of a batch, of those of its images `(B,)`, weighted by `sample_weight` `(B,)`.
@@ -223,7 +225,11 @@ class MomentumModel(CheckedModel):
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def guarded_variables(self):
-        """What a step with a non-finite loss must leave as it was."""
+        """What a step with a non-finite loss must leave as it was.
+
+        A copy is held for the length of a step. A method leaves out what guards itself, as
+        `QueueModel` does its queue.
+        """
         return [*self.variables, *self.optimizer.variables]
 
     def is_healthy(self, loss):
@@ -236,7 +242,7 @@ class MomentumModel(CheckedModel):
     def takes_plain_images(self):
         return self.two_views is not None
 
-    # What is trained
+    # What is compiled, and what of it is trained
 
     def compile(self, optimizer="sgd", loss=None, **kwargs):
         """Configures training. See `keras.Model.compile`; `loss` is the method's own.
@@ -265,13 +271,6 @@ class MomentumModel(CheckedModel):
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Nothing: model, optimizer and metrics are built when they are made.
-
-        Keras does it under a strategy, on a batch that it makes with `strategy.reduce`, which of
-        the dicts of several workers fails in 3.15 (`backend/tensorflow/trainer.py`).
-        """
 
     def parameter_pairs(self):
         """Pairs of the student's and the teacher's parameters."""

@@ -77,7 +77,7 @@ class QueueModel(MomentumModel):
         self.purity.update_state(ops.mean(ops.cast(matches, "float32"), axis=-1), known)
 
     def enqueue(self, x, labels, keys, loss):
-        """Step 4: a training step's keys enter the queue, once its loss has been computed of it."""
+        """Step 4: the keys of a training step enter the queue, once its loss has read it."""
         indices = x.get("index") if isinstance(x, dict) else None
         labels, indices = self.repeat_for_pairs(labels, True), self.repeat_for_pairs(indices, True)
         self.queue.enqueue(keys, labels, self.is_healthy(loss), indices)

@@ -241,3 +241,22 @@ with replicas_script.{BACKEND}_scope(*{(2,) if BACKEND == "tensorflow" else (2, 
         print(error)
 """
     assert "training step 3 (the first is 1) is not finite" in run_python("-c", code)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="strategies are TensorFlow's")
+def test_images_of_a_data_set_made_under_a_strategy_lie_in_memory_once():
+    code = """
+import numpy as np, tensorflow as tf
+from keras_isd import augmentation, data
+from tests.support import replicas_script
+
+images = np.random.RandomState(0).randint(0, 256, (8, 8, 8, 3)).astype("uint8")
+source, view = data.from_arrays(images), augmentation.weak(8)
+with replicas_script.tensorflow_scope(2):
+    batches = data.two_view_dataset(source, view, view, batch_size=4, seed=0)
+    first = next(iter(batches))["query"]
+print(type(source._stored._variable()).__name__)
+expected = next(iter(data.two_view_dataset(source.subset(range(8)), view, view, 4, seed=0)))
+np.testing.assert_array_equal(first, expected["query"])
+"""
+    assert run_python("-c", code).strip() == "ResourceVariable"

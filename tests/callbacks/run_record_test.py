@@ -42,19 +42,35 @@ def test_a_run_goes_on_only_as_it_was_begun(resume, tmp_path):
     path = tmp_path / "run.json"
     callbacks.record_run(path, facts())
     longer = facts(flags={"seed": 0, "epochs": 9}, versions=None)
-    callbacks.record_run(path, longer, resume, may_differ=["epochs"])
+    callbacks.record_run(path, longer, resume, may_differ=["flags.epochs"])
     assert json.loads(path.read_text())["flags"]["epochs"] == 9
     for changed, told in (
-        ({"flags": {"seed": 1, "epochs": 9}}, "seed=1, not 0"),
-        ({"settings": {"views": ("weak", "weak")}}, r"views=\['weak', 'weak'\], not \['strong'"),
+        ({"flags": {"seed": 1, "epochs": 9}}, "flags.seed=1, not 0"),
+        (
+            {"settings": {"views": ("weak", "weak")}},
+            r"settings.views=\['weak', 'weak'\], not \['strong'",
+        ),
         ({"data": 8}, "data=8, not 7"),
-        ({"flags": {"seed": 0, "epochs": 9, "width": 4}}, "width=4, not None"),
+        ({"flags": {"seed": 0, "epochs": 9, "width": 4}}, "flags.width=4, not None"),
     ):
         with pytest.raises(ValueError, match=f"Received: {told}.*run.json"):
-            callbacks.record_run(path, facts(**changed), resume, may_differ=["epochs"])
+            callbacks.record_run(path, facts(**changed), resume, may_differ=["flags.epochs"])
     assert json.loads(path.read_text())["flags"]["epochs"] == 9  # as it was
 
 
 def test_checkpoints_without_a_record_go_on(tmp_path):
     callbacks.record_run(tmp_path / "run.json", facts(), Resumed(2))
     assert (tmp_path / "run.json").is_file()
+
+
+def test_facts_of_one_name_in_two_dicts_are_two_facts(tmp_path):
+    path = tmp_path / "run.json"
+    callbacks.record_run(path, {"model": {"seed": 1}, "data": {"seed": 2}})
+    with pytest.raises(ValueError, match=r"Received: model.seed=9, not 1, by"):
+        callbacks.record_run(path, {"model": {"seed": 9}, "data": {"seed": 2}}, Resumed(1))
+    callbacks.record_run(path, {"model": {"seed": 9}, "data": {"seed": 2}}, Resumed(1), ["model"])
+
+
+def test_facts_that_are_not_yet_as_json_has_them_are_the_same(tmp_path):
+    for resume in (None, Resumed(1)):
+        callbacks.record_run(tmp_path / "run.json", {"views": ("strong", "weak")}, resume)

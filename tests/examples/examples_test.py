@@ -118,7 +118,7 @@ def test_cifar_makes_views_on_the_device_and_needs_no_tensorflow_there(tmp_path)
     whole = run(2, "whole.keras")
     assert run(1, "half.keras", resume=tmp_path / "checkpoints") != whole
     assert run(2, "resumed.keras", resume=tmp_path / "checkpoints") == whole
-    with pytest.raises(AssertionError, match=r"--resume goes on .* seed=1, not 0"):
+    with pytest.raises(AssertionError, match=r"--resume goes on .* flags.seed=1, not 0"):
         run(2, "other.keras", resume=tmp_path / "checkpoints", seed=1)
     with pytest.raises(AssertionError, match=r"--resume goes on .*'teacher_momentum': 0.5"):
         run(2, "other.keras", resume=tmp_path / "checkpoints", set="teacher_momentum=0.5")

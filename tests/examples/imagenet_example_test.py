@@ -57,7 +57,7 @@ def test_a_run_has_all_that_belongs_to_it_and_goes_on(folder, tmp_path):
     assert "Epoch 2/2" in again
     assert "Epoch 1/2" not in again
     assert [epoch["epoch"] for epoch in metrics(output)] == ["0", "1"]
-    with pytest.raises(AssertionError, match=r"--resume goes on .* seed=1, not 0"):
+    with pytest.raises(AssertionError, match=r"--resume goes on .* flags.seed=1, not 0"):
         run_python(*command, "--resume", "--seed=1")
     with pytest.raises(AssertionError, match="must be a new folder"):
         run_python(*command)
