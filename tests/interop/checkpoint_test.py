@@ -260,6 +260,25 @@ def test_a_square_queue_of_a_file_without_settings_is_of_no_known_method(tmp_pat
         interop.load_torch_checkpoint(tmp_path / "x.pth")
 
 
+def test_the_settings_of_a_script_tell_whose_a_square_queue_is(tmp_path):
+    path = tmp_path / "x.pth"
+    interop.save_torch_checkpoint(
+        keras_isd.baselines.MoCoModel(
+            keras_isd.backbones.ResNet18((16, 16, 3), "small", width=4), queue_size=32
+        ),
+        path,
+    )
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        file = torch.load(path, weights_only=True)
+    file["opt"] = argparse.Namespace(moco_t=0.3, moco_m=0.9, momentum=0.8)  # the last of its SGD
+    torch.save(file, path)
+    model = interop.load_torch_checkpoint(path)
+    assert type(model) is keras_isd.baselines.MoCoModel
+    assert (model.temperature, model.teacher_momentum) == (0.3, 0.9)
+    queue = file["state_dict"]["module.queue"].numpy()
+    np.testing.assert_array_equal(as_numpy(model.queue.embeddings), queue.T)
+
+
 def test_only_what_can_be_read_again_is_written(tmp_path):
     model = keras_isd.ISDModel(keras_isd.backbones.ConvNet((8, 8, 3), (4,)), queue_size=8)
     unnamed = keras_isd.heads.mlp(8, 24, 8)

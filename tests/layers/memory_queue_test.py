@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,6 +20,11 @@ def numbered_keys(first, count):
     """Rows [i, i + 1/2], so that each can be told from every other."""
     numbers = np.arange(first, first + count, dtype="float32")
     return np.stack([numbers, numbers + 0.5], axis=1)
+
+
+def test_a_size_of_numpy_can_be_written_to_a_file():
+    config = MemoryQueue(np.int64(5), np.int32(2)).get_config()
+    assert json.loads(json.dumps(config))["size"] == 5
 
 
 def test_new_queue_holds_random_unit_rows_of_unknown_label():
