@@ -34,6 +34,7 @@ FOLDERS = (
     "layers",
     "augmentation",
     "backend",
+    "float32_arithmetic",
     "keras_internals",
     "argument_validation",
     "version",

@@ -3,6 +3,7 @@
 import keras
 
 from keras_isd.augmentation.array_namespace import array_namespace, is_tensorflow
+from keras_isd.float32_arithmetic import in_float32
 
 
 @keras.saving.register_keras_serializable("keras_isd")
@@ -41,6 +42,7 @@ class Augmenter:
         self.operations = list(operations)
         self.draws = sum(operation.draws for operation in self.operations)
 
+    @in_float32
     def __call__(self, images, numbers=None):
         xp = array_namespace(images)
         if len(images.shape) not in (3, 4) or images.shape[-1] != 3:
@@ -59,6 +61,7 @@ class Augmenter:
         views = self.apply(images, xp.convert_to_tensor(numbers))
         return views[0] if single else views
 
+    @in_float32
     def apply(self, images, numbers, operations=slice(None)):
         """Applies a slice of the operations; `numbers` `(B, draws)` are those of all of them.
 

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from keras_isd.backbones.convolution import convolution
+from keras_isd.backbones.convolution import CHANNELS_LAST, convolution
 from keras_isd.layers import BatchNormalization
 
 
@@ -39,5 +39,5 @@ def ConvNet(input_shape, filters=(32, 64, 128), name="convnet"):
     for index, channels in enumerate(filters):
         x = convolution(x, channels, 3, stride=2 if index else 1, name=f"conv{index}")
         x = layers.ReLU(name=f"relu{index}")(BatchNormalization(name=f"bn{index}")(x))
-    features = layers.GlobalAveragePooling2D(name="avgpool")(x)
+    features = layers.GlobalAveragePooling2D(CHANNELS_LAST, name="avgpool")(x)
     return keras.Model(images, features, name=name)

@@ -3,6 +3,9 @@
 import keras
 from keras import layers
 
+# Whatever `keras.config.image_data_format()` is: images are `(B, H, W, C)` in all of this package.
+CHANNELS_LAST = "channels_last"
+
 
 def convolution(x, channels, kernel_size, stride, name):
     """Convolves without bias, with PyTorch's padding and the authors' initial weights.
@@ -11,11 +14,12 @@ def convolution(x, channels, kernel_size, stride, name):
     `torch.compile` fails on it.
     """
     if kernel_size > 1:
-        x = layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
+        x = layers.ZeroPadding2D(kernel_size // 2, data_format=CHANNELS_LAST, name=f"{name}_pad")(x)
     return layers.Conv2D(
         channels,
         kernel_size,
         stride,
+        data_format=CHANNELS_LAST,
         use_bias=False,
         # normal with variance 2 / (k * k * output channels), as in the authors' `ResNet.__init__`
         kernel_initializer=keras.initializers.VarianceScaling(

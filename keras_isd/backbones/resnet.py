@@ -9,7 +9,7 @@ import keras
 from keras import layers
 
 from keras_isd.argument_validation import check_positive_integer
-from keras_isd.backbones.convolution import convolution
+from keras_isd.backbones.convolution import CHANNELS_LAST, convolution
 from keras_isd.layers import BatchNormalization
 
 _STEMS = ("imagenet", "small")
@@ -88,13 +88,13 @@ def _resnet(block, depths, input_shape, stem, width, name):
     x = layers.ReLU(name="relu")(BatchNormalization(name="bn1")(x))
     if stem == "imagenet":
         # After a ReLU zeros are as good a padding as PyTorch's minus infinity.
-        x = layers.ZeroPadding2D(1, name="maxpool_pad")(x)
-        x = layers.MaxPooling2D(3, 2, name="maxpool")(x)
+        x = layers.ZeroPadding2D(1, data_format=CHANNELS_LAST, name="maxpool_pad")(x)
+        x = layers.MaxPooling2D(3, 2, data_format=CHANNELS_LAST, name="maxpool")(x)
     for stage, depth in enumerate(depths):
         for index in range(depth):
             stride = 2 if stage > 0 and index == 0 else 1
             x = block(x, width * 2**stage, stride, name=f"layer{stage + 1}_{index}")
-    features = layers.GlobalAveragePooling2D(name="avgpool")(x)
+    features = layers.GlobalAveragePooling2D(CHANNELS_LAST, name="avgpool")(x)
     return keras.Model(images, features, name=name)
 
 

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_isd import backend
 from keras_isd.argument_validation import check_positive_integer
+from keras_isd.float32_arithmetic import in_float32
 
 
 @keras.saving.register_keras_serializable("keras_isd")
@@ -88,6 +89,7 @@ class MemoryQueue(keras.layers.Layer):
             trainable=False,
         )
 
+    @in_float32
     def enqueue(self, keys, labels=None, healthy=True, indices=None):
         """Writes a batch of keys over the oldest rows.
 

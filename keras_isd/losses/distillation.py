@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+from keras_isd.float32_arithmetic import in_float32
 from keras_isd.losses.closed_gradient import append_own_key, with_gradient
 from keras_isd.losses.streaming import streamed_distillation
 
@@ -31,6 +32,7 @@ class Distillation(NamedTuple):
     nearest: Any
 
 
+@in_float32
 def similarity_distillation(
     query,
     key,

@@ -2,9 +2,11 @@
 
 from keras import ops
 
+from keras_isd.float32_arithmetic import in_float32
 from keras_isd.losses.closed_gradient import append_own_key, with_gradient
 
 
+@in_float32
 def contrastive(query, key, anchors, temperature=0.2):
     """Trains queries to find their own keys among anchors that are all to be unlike them.
 

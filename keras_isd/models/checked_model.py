@@ -6,6 +6,7 @@ import inspect
 import keras
 
 from keras_isd import backend
+from keras_isd.float32_arithmetic import in_float32
 from keras_isd.models.batches import batch_sizes, check_batch
 from keras_isd.models.fit_errors import explain_errors, with_finite_check
 from keras_isd.recipes import build_parts, get_recipe
@@ -54,6 +55,7 @@ class CheckedModel(keras.Model):
         parts = build_parts(recipe, input_shape, backbone)
         return cls(**{**recipe.model, **parts, **kwargs})
 
+    @in_float32
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
         call = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
@@ -70,18 +72,21 @@ class CheckedModel(keras.Model):
         with explain_errors(self), backend.values_kept(self):
             return super().fit(*call.args[1:], **call.kwargs)
 
+    @in_float32
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self, x=None, y=None, batch_size=None, *args, **kwargs):
         self._check_sizes(x, batch_size)
         with backend.values_kept(self):
             return super().evaluate(x, y, batch_size, *args, **kwargs)
 
+    @in_float32
     @functools.wraps(keras.Model.predict)
     def predict(self, x, batch_size=None, *args, **kwargs):
         self._check_sizes(x, batch_size)
         with backend.values_kept(self):
             return super().predict(x, batch_size, *args, **kwargs)
 
+    @in_float32
     def test_step(self, *state_and_batch):  # on JAX Keras' state comes before the batch
         *state, batch = state_and_batch
         return backend.reducible_logs(super().test_step(*state, self.checked(batch)))

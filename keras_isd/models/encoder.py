@@ -42,6 +42,14 @@ def _width(name, model, input_width=None):
             f"Argument `{name}` must take inputs of shape (batch, {input_width}), as the sub-model "
             f"before it gives. Received: {name} with input shape {input_shape}"
         )
+    for variable in model.variables:
+        if "float" in variable.dtype and variable.dtype != "float32":
+            raise ValueError(
+                f"Argument `{name}` must have variables in float32: for a step in half precision "
+                'build it under the policy "mixed_bfloat16" or "mixed_float16", with '
+                "`keras.config.set_dtype_policy`, and leave `keras.config.set_floatx` at float32. "
+                f"Received: {name} with {variable.path} in {variable.dtype}"
+            )
     # Not `compute_output_shape`, which a subclassed model need not have.
     output_shape = keras.tree.map_structure(
         lambda x: x.shape, model(keras.KerasTensor(input_shape))

@@ -100,7 +100,7 @@ class ISDModel(QueueModel):
         self.teacher_temperature = teacher_temperature
         self.student_temperature = student_temperature
         self.own_key_anchor = own_key_anchor
-        self.teacher_entropy = keras.metrics.Mean(name="teacher_entropy")
+        self.teacher_entropy = keras.metrics.Mean(name="teacher_entropy", dtype="float32")
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
         """KL(teacher || student) over the anchors; in training the keys then enter the queue.

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_isd import backend
 from keras_isd.argument_validation import check_bool
+from keras_isd.float32_arithmetic import in_float32
 from keras_isd.keras_internals import all_layers, base_optimizer, batches_seen, epoch_loss
 from keras_isd.layers import TwoViews
 from keras_isd.models import encoder
@@ -127,10 +128,11 @@ class MomentumModel(CheckedModel):
         self.seed = seed
         self.symmetric = symmetric
         self.two_views = query_augmenter and TwoViews(query_augmenter, key_augmenter, seed)
-        self.embedding_std = keras.metrics.Mean(name="embedding_std")
+        self.embedding_std = keras.metrics.Mean(name="embedding_std", dtype="float32")
 
     # The training step, in the paper's order
 
+    @in_float32
     def train_step(self, *state_and_batch):  # on JAX Keras' state comes before the batch
         """Steps 1 to 5; where the loss is not finite nothing of them remains.
 
@@ -144,6 +146,7 @@ class MomentumModel(CheckedModel):
         batch = self.checked(batch)  # before anything moves
         return backend.guarded_step(self, self.update_teacher, super().train_step, *state, batch)
 
+    @in_float32
     def update_teacher(self):
         """Step 1: moves the teacher's parameters towards the student's, once."""
         momentum = self.teacher_momentum
@@ -156,6 +159,7 @@ class MomentumModel(CheckedModel):
         for student, teacher in self.parameter_pairs():
             teacher.assign(teacher * momentum + student * (1.0 - momentum))
 
+    @in_float32
     def call(self, inputs, training=False):
         """Step 2: embeddings of the two views; of images alone the student's features."""
         if not isinstance(inputs, dict):
@@ -244,6 +248,7 @@ class MomentumModel(CheckedModel):
 
     # What is compiled, and what of it is trained
 
+    @in_float32
     def compile(self, optimizer="sgd", loss=None, **kwargs):
         """Configures training. See `keras.Model.compile`; `loss` is the method's own.
 

@@ -61,7 +61,7 @@ class QueueModel(MomentumModel):
             with_indices=queue_indices,
             name="queue",
         )
-        self.purity = keras.metrics.Mean(name="purity")
+        self.purity = keras.metrics.Mean(name="purity", dtype="float32")
 
     def num_nearest(self, labels):
         """How many of each key's nearest anchors `update_purity` needs; 0 without labels."""

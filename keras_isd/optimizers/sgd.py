@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_isd.float32_arithmetic import in_float32
+
 
 @keras.saving.register_keras_serializable("keras_isd")
 class SGD(keras.optimizers.SGD):
@@ -37,6 +39,8 @@ class SGD(keras.optimizers.SGD):
     >>> keras.ops.convert_to_numpy(weight)  # 1 - 0.1 * (1 + 0.5 * 1)
     array([0.85], dtype=float32)
     """
+
+    __init__ = in_float32(keras.optimizers.SGD.__init__)  # makes the variable of the learning rate
 
     # Keras asks a subclass for these three, and gives them no public name: what an update is, which
     # velocity is whose, and which variables decay.
