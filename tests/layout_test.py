@@ -34,6 +34,7 @@ FOLDERS = (
     "layers",
     "augmentation",
     "backend",
+    "extras",
     "float32_arithmetic",
     "keras_internals",
     "argument_validation",

@@ -65,7 +65,7 @@ class Resume(keras.callbacks.Callback):
         if every_n_steps is not None:
             check_positive_integer("every_n_steps", every_n_steps)
         check_positive_integer("keep", keep)
-        self.directory = pathlib.Path(directory)
+        self.directory = pathlib.Path(directory).expanduser()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.every_n_steps = every_n_steps
         self.keep = keep

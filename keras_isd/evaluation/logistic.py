@@ -7,6 +7,7 @@ from keras_isd.evaluation.accuracy import accuracies, rank
 from keras_isd.evaluation.checks import checked_sets
 from keras_isd.evaluation.classifier import mean_and_variance
 from keras_isd.evaluation.nearest import unit_rows
+from keras_isd.extras import needs_extra
 
 
 def logistic_regression(
@@ -84,7 +85,8 @@ def logistic_regression(
 
 
 def _fit(features, labels, strength, max_iterations):
-    from sklearn.linear_model import LogisticRegression
+    with needs_extra("evaluation"):
+        from sklearn.linear_model import LogisticRegression
 
     # There the penalty stands beside the sum of the losses, not their mean.
     inverse = 1 / (strength * len(labels))

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 from keras import ops
 
+from keras_isd.extras import needs_extra
 from keras_isd.interop.architecture import build
 from keras_isd.interop.methods import method_of_model, settings_of
 from keras_isd.interop.names import entries, to_keras, to_torch
@@ -129,12 +130,8 @@ def _parallel_name(method, name):
 
 
 def _torch():
-    try:
+    with needs_extra("torch"):
         import torch
-    except ImportError as error:
-        raise ImportError(
-            "Checkpoints of PyTorch take PyTorch: pip install keras-isd[torch]"
-        ) from error
     return torch
 
 

@@ -10,7 +10,7 @@ from keras_isd.keras_internals import all_layers, base_optimizer, batches_seen, 
 from keras_isd.layers import TwoViews
 from keras_isd.models import encoder
 from keras_isd.models.checked_model import CheckedModel
-from keras_isd.models.cloning import clone
+from keras_isd.models.cloning import clone, draw_apart
 from keras_isd.models.teacher import freeze, match_freezing, pair_parameters
 from keras_isd.optimizers.schedules import fraction_or_schedule
 
@@ -121,6 +121,9 @@ class MomentumModel(CheckedModel):
         self.predictor = predictor
         self.teacher_backbone = clone(backbone, name="teacher_backbone")
         self.teacher_projector = clone(projector, name="teacher_projector")
+        for part in (self.teacher_backbone, self.teacher_projector):
+            if part is not None:
+                draw_apart(part)
         self.built = True
         freeze(self.parameter_pairs())
         self.query_augmenter = query_augmenter
@@ -270,9 +273,15 @@ class MomentumModel(CheckedModel):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         backend.check_compile(self, {"optimizer": optimizer, **kwargs})
         super().compile(optimizer=optimizer, **kwargs)
+        self.jit_compile_asked_for = kwargs.get("jit_compile", "auto")
         self.follow_freezing()
         if not optimizer.built:
             optimizer.build(self.trainable_variables)
+
+    def get_compile_config(self):
+        """As Keras', but `jit_compile` as it was asked for: on another machine "auto" is another."""
+        config = super().get_compile_config()
+        return {**config, "jit_compile": self.jit_compile_asked_for} if config else config
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))

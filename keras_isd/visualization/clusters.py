@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_isd.evaluation.checks import check_features
 from keras_isd.evaluation.nearest import unit_rows
+from keras_isd.extras import needs_extra
 from keras_isd.visualization.figure import new_grid, save
 
 
@@ -64,7 +65,8 @@ def plot_clusters(images, features, clusters=8, columns=10, seed=0, path=None):
 
 def cluster_rows(features, clusters, seed=0):
     """Rows of each cluster, the nearest to its middle first; the largest cluster first."""
-    from sklearn.cluster import KMeans
+    with needs_extra("plots"):
+        from sklearn.cluster import KMeans
 
     features = unit_rows(features)
     means = KMeans(clusters, n_init=4, random_state=seed).fit(features)

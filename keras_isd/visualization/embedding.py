@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_isd.evaluation.checks import check_features
 from keras_isd.evaluation.nearest import unit_rows
+from keras_isd.extras import needs_extra
 from keras_isd.visualization.figure import new_grid, save
 
 METHODS = ("pca", "tsne")
@@ -66,7 +67,8 @@ def plot_embedding(features, labels=None, method="tsne", class_names=None, seed=
 def _points(panels, method, seed):
     """Two coordinates `(2, N)` of each panel's rows."""
     if method == "tsne":
-        from sklearn.manifold import TSNE
+        with needs_extra("plots"):
+            from sklearn.manifold import TSNE
 
         perplexity = min(30, (len(next(iter(panels.values()))) - 1) / 3)
         tsne = TSNE(init="pca", perplexity=perplexity, random_state=seed)

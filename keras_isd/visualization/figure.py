@@ -1,12 +1,15 @@
 """A grid of panels, and where it is saved: what all figures share."""
 
+from keras_isd.extras import needs_extra
+
 
 def new_grid(rows, columns, width, height, ticks=True):
     """Returns a `Figure` and its axes, an array `(rows, columns)`.
 
     `width` and `height` are those of one panel, in inches.
     """
-    from matplotlib.figure import Figure  # no state of pyplot, and no window
+    with needs_extra("plots"):
+        from matplotlib.figure import Figure  # no state of pyplot, and no window
 
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)

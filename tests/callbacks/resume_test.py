@@ -267,3 +267,10 @@ def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(tmp_path):
     assert (Resume(tmp_path).initial_epoch, Resume(tmp_path).initial_step) == (0, 4)
     arrays, _ = resume._newest()
     assert all(np.isfinite(a).all() for a in arrays.values() if a.dtype.kind == "f")
+
+
+def test_the_home_folder_is_known(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert Resume("~/runs").directory == tmp_path / "runs"
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]

@@ -207,6 +207,30 @@ def test_batch_norm_and_dropout_train_in_the_teacher_too():
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: layers.Dropout(0.5, seed=1),
+        lambda: layers.GaussianNoise(1.0, seed=1),
+        lambda: layers.SpatialDropout1D(0.5, seed=1),
+    ],
+    ids=["Dropout", "GaussianNoise", "SpatialDropout1D"],
+)
+def test_random_layers_with_a_seed_draw_apart_in_student_and_teacher(layer):
+    def drawn():
+        images = keras.Input((4, 60))
+        backbone = keras.Model(images, layers.Flatten()(layer()(images)))
+        model = Regression(backbone)
+        ones = np.ones((2, 4, 60), "float32")
+        networks = (model.student_backbone, model.teacher_backbone)
+        return [ops.convert_to_numpy(network(ones, training=True)) for network in networks]
+
+    student, teacher = drawn()
+    assert np.mean(student != teacher) > 0.2
+    for one, other in zip(drawn(), (student, teacher), strict=True):  # and a run can be made again
+        np.testing.assert_array_equal(one, other)
+
+
 def test_frozen_layers_of_the_student_stay_and_stay_frozen_in_the_teacher():
     norm = layers.BatchNormalization()
     backbone = tiny_backbone(norm)

@@ -114,3 +114,15 @@ def test_loss_scaling_survives(mixed_precision, tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert isinstance(loaded.optimizer, keras.optimizers.LossScaleOptimizer)
     assert isinstance(loaded.optimizer.inner_optimizer, keras_isd.optimizers.SGD)
+
+
+@pytest.mark.parametrize("asked", ["auto", True, False])
+def test_jit_compile_is_saved_as_it_was_asked_for(asked, tmp_path):
+    if asked is True and keras.backend.backend() == "torch":
+        pytest.skip("torch.compile takes minutes, and is not what this is about")
+    model = golden.golden_model("isd_plus", jit_compile=asked)
+    assert model.get_compile_config()["jit_compile"] == asked
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.get_compile_config()["jit_compile"] == asked
+    assert loaded.jit_compile == model.jit_compile
