@@ -22,7 +22,8 @@ def two_view_dataset(
 ):
     """Makes batches of two views of each image, for `ISDModel.fit`.
 
-    Each pass over the result is an epoch, with another order and other views. Both depend on
+    Each whole pass over the result is an epoch, with another order and other views; a look at its
+    first batches is none, and the next pass begins with them again. Order and views depend on
     `seed`, the epoch and the image's row alone: not on how many calls run at a time, nor on
     whether the run began here or was resumed. Each image's views are drawn from Threefry, a
     counter-based generator, with (seed, epoch) as key and (row, view) as counter; for images of 32

@@ -71,16 +71,38 @@ def view_batches(
         )
         return _of_elements(elements, batch, views, epoch, calls)
 
-    # Each pass takes the next epoch from the variable.
-    passes = tf.data.Dataset.from_tensors(0).map(lambda _: epoch.assign_add(1) - 1)
+    passes = tf.data.Dataset.from_tensors(0).map(lambda _: epoch.read_value())
     batches = passes.flat_map(one_pass)
     if steps is not None and initial_step == 0:
         batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
     batches = batches.prefetch(tf.data.AUTOTUNE)
+    # Behind the prefetch, so that what is read ahead for a look at some batches does not count.
+    if steps is None:
+        batches = _count_at_the_end(batches, epoch)
+    else:
+        first_pass = steps - initial_step
+        batches = batches.enumerate().map(
+            lambda number, batch: _count_at_the_last(
+                number, batch, epoch, tf.where(epoch == initial_epoch, first_pass, steps)
+            )
+        )
     if steps is not None and initial_step:
         # Keras asks once, and would take the length of a shorter first pass for that of all.
         batches.cardinality = lambda: tf.constant(steps, tf.int64)
     return batches
+
+
+def _count_at_the_last(number, batch, epoch, length):
+    """The batch; with the last of a pass the next epoch begins."""
+    is_last = number + 1 == tf.cast(length, tf.int64)
+    epoch.assign_add(tf.cast(is_last, tf.int64))
+    return batch
+
+
+def _count_at_the_end(batches, epoch):
+    """The batches of a pass of unknown length; where it has ended the next epoch begins."""
+    end = tf.data.Dataset.range(1).filter(lambda _: epoch.assign_add(1) < 0)
+    return batches.concatenate(end.flat_map(lambda _: batches.take(0)))
 
 
 def _of_elements(elements, batch, views, epoch, calls):

@@ -279,7 +279,7 @@ class MomentumModel(CheckedModel):
             optimizer.build(self.trainable_variables)
 
     def get_compile_config(self):
-        """As Keras', but `jit_compile` as it was asked for: on another machine "auto" is another."""
+        """As Keras', but with `jit_compile` as asked for: elsewhere `"auto"` is something else."""
         config = super().get_compile_config()
         return {**config, "jit_compile": self.jit_compile_asked_for} if config else config
 

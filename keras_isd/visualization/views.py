@@ -15,8 +15,8 @@ def plot_views(dataset, images=8, statistics=IMAGENET, originals=None, path=None
 
     Args:
         dataset: iterable of batches as `fit` takes them, such as
-            `keras_isd.data.two_view_dataset(...)`. Its first batch is drawn, which of a
-            two-view data set is a pass begun: make another for training.
+            `keras_isd.data.two_view_dataset(...)`. Its first batch is drawn, which the first epoch
+            of training then sees all the same.
         images: int, how many columns.
         statistics: pair of channel means and standard deviations with which the views were
             normalised.

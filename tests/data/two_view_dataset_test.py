@@ -217,3 +217,33 @@ def test_row_numbers_go_with_the_views_if_asked_for(kind):
         np.testing.assert_array_equal(views["index"], labels)  # each row's label is its number
         assert views["index"].dtype == tf.int32
     assert set(next(iter(batches(kind)))[0]) == {"query", "key"}
+
+
+@pytest.mark.parametrize("steps_known", [True, False])
+@pytest.mark.parametrize("first", [(0, 0), (2, 1)])
+def test_a_look_at_some_batches_changes_no_epoch(steps_known, first):
+    images = np.random.RandomState(0).randint(0, 256, (20, 8, 8, 3)).astype("uint8")
+    weak = augmentation.weak(8)
+
+    def batches():
+        dataset = data.from_arrays(images)
+        if not steps_known:
+            dataset = tf.data.Dataset.from_tensor_slices(images).filter(lambda image: True)
+        place = {"initial_epoch": first[0], "initial_step": first[1]}
+        return data.two_view_dataset(dataset, weak, weak, batch_size=4, seed=3, **place)
+
+    def passes(dataset, count):
+        return [np.stack([batch["query"] for batch in dataset]) for _ in range(count)]
+
+    wanted = passes(batches(), 3)
+    assert [len(views) for views in wanted] == [5 - first[1], 5, 5]
+    looked_at = batches()
+    for _ in range(3):
+        look = next(iter(looked_at))["query"]
+        np.testing.assert_array_equal(look, wanted[0][0])
+    found = passes(looked_at, 2)
+    list(looked_at.take(2))
+    found += passes(looked_at, 1)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert np.abs(wanted[1] - wanted[2]).max() > 0.1
