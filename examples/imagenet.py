@@ -58,6 +58,11 @@ EPOCHS = flags.DEFINE_integer(
     "epochs", None, "Passes over the images in all, instead of the recipe's.", 1
 )
 BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "On all devices; scales the learning rate.")
+QUEUE_SIZE = flags.DEFINE_integer(
+    "queue_size",
+    None,
+    "Anchors; the recipe's, or half as many as there are images, if not given.",
+)
 WARMUP = flags.DEFINE_float("warmup_epochs", 0, "Epochs of a rising learning rate.")
 KNN_EVERY = flags.DEFINE_integer("knn_every", 5, "Epochs between k-NN accuracies; 0 for none.")
 SEED = flags.DEFINE_integer("seed", 0, "Fixes weights, order and views, and so the run.")
@@ -114,13 +119,20 @@ def images():
     return source, source.subset(bank), queries
 
 
+def queue_size_of(recipe, preset, images):
+    """The anchors: so few that an image seldom meets its own older embeddings among them."""
+    if QUEUE_SIZE.value or preset.queue_size:
+        return QUEUE_SIZE.value or preset.queue_size
+    return max(1, min(recipe.model["queue_size"], images // 2))
+
+
 def make_model(recipe, preset, epochs, batch_size, steps_per_epoch):
     """The compiled model of the recipe, in the policy and at the scale that are asked for."""
     keras.mixed_precision.set_global_policy(POLICY.value)
     shape = (preset.size, preset.size, 3)
     arguments = {"backbone": recipe.backbone(shape, width=preset.width)}
-    if preset.queue_size and "queue_size" in recipe.model:
-        arguments["queue_size"] = preset.queue_size
+    if "queue_size" in recipe.model:
+        arguments["queue_size"] = queue_size_of(recipe, preset, batch_size * steps_per_epoch)
     if "shuffle_groups" in recipe.model:  # which several replicas are by themselves
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         groups = max(1, recipe.model["shuffle_groups"] // replicas)

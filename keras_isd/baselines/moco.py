@@ -3,6 +3,7 @@
 import contextlib
 
 import keras
+from absl import logging
 from keras import ops
 
 from keras_isd.argument_validation import check_positive, check_positive_integer
@@ -76,6 +77,7 @@ class MoCoModel(QueueModel):
             teacher_momentum=teacher_momentum,
             **kwargs,
         )
+        self._warn_of_other_normalization(shuffle_groups)
         self.temperature = temperature
         self.shuffle_groups = int(shuffle_groups)
 
@@ -125,6 +127,23 @@ class MoCoModel(QueueModel):
                 f"With shuffle_groups={self.shuffle_groups} every batch must be a multiple of that "
                 "(on every replica). Take batches of another size, and leave a smaller last one "
                 f"out, with `drop_remainder=True` of a dataset. Received: batches of {wrong} images"
+            )
+
+    def _warn_of_other_normalization(self, shuffle_groups):
+        others = [
+            layer.name
+            for layer in all_layers(self)
+            if isinstance(layer, keras.layers.BatchNormalization)
+            and not isinstance(layer, BatchNormalization)
+        ]
+        if shuffle_groups > 1 and others:
+            logging.warning(
+                "Argument `shuffle_groups` has no effect on batch normalisation other than "
+                "`keras_isd.BatchNormalization`, of which keys are then told by their batch. "
+                "Received: shuffle_groups=%d, and %d layers such as %s",
+                shuffle_groups,
+                len(others),
+                others[0],
             )
 
     @contextlib.contextmanager

@@ -6,6 +6,8 @@ import random
 import tensorflow as tf
 
 from keras_isd.argument_validation import check_positive_integer
+from keras_isd.augmentation import Augmenter
+from keras_isd.data.checks import check_images
 from keras_isd.data.image_source import ImageSource
 from keras_isd.data.order import shuffled_elements, shuffled_rows
 from keras_isd.data.view_maker import ViewMaker
@@ -35,6 +37,8 @@ def view_batches(
             "Argument `shard_index` must be in [0, num_shards), and `drop_remainder` True where "
             f"there are several. Received: {shard_index=}, {num_shards=}, {drop_remainder=}"
         )
+    own_views = all(isinstance(view, Augmenter) for view in augmenters.values())
+    check_images(dataset, channels=3 if own_views else None)
     from_source = isinstance(dataset, ImageSource)
     count = len(dataset) if from_source else int(dataset.cardinality())
     together = batch_size * num_shards

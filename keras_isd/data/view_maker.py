@@ -28,6 +28,8 @@ class ViewMaker:
 
     def of_batch(self, epoch, rows, images, *labels):
         """Views of images of one size, `(B, H, W, 3)`, as `fit` takes them."""
+        if self.stateless:
+            images = tf.ensure_shape(images, (None, None, None, 3))
         views = {}
         for view, (name, augmenter) in enumerate(self.augmenters.items()):
             if not self.stateless:
@@ -57,6 +59,7 @@ class ViewMaker:
                 "operation is a crop, which brings them to one size. "
                 f"Received: {self.augmenters}"
             )
+        image = tf.ensure_shape(image, (None, None, 3))
         height, width = tf.unstack(tf.shape(image)[:2])
         boxes = self._compiled_boxes(epoch, row[None], height, width)
         views = {}

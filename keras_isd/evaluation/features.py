@@ -55,10 +55,12 @@ def extract_features(model, dataset, dtype="float32", verbose="auto"):
     >>> found.features.shape, found.labels.tolist()
     ((6, 8), [0, 1, 2, 3, 4, 5])
     """
+    _check_dataset(dataset)
     progress = keras.utils.Progbar(_length(dataset), verbose=1 if verbose == "auto" else verbose)
     parts, batch_size, count = [], 0, 0
     for number, batch in enumerate(dataset):
         images, *rest = batch if isinstance(batch, (tuple, list)) else (batch,)
+        _check_batch(dataset, images)
         images = ops.convert_to_tensor(images)
         batch_size = max(batch_size, len(images))
         features = _features(model, images, batch_size).astype(dtype)
@@ -89,6 +91,31 @@ def _features(model, images, batch_size):
     if missing:
         images = ops.take(images, np.arange(batch_size) % len(images), axis=0)
     return np.asarray(model.predict_on_batch(images))[: batch_size - missing]
+
+
+WANTED = (
+    "Argument `dataset` must be an iterable of batches of views (batch, height, width, channels), "
+    "as `keras_isd.data.one_view_dataset` gives of a source, or of pairs of them and labels."
+)
+
+
+def _check_dataset(dataset):
+    """Raises a ValueError for what is one array, or cannot be gone through."""
+    gone_through = hasattr(dataset, "__iter__") or hasattr(dataset, "__getitem__")
+    if hasattr(dataset, "shape") or not gone_through:
+        shape = f" of shape {tuple(dataset.shape)}" if hasattr(dataset, "shape") else ""
+        raise ValueError(f"{WANTED} Received: {type(dataset).__name__}{shape}")
+
+
+def _check_batch(dataset, images):
+    """Raises a ValueError for a batch that is none of views."""
+    shape = getattr(images, "shape", None)
+    if shape is None or len(shape) < 2:
+        received = sorted(images) if isinstance(images, dict) else type(images).__name__
+        raise ValueError(
+            f"{WANTED} Received: {type(dataset).__name__} with batches of "
+            + (f"shape {tuple(shape)}" if shape is not None else f"{received}")
+        )
 
 
 def _check(features, number):

@@ -63,6 +63,23 @@ def batch_sizes(x, batch_size=None, validation_split=0.0):
     return _parts(count, batch_size or 32)  # as Keras has it
 
 
+def image_count(x, batch_size=None, validation_split=0.0):
+    """How many images there are in an epoch, about; None where not known beforehand."""
+    if hasattr(x, "element_spec"):  # tf.data
+        [size] = batch_sizes(x)
+        batches = int(x.cardinality())
+        return batches * size if batches > 0 and size is not None else None
+    if isinstance(x, keras.utils.PyDataset):
+        sizes = batch_sizes(x)
+        return x.num_batches * max(sizes) if x.num_batches and None not in sizes else None
+    if hasattr(x, "drop_last"):  # PyTorch's DataLoader
+        return len(x.dataset) if hasattr(x.dataset, "__len__") else None
+    arrays = keras.tree.flatten(x)
+    if not arrays or not hasattr(arrays[0], "shape"):
+        return None
+    return int(arrays[0].shape[0] * (1.0 - (validation_split or 0.0)))
+
+
 def _parts(count, size):
     return ({size} if count >= size else set()) | ({count % size} - {0})
 

@@ -7,7 +7,7 @@ import keras
 
 from keras_isd import backend
 from keras_isd.float32_arithmetic import in_float32
-from keras_isd.models.batches import batch_sizes, check_batch
+from keras_isd.models.batches import batch_sizes, check_batch, image_count
 from keras_isd.models.fit_errors import explain_errors, with_finite_check
 from keras_isd.recipes import build_parts, get_recipe
 
@@ -64,6 +64,9 @@ class CheckedModel(keras.Model):
         training = (given.get("x"), given.get("batch_size"), split)
         self._check_sizes(*training)
         self.check_training_sizes(lambda: batch_sizes(*training))
+        count = image_count(*training)
+        if count is not None and "steps_per_epoch" not in given:
+            self.check_training_images(count)
         if given.get("validation_data") is not None:
             data = given["validation_data"]
             part = data[0] if isinstance(data, (tuple, list)) else data
@@ -112,6 +115,9 @@ class CheckedModel(keras.Model):
 
     def check_training_sizes(self, sizes):
         """Raises a ValueError for batches of sizes `sizes()` that the method cannot train on."""
+
+    def check_training_images(self, count):
+        """Looks at how many images there are in an epoch, where that is known."""
 
     def _check_sizes(self, x, *sizes):
         """Raises a ValueError for batches that cannot be shared out to all devices."""

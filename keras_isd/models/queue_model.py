@@ -1,6 +1,7 @@
 """A momentum model whose teacher's embeddings enter a queue of anchors."""
 
 import keras
+from absl import logging
 from keras import ops
 
 from keras_isd.argument_validation import check_positive_integer
@@ -81,6 +82,18 @@ class QueueModel(MomentumModel):
         indices = x.get("index") if isinstance(x, dict) else None
         labels, indices = self.repeat_for_pairs(labels, True), self.repeat_for_pairs(indices, True)
         self.queue.enqueue(keys, labels, self.is_healthy(loss), indices)
+
+    def check_training_images(self, count):
+        """Warns of a queue that holds more than one embedding of each image."""
+        keys = 2 * count if self.symmetric else count
+        if self.queue.size > keys:
+            logging.warning(
+                "The queue of %d anchors is larger than the %d keys of an epoch: every image meets "
+                "its own older embeddings among them, which are more alike to it than any other "
+                "image. Take a `queue_size` of at most that, better of a half or less.",
+                self.queue.size,
+                keys,
+            )
 
     def guarded_variables(self):
         """All but the queue: `enqueue` itself lets no key of a step that is not healthy enter."""

@@ -247,3 +247,57 @@ def test_a_look_at_some_batches_changes_no_epoch(steps_known, first):
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(one, other)
     assert np.abs(wanted[1] - wanted[2]).max() > 0.1
+
+
+def plain(*shape, dtype="uint8"):
+    return tf.data.Dataset.from_tensor_slices(np.zeros((4, *shape), dtype))
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        plain(8, 8, 4),  # whose fourth channel would be lost
+        plain(8, 8, 1),
+        plain(8, 8),
+        plain(8, 8, 3).batch(2),
+        plain(8, 8, 3).map(lambda image: {"image": image}),
+        plain(8, 8, 3).map(lambda image: (image, 1.5)),
+        plain(8, 8, 3).map(lambda image: (image, 1, 2)),
+        plain(dtype="int64").map(lambda x: "a.png"),
+        np.zeros((4, 8, 8, 3), "uint8"),
+        "photos",
+        ["a.png"],
+    ],
+    ids=lambda dataset: type(dataset).__name__,
+)
+@pytest.mark.parametrize("views", [1, 2])
+def test_what_is_no_images_is_refused_before_work_is_lost(dataset, views):
+    make = {1: data.one_view_dataset, 2: data.two_view_dataset}[views]
+    weak = [augmentation.weak(8)] * views
+    with pytest.raises(ValueError, match=r"`dataset` must be a source of images.*Received: "):
+        make(dataset, *weak, batch_size=2)
+
+
+@pytest.mark.parametrize("sizes", [(8, 8), (None, None)])
+def test_channels_that_are_known_only_when_read_are_looked_at_then(sizes):
+    weak = augmentation.weak(8)
+
+    def images(channels):
+        unknown = tf.TensorSpec((*sizes, None), "uint8")
+        image = np.zeros((8, 8, channels), "uint8")
+        return tf.data.Dataset.from_generator(
+            lambda: iter([image, image]), output_signature=unknown
+        )
+
+    [batch] = data.two_view_dataset(images(3), weak, weak, batch_size=2)
+    assert batch["query"].shape == (2, 8, 8, 3)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"\[8,8,4\]|\[2,8,8,4\]"):
+        list(data.two_view_dataset(images(4), weak, weak, batch_size=2))
+
+
+def test_functions_of_ones_own_take_any_channels():
+    def view(images):
+        return tf.cast(images, "float32")
+
+    [batch] = data.two_view_dataset(plain(8, 8, 4), view, view, batch_size=4)
+    assert batch["key"].shape == (4, 8, 8, 4)

@@ -73,3 +73,22 @@ def test_bad_data_are_refused(images):
     maps = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3)])
     with pytest.raises(ValueError, match=r"\(B, F\).*shape \(4, 6, 6, 2\)"):
         extract_features(maps, batches(images[:4], 4), verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "received"),
+    [
+        (np.zeros((4, 8, 8, 3)), r"ndarray of shape \(4, 8, 8, 3\)"),
+        (keras_isd.data.from_arrays(np.zeros((4, 8, 8, 3), "uint8")), "ImageSource"),
+        ([{"query": np.zeros((2, 8, 8, 3)), "key": np.zeros((2, 8, 8, 3))}], r"\['key', 'query'\]"),
+        (["a.png"], "list with batches of str"),
+        (7, "int"),
+    ],
+    ids=["array", "source", "two views", "paths", "number"],
+)
+def test_what_is_no_batches_of_views_is_refused_in_a_line(dataset, received):
+    model = keras_isd.backbones.ConvNet((8, 8, 3), (4,))
+    message = rf"`dataset` must be an iterable of batches of views.*Received: .*{received}"
+    with pytest.raises(ValueError, match=message) as raised:
+        extract_features(model, dataset, verbose=0)
+    assert len(str(raised.value)) < 400

@@ -192,3 +192,34 @@ def test_run_goes_on_after_a_nan_batch_was_taken_out():
     rest = {name: view[8:] for name, view in views.items()}
     losses = model.fit(rest, labels[8:], batch_size=8, shuffle=False, verbose=0).history["loss"]
     np.testing.assert_allclose(losses, [PLUS.losses[1:].mean()], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("queue_size", "symmetric", "warned"),
+    [(24, False, False), (25, False, True), (25, True, False)],
+)
+def test_a_queue_larger_than_the_data_set_is_warned_of(queue_size, symmetric, warned, caplog):
+    model = isd(queue_size=queue_size, symmetric=symmetric)
+    model.compile("sgd")
+    views = {"query": images(24), "key": images(24)}
+    with caplog.at_level("WARNING"):
+        model.fit(views, batch_size=8, verbose=0)
+    found = [r.getMessage() for r in caplog.records if "larger than the" in r.getMessage()]
+    assert len(found) == warned
+    assert all("queue of 25 anchors is larger than the 24 keys" in said for said in found)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_groups_without_effect_are_warned_of(own, caplog):
+    kind = keras_isd.BatchNormalization if own else layers.BatchNormalization
+    backbone = keras.Sequential(
+        [keras.Input((8, 8, 3)), layers.Conv2D(4, 3), kind(), layers.GlobalAveragePooling2D()]
+    )
+    with caplog.at_level("WARNING"):
+        keras_isd.baselines.MoCoModel(backbone, queue_size=8, shuffle_groups=2)
+        keras_isd.baselines.MoCoModel(backbone, queue_size=8)
+    found = [
+        r.getMessage() for r in caplog.records if "`shuffle_groups` has no effect" in r.message
+    ]
+    # The backbone's and the teacher's.
+    assert [said.split("and ")[-1].split(" layers")[0] for said in found] == ([] if own else ["2"])

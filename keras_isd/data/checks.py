@@ -1,0 +1,43 @@
+"""What a pipeline asks of the images that it is given."""
+
+import tensorflow as tf
+
+from keras_isd.data.image_source import ImageSource
+
+WANTED = (
+    "Argument `dataset` must be a source of images, such as `keras_isd.data.from_folder`, "
+    "`from_arrays` and `from_tfds` give, or a tf.data.Dataset of single images (height, width, 3) "
+    "in [0, 255], or of pairs (image, integer label), not yet in batches."
+)
+
+
+def check_images(dataset, channels):
+    """Raises a ValueError unless `dataset` is something to make views of.
+
+    Args:
+        dataset: `ImageSource` or `tf.data.Dataset`.
+        channels: int, of an image, or None for any number.
+    """
+    if isinstance(dataset, ImageSource):
+        return
+    if not isinstance(dataset, tf.data.Dataset):
+        received = f"{type(dataset).__name__}" + (
+            f" of shape {dataset.shape}" if hasattr(dataset, "shape") else f" {dataset!r:.80}"
+        )
+        raise ValueError(f"{WANTED} Received: {received}")
+    spec = dataset.element_spec
+    image, *label = spec if isinstance(spec, tuple) else (spec,)
+    right = (
+        isinstance(image, tf.TensorSpec)
+        and len(label) <= 1
+        and _may_be(image.shape, (None, None, channels))
+        and (image.dtype.is_integer or image.dtype.is_floating)
+        and all(_may_be(x.shape, ()) and x.dtype.is_integer for x in label)
+    )
+    if not right:
+        raise ValueError(f"{WANTED} Received: a data set of {spec}")
+
+
+def _may_be(shape, wanted):
+    """Whether a shape, in which sizes or even the rank may not be known, can be the wanted one."""
+    return shape.is_compatible_with(wanted)
