@@ -9,8 +9,9 @@ from absl import logging
 
 from keras_isd import backend
 from keras_isd.argument_validation import check_positive_integer
-from keras_isd.callbacks import checkpoint_file
+from keras_isd.callbacks import callback_state, checkpoint_file
 from keras_isd.callbacks.checkpoint_file import DamagedCheckpointError
+from keras_isd.callbacks.run_settings import differing, run_settings
 
 
 class Resume(keras.callbacks.Callback):
@@ -21,6 +22,11 @@ class Resume(keras.callbacks.Callback):
     random layers, the running metrics of the epoch, and the place in the data. A file is written
     beside its name first, so that a kill at any moment leaves the previous ones whole. What is read
     is checked, and where it is damaged the checkpoint before it is taken.
+
+    What Keras' own callbacks remember is kept too (`EarlyStopping`, `ReduceLROnPlateau`,
+    `ModelCheckpoint`, `TensorBoard`), and so is a rate that a `LearningRateScheduler` set: `fit` of
+    this package's models calls `Resume` after them. A `CSVLogger` is made to append. Of other
+    callbacks a warning tells that what they remember begins anew.
 
     A run that is killed at any step and resumed ends with the same weights, queue and metrics, to
     the bit on one CPU, if its batches come from `keras_isd.data.two_view_dataset` (or from another
@@ -40,8 +46,8 @@ class Resume(keras.callbacks.Callback):
 
     Raises:
         ValueError: if an argument is outside its range; on `fit`, if the checkpoints are of
-            another model, `initial_epoch` is another, or with `every_n_steps` the length of the
-            data is not known.
+            another model or of a run with other settings, `initial_epoch` is another, or with
+            `every_n_steps` the length of the data is not known.
 
     Example:
 
@@ -71,6 +77,16 @@ class Resume(keras.callbacks.Callback):
         self.keep = keep
         _, facts = self._newest()
         self.initial_epoch, self.initial_step = facts["epoch"], facts["step"]
+        self._others = []
+
+    def follow(self, callbacks):
+        """Learns of the other callbacks of a `fit`, which are called before this one."""
+        self._others = list(callbacks)
+        if self.initial_epoch or self.initial_step:
+            callback_state.warn_of_unknown(callbacks)
+            for callback in callbacks:
+                if isinstance(callback, keras.callbacks.CSVLogger):
+                    callback.append = True
 
     # Reading
 
@@ -86,14 +102,23 @@ class Resume(keras.callbacks.Callback):
                 f"Make a new one. Received: epoch and step {place}, not "
                 f"{(self.initial_epoch, self.initial_step)}"
             )
-        self._metrics_to_restore = {}
+        self._settings = run_settings(self.model, self.params.get("steps"))
+        self._to_restore = {}
         if arrays:
+            others = {
+                name: arrays.pop(name) for name in list(arrays) if name.startswith("callback/")
+            }
             variables = self._variables()
             _check_same_model(arrays, variables, self.directory)
+            _check_same_settings(facts.get("settings", {}), self._settings, self.directory)
             for name, variable in variables.items():
                 variable.assign(arrays[name])
-            # `fit` resets the metrics before each epoch.
-            self._metrics_to_restore = {n: a for n, a in arrays.items() if n.startswith("metric/")}
+            callback_state.give_back(self._others, others, facts.get("callbacks", []))
+            # Before its first step an epoch resets the metrics, and schedulers set the learning
+            # rate, which they had already done where the epoch is resumed in its middle.
+            self._to_restore = {
+                n: a for n, a in arrays.items() if n.startswith(("metric/", "optimizer/"))
+            }
         if self.every_n_steps and not self.params.get("steps"):
             raise ValueError(
                 "Checkpoints within an epoch take a dataset whose length is known, as that of "
@@ -109,11 +134,11 @@ class Resume(keras.callbacks.Callback):
                 f"The run goes on in epoch {self._epoch}: give `initial_epoch={self._epoch}` to "
                 f"`fit`. Received: a run that begins in epoch {epoch}"
             )
-        if self._step and self._metrics_to_restore:
+        if self._step and self._to_restore:
             variables = self._variables()
-            for name, array in self._metrics_to_restore.items():
+            for name, array in self._to_restore.items():
                 variables[name].assign(array)
-        self._metrics_to_restore = {}
+        self._to_restore = {}
 
     def _newest(self):
         """Arrays and facts of the newest whole checkpoint; empty, and those of a start, if none."""
@@ -145,7 +170,14 @@ class Resume(keras.callbacks.Callback):
         arrays = {name: backend.to_numpy(v) for name, v in self._variables().items()}
         if not backend.is_chief(self.model):
             return
-        facts = {"epoch": self._epoch, "step": self._step}
+        others, remembered = callback_state.take_down(self._others)
+        arrays |= others
+        facts = {
+            "epoch": self._epoch,
+            "step": self._step,
+            "settings": self._settings,
+            "callbacks": remembered,
+        }
         path = self.directory / f"epoch{self._epoch:06d}_step{self._step:09d}.checkpoint"
         checkpoint_file.write(path, arrays, facts)
         # What is ahead of the run was damaged, or it would have gone on from there.
@@ -171,6 +203,15 @@ class Resume(keras.callbacks.Callback):
             for group, variables in groups.items()
             for i, variable in enumerate(variables)
         }
+
+
+def _check_same_settings(before, now, directory):
+    found = differing(before, now)
+    if found:
+        raise ValueError(
+            f"The checkpoints in {directory} are of a run with other settings, and weights of one "
+            f"are not those of the other: give it a folder of its own. Received: {', '.join(found)}"
+        )
 
 
 def _check_same_model(arrays, variables, directory):

@@ -29,11 +29,23 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
 
 
 def with_finite_check(callbacks):
-    """The callbacks given to `fit`, in any form that it takes, and a `StopOnNonFiniteLoss`."""
+    """The callbacks given to `fit`, in any form that it takes, and a `StopOnNonFiniteLoss`.
+
+    One that has a method `follow`, as `Resume` has, comes after the others and is told of them.
+    """
     if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.callbacks[:] = _in_order(callbacks.callbacks)
         callbacks.append(StopOnNonFiniteLoss())
         return callbacks
-    return [*keras.tree.flatten(callbacks or []), StopOnNonFiniteLoss()]
+    return [*_in_order(keras.tree.flatten(callbacks or [])), StopOnNonFiniteLoss()]
+
+
+def _in_order(callbacks):
+    last = [callback for callback in callbacks if hasattr(callback, "follow")]
+    others = [callback for callback in callbacks if not hasattr(callback, "follow")]
+    for callback in last:
+        callback.follow(others)
+    return [*others, *last]
 
 
 @contextlib.contextmanager

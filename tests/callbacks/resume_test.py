@@ -35,6 +35,9 @@ class StopAt(keras.callbacks.Callback):
         super().__init__()
         self.place = (epoch, step)
 
+    def follow(self, callbacks):
+        """Comes after the others, `Resume` among them: a kill, not an error of a callback."""
+
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
 
@@ -274,3 +277,116 @@ def test_the_home_folder_is_known(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert Resume("~/runs").directory == tmp_path / "runs"
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+def rated(rate=0.04, optimizer=keras_isd.optimizers.SGD, **kwargs):
+    """The model with a learning rate that callbacks can set."""
+    isd = resume_script.model()
+    isd.compile(optimizer(rate, momentum=0.9, **kwargs))
+    return isd
+
+
+CALLBACKS = {
+    "LearningRateScheduler": lambda path: keras.callbacks.LearningRateScheduler(
+        lambda epoch, rate: rate * 0.5
+    ),
+    "ReduceLROnPlateau": lambda path: keras.callbacks.ReduceLROnPlateau(
+        "loss", factor=0.5, patience=2, cooldown=1, min_delta=10.0
+    ),
+    "EarlyStopping": lambda path: keras.callbacks.EarlyStopping(
+        "loss", patience=3, min_delta=10.0, restore_best_weights=True
+    ),
+    "ModelCheckpoint": lambda path: keras.callbacks.ModelCheckpoint(
+        path / "best.keras", "loss", save_best_only=True
+    ),
+    "CSVLogger": lambda path: keras.callbacks.CSVLogger(path / "log.csv"),
+}
+
+
+def remembered(callback, path):
+    found = {n: v for n, v in vars(callback).items() if n in ("wait", "best", "cooldown_counter")}
+    found |= {n: vars(callback)[n] for n in ("best_epoch", "stopped_epoch") if n in vars(callback)}
+    log = path / "log.csv"
+    return {**found, "log": log.read_text() if log.is_file() else None}
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.parametrize("places", [[(1, 4), (3, 2)], [(2, 1), (2, 6)]], ids=str)
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_callbacks_of_keras_go_on_as_if_the_run_had_not_been_stopped(name, places, tmp_path):
+    found = []
+    for stops, folder in (([], tmp_path / "whole"), (places, tmp_path / "stopped")):
+        folder.mkdir()
+        for place in stops:
+            callbacks = [CALLBACKS[name](folder), StopAt(*place)]
+            with pytest.raises(StopError):
+                resume_script.run(folder / "run", callbacks, isd=rated())
+        callback = CALLBACKS[name](folder)
+        isd, logs = resume_script.run(folder / "run", [callback], isd=rated())
+        rate = float(isd.optimizer.learning_rate)
+        found.append((state(isd), logs, rate, remembered(callback, folder)))
+    (one, *whole), (other, *stopped) = found
+    assert stopped == whole
+    assert_same(other, one)
+    if name in ("LearningRateScheduler", "ReduceLROnPlateau"):
+        assert whole[1] < 0.03  # it was set at all
+
+
+def test_a_callback_of_ones_own_is_named_where_the_run_goes_on(tmp_path, caplog):
+    class Mine(keras.callbacks.Callback):
+        pass
+
+    with caplog.at_level("WARNING", logger="absl"):
+        resume_script.run(tmp_path, [Mine()], epochs=1)
+        assert "Mine" not in caplog.text
+        resume_script.run(tmp_path, [Mine()], epochs=2)
+    assert "is not in its checkpoints, and begins anew: Mine" in caplog.text
+
+
+def rms_prop(rate, momentum):
+    """As many variables, of the same shapes, as SGD with momentum has."""
+    return keras.optimizers.RMSprop(rate)
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (lambda: rated(optimizer=rms_prop), "optimizer='RMSprop', not 'SGD'"),
+        (lambda: rated(weight_decay=0.1), "optimizer weight_decay=0.1, not None"),
+    ],
+)
+def test_another_optimizer_is_refused(other, told, tmp_path):
+    resume_script.run(tmp_path, isd=rated(), epochs=1)
+    with pytest.raises(ValueError, match=f"run with other settings.*Received: .*{told}"):
+        resume_script.run(tmp_path, isd=other(), epochs=2)
+    resume_script.run(tmp_path, isd=rated(0.01), epochs=2)  # the rate is a schedule's affair
+
+
+def small_run(directory, images=32, batch_size=8, epochs=1, **kwargs):
+    model = keras_isd.ISDModel(
+        keras_isd.backbones.ConvNet((8, 8, 3), (4,)), queue_size=16, seed=0, **kwargs
+    )
+    model.compile(keras_isd.optimizers.SGD(0.01))
+    resume = Resume(directory)
+    views = {name: np.random.rand(images, 8, 8, 3) for name in ("query", "key")}
+    place = {"initial_epoch": resume.initial_epoch, "epochs": epochs}
+    model.fit(views, batch_size=batch_size, callbacks=[resume], verbose=0, **place)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"batch_size": 4}, "steps of an epoch=8, not 4"),
+        ({"images": 64}, "steps of an epoch=8, not 4"),
+        ({"teacher_temperature": 0.5}, "model teacher_temperature=0.5, not 0.01"),
+        ({"teacher_momentum": 0.5}, "model teacher_momentum=0.5, not 0.99"),
+        ({"own_key_anchor": True}, "model own_key_anchor=True, not False"),
+    ],
+    ids=str,
+)
+def test_another_runs_settings_are_refused(changed, told, tmp_path):
+    small_run(tmp_path)
+    with pytest.raises(ValueError, match=f"run with other settings.*Received: {told}"):
+        small_run(tmp_path, epochs=2, **changed)
+    small_run(tmp_path, epochs=2)
+    assert Resume(tmp_path).initial_epoch == 2
