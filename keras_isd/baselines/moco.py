@@ -101,12 +101,6 @@ class MoCoModel(QueueModel):
         if not training or self.shuffle_groups == 1:
             return super().embed_query(images, training=training)
         self._check_groups({images.shape[0]})
-        if images.shape[0] is None:
-            raise ValueError(
-                f"With shuffle_groups={self.shuffle_groups} every batch must have a known size: "
-                "give the data set `drop_remainder=True`. "
-                f"Received: images of shape {tuple(images.shape)}"
-            )
         with self._in_groups():
             return super().embed_query(images, training=True)
 

@@ -49,13 +49,17 @@ def check_batch(data, plain=False):
 def batch_sizes(x, batch_size=None, validation_split=0.0):
     """The sizes of the batches that Keras makes of `x`, None among them where not yet known."""
     if hasattr(x, "element_spec"):  # tf.data
-        spec = keras.tree.flatten(x.element_spec)[0]
-        return {spec.shape[0] if spec.shape.rank else None}
+        return {_first_size(x)}
     if isinstance(x, keras.utils.PyDataset):
         ends = (x[0], x[x.num_batches - 1]) if x.num_batches else (x[0],)
         return {keras.tree.flatten(batch)[0].shape[0] for batch in ends}
     if hasattr(x, "drop_last"):  # PyTorch's DataLoader
-        return {x.batch_size} if x.drop_last else _parts(len(x.dataset), x.batch_size)
+        if x.batch_size is None:  # a `batch_sampler` chooses
+            return {None}
+        count = _length(x.dataset)
+        if count is None or x.drop_last:
+            return {x.batch_size} if x.drop_last else {x.batch_size, None}
+        return _parts(count, x.batch_size)
     arrays = keras.tree.flatten(x)
     if not arrays or not hasattr(arrays[0], "shape"):
         return {None}
@@ -64,20 +68,31 @@ def batch_sizes(x, batch_size=None, validation_split=0.0):
 
 
 def image_count(x, batch_size=None, validation_split=0.0):
-    """How many images there are in an epoch, about; None where not known beforehand."""
-    if hasattr(x, "element_spec"):  # tf.data
-        [size] = batch_sizes(x)
-        batches = int(x.cardinality())
+    """How many images there are in an epoch, about; None where that takes reading some."""
+    if hasattr(x, "element_spec"):  # tf.data; a distributed data set has no cardinality to ask
+        size, cardinality = _first_size(x), getattr(x, "cardinality", None)
+        batches = int(cardinality()) if callable(cardinality) else -1
         return batches * size if batches > 0 and size is not None else None
     if isinstance(x, keras.utils.PyDataset):
-        sizes = batch_sizes(x)
-        return x.num_batches * max(sizes) if x.num_batches and None not in sizes else None
+        size = getattr(x, "batch_size", None)
+        return x.num_batches * size if x.num_batches and isinstance(size, int) else None
     if hasattr(x, "drop_last"):  # PyTorch's DataLoader
-        return len(x.dataset) if hasattr(x.dataset, "__len__") else None
+        return _length(x.dataset)
     arrays = keras.tree.flatten(x)
     if not arrays or not hasattr(arrays[0], "shape"):
         return None
     return int(arrays[0].shape[0] * (1.0 - (validation_split or 0.0)))
+
+
+def _first_size(dataset):
+    """The static size of the batches of a tf.data data set; None if not known, or per replica."""
+    shape = getattr(keras.tree.flatten(dataset.element_spec)[0], "shape", None)
+    return shape[0] if shape is not None and shape.rank else None
+
+
+def _length(dataset):
+    """How many images a PyTorch data set has; None of one that only goes on and on."""
+    return len(dataset) if hasattr(dataset, "__len__") else None
 
 
 def _parts(count, size):

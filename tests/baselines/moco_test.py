@@ -101,6 +101,33 @@ def test_groups_are_no_matter_of_the_backbone_afterwards(tmp_path):
         )
 
 
+class Batches(keras.utils.PyDataset):
+    """Batches whose size is not known before they are read, on TensorFlow."""
+
+    def __init__(self, views, size):
+        super().__init__()
+        self.views, self.size = views, size
+
+    def __len__(self):
+        return len(self.views["query"]) // self.size
+
+    def __getitem__(self, number):
+        rows = slice(number * self.size, (number + 1) * self.size)
+        return {name: view[rows] for name, view in self.views.items()}
+
+
+def test_groups_of_batches_of_unknown_size_are_those_of_known_ones():
+    random = np.random.RandomState(0)
+    views = {n: random.rand(24, 8, 8, 3).astype("float32") for n in ("query", "key")}
+    losses = []
+    for data, arguments in ((views, {"batch_size": 8}), (Batches(views, 8), {})):
+        keras.utils.set_random_seed(1)
+        model = small_model(shuffle_groups=4, seed=2)
+        history = model.fit(data, shuffle=False, verbose=0, epochs=2, **arguments).history
+        losses.append(history["loss"])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
 def test_a_batch_that_groups_do_not_divide_is_refused():
     views = {n: np.zeros((21, 8, 8, 3), "float32") for n in ("query", "key")}
     model = small_model(shuffle_groups=4)

@@ -1,5 +1,7 @@
 """`fit` trains alike from every source and under every setting of `compile`."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from keras import ops
 
 import keras_isd
 from tests.support import golden, torch_state
+from tests.support.processes import run_python
 
 BACKEND = keras.backend.backend()
 PLUS = golden.Trajectory("isd_plus")
@@ -40,6 +43,27 @@ def tf_dataset():
     return tf.data.Dataset.from_tensor_slices(PLUS.flat_views()).batch(8)
 
 
+def sampled_loader():
+    loader = torch_loader()
+    torch = sys.modules["torch"]
+    order = torch.utils.data.SequentialSampler(loader.dataset)
+    sampler = torch.utils.data.BatchSampler(order, batch_size=8, drop_last=False)
+    return torch.utils.data.DataLoader(loader.dataset, batch_sampler=sampler)
+
+
+def endless_loader():
+    """Of a data set that can only be gone through."""
+    torch = pytest.importorskip("torch", reason="a DataLoader needs PyTorch")
+
+    class Images(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            views, labels = PLUS.flat_views()
+            for index in range(96):
+                yield {name: images[index] for name, images in views.items()}, labels[index]
+
+    return torch.utils.data.DataLoader(Images(), batch_size=8)
+
+
 def torch_loader():
     torch = pytest.importorskip("torch", reason="a DataLoader needs PyTorch")
 
@@ -54,8 +78,18 @@ def torch_loader():
     return torch.utils.data.DataLoader(Images(), batch_size=8)
 
 
+SOURCES = [
+    tf_dataset,
+    torch_loader,
+    sampled_loader,
+    endless_loader,
+    lambda: Batches(),
+    PLUS.batches,
+]
+
+
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")  # so a generator ends
-@pytest.mark.parametrize("source", [tf_dataset, torch_loader, lambda: Batches(), PLUS.batches])
+@pytest.mark.parametrize("source", SOURCES)
 def test_every_source_gives_the_authors_run(source):
     model = golden.golden_model("isd_plus")
     assert_ends_as_the_authors(model, one_epoch(model, source()))
@@ -204,3 +238,21 @@ def test_train_on_batch_takes_the_same_steps():
     for step, (views, labels) in enumerate(PLUS.batches()):
         logs = model.train_on_batch(views, labels if step % 2 else None, return_dict=True)
         assert logs["loss"] == pytest.approx(PLUS.losses[step], rel=1e-4)
+
+
+DEBUGGERS = {
+    "tensorflow": "import tensorflow as tf; tf.debugging.enable_check_numerics()",
+    "jax": "import jax; jax.config.update('jax_debug_nans', True)",
+    "torch": "import torch; torch.autograd.set_detect_anomaly(True)",
+}
+
+
+def test_a_healthy_run_has_no_nan_that_a_debugger_would_stop_at():
+    code = f"""
+{DEBUGGERS[BACKEND]}
+from tests.support import golden
+model = golden.golden_model("isd_plus")
+views, labels = golden.Trajectory("isd_plus").flat_views()
+print(model.fit(views, labels, batch_size=8, shuffle=False, verbose=0).history["loss"][0])
+"""
+    assert float(run_python("-c", code)) == pytest.approx(PLUS.losses.mean(), rel=1e-4)
