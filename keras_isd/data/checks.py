@@ -16,7 +16,7 @@ def check_images(dataset, channels):
 
     Args:
         dataset: `ImageSource` or `tf.data.Dataset`.
-        channels: int, of an image, or None for any number.
+        channels: int, of an image, or None where functions of one's own make the views, of anything.
     """
     if isinstance(dataset, ImageSource):
         return
@@ -30,14 +30,9 @@ def check_images(dataset, channels):
     right = (
         isinstance(image, tf.TensorSpec)
         and len(label) <= 1
-        and _may_be(image.shape, (None, None, channels))
+        and (channels is None or image.shape.is_compatible_with((None, None, channels)))
         and (image.dtype.is_integer or image.dtype.is_floating)
-        and all(_may_be(x.shape, ()) and x.dtype.is_integer for x in label)
+        and all(x.shape.is_compatible_with(()) and x.dtype.is_integer for x in label)
     )
     if not right:
         raise ValueError(f"{WANTED} Received: a data set of {spec}")
-
-
-def _may_be(shape, wanted):
-    """Whether a shape, in which sizes or even the rank may not be known, can be the wanted one."""
-    return shape.is_compatible_with(wanted)
