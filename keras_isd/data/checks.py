@@ -16,7 +16,7 @@ def check_images(dataset, channels):
 
     Args:
         dataset: `ImageSource` or `tf.data.Dataset`.
-        channels: int, of an image, or None where functions of one's own make the views, of anything.
+        channels: int, of an image; None where functions of one's own make views, of anything.
     """
     if isinstance(dataset, ImageSource):
         return
