@@ -1,7 +1,5 @@
 """What Keras' own callbacks remember from epoch to epoch, for a run that is resumed."""
 
-import json
-
 import keras
 import numpy as np
 from absl import logging
@@ -45,7 +43,7 @@ def take_down(callbacks):
                 value = {"arrays": len(value)}
             state[name] = value if isinstance(value, (dict, type(None))) else float(value)
         facts.append({"class": type(callback).__name__, "state": state})
-    return arrays, json.loads(json.dumps(facts))
+    return arrays, facts
 
 
 def give_back(callbacks, arrays, facts):

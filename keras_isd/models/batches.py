@@ -60,11 +60,8 @@ def batch_sizes(x, batch_size=None, validation_split=0.0):
         if count is None or x.drop_last:
             return {x.batch_size} if x.drop_last else {x.batch_size, None}
         return _parts(count, x.batch_size)
-    arrays = keras.tree.flatten(x)
-    if not arrays or not hasattr(arrays[0], "shape"):
-        return {None}
-    count = int(arrays[0].shape[0] * (1.0 - (validation_split or 0.0)))
-    return _parts(count, batch_size or 32)  # as Keras has it
+    count = image_count(x, batch_size, validation_split)
+    return {None} if count is None else _parts(count, batch_size or 32)  # as Keras has it
 
 
 def image_count(x, batch_size=None, validation_split=0.0):
