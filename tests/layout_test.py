@@ -36,6 +36,7 @@ FOLDERS = (
     "backend",
     "extras",
     "float32_arithmetic",
+    "image_range",
     "keras_internals",
     "argument_validation",
     "version",

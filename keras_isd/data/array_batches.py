@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_isd.argument_validation import check_positive_integer
+from keras_isd.image_range import SAMPLE, warn_of_pixels
 
 
 class ArrayBatches(keras.utils.PyDataset):
@@ -97,6 +98,7 @@ class ViewBatches:
     def __init__(self, images, labels, view, batch_size):
         arrays = (images,) if labels is None else (images, labels)
         self.batches = ArrayBatches(*arrays, batch_size=batch_size, shuffle=False)
+        warn_of_pixels(np.asarray(images[:SAMPLE]))
         self.view = view
 
     def __len__(self):

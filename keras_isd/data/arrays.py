@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_isd.data.image_source import ImageSource
+from keras_isd.image_range import warn_of_pixels
 
 
 def from_arrays(images, labels=None, class_names=None):
@@ -40,4 +41,5 @@ def from_arrays(images, labels=None, class_names=None):
         )
     if images.shape[-1] == 1:
         images = np.repeat(images, 3, axis=-1)
+    warn_of_pixels(images)
     return ImageSource(images, labels, len(images), class_names=class_names)

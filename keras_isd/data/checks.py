@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from keras_isd.data.image_source import ImageSource
+from keras_isd.image_range import warn_of_pixels
 
 WANTED = (
     "Argument `dataset` must be a source of images, such as `keras_isd.data.from_folder`, "
@@ -36,3 +37,18 @@ def check_images(dataset, channels):
     )
     if not right:
         raise ValueError(f"{WANTED} Received: a data set of {spec}")
+
+
+def look_at_pixels(dataset):
+    """Warns of a `tf.data.Dataset` of images whose first do not look like pixels in [0, 255].
+
+    Sources are of 8 bits, and so need no look, nor does a data set of such.
+    """
+    if isinstance(dataset, ImageSource):
+        return
+    spec = dataset.element_spec
+    if (spec[0] if isinstance(spec, tuple) else spec).dtype == tf.uint8:
+        return
+    first = [x[0] if isinstance(x, tuple) else x for x in dataset.take(8)]
+    if first:
+        warn_of_pixels([image.numpy() for image in first])

@@ -50,7 +50,8 @@ def two_view_dataset(
             `num_shards` times as large.
         num_parallel_calls: int, batches (or files) that are worked on at a time.
         with_index: bool, whether `"index"` `(B,)`, the images' row numbers, goes along with the
-            views, for a model with `queue_indices=True`.
+            views, for a model with `queue_indices=True`. Where a file cannot be read it is the row
+            of the image that stands in.
 
     Returns:
         `tf.data.Dataset` of `{"query": (B, size, size, 3), "key": (B, size, size, 3)}`, with
@@ -93,6 +94,10 @@ def one_view_dataset(dataset, view, batch_size, seed=None, shuffle_buffer=0, dro
     `shuffle_buffer` and a random view it is a pipeline for training with labels: each pass then has
     another order and other views, which depend on `seed` alone, as in `two_view_dataset`.
 
+    Of a file that cannot be read the view is NaN where the order is kept, which
+    `keras_isd.evaluation` leaves out; with a `shuffle_buffer` another image stands in, with its own
+    label.
+
     Args:
         dataset: `keras_isd.data.ImageSource`, or a `tf.data.Dataset` of single images
             `(H, W, 3)` in [0, 255], or of pairs (image, integer label). Images may differ in size.
@@ -124,6 +129,7 @@ def one_view_dataset(dataset, view, batch_size, seed=None, shuffle_buffer=0, dro
         seed=seed,
         shuffle_buffer=shuffle_buffer,
         drop_remainder=drop_remainder,
+        mark_unreadable=not shuffle_buffer,
     )
     if isinstance(batches.element_spec, dict):
         return batches.map(lambda views: views["view"])

@@ -28,9 +28,10 @@ class ImageSource:
         names: list of N str, what reports call the images, or None.
         class_names: list of str, or None.
         rows: `(n,)` integers, which of the N rows this source has; all by default.
-        on_error: `"skip"` or `"raise"`, for files that cannot be read. Where one is skipped the
-            source's next readable row stands in, so that the number of steps and all other views
-            stay as they are. The first three are logged, `unreadable` tells of all.
+        on_error: `"skip"` or `"raise"`, for files that cannot be read. Where one is skipped in
+            training the source's next readable row stands in, so that the number of steps and all
+            other views stay as they are; in `keras_isd.evaluation` the row is left out. The first
+            three are logged, `unreadable` tells of all.
 
     Attributes:
         labels: `(n,)` int32 or None.
@@ -96,13 +97,26 @@ class ImageSource:
             rows: int64 tensor of row numbers of this source; a scalar, or if `in_memory` of any
                 shape.
         """
+        return self.read_with_rows(rows)[1:]
+
+    def read_with_rows(self, rows):
+        """As `read`, after the rows that the images and labels are of: `(rows, image, *label)`.
+
+        They are the rows asked for, but where a file cannot be read: there the row that stands in.
+        """
         import tensorflow as tf
 
         if self.in_memory:
             images = self._stored.read(tf.gather(self._row_numbers(), rows))
         else:
             images, rows = self._read_file(rows)
-        return (images,) if self.labels is None else (images, tf.gather(self.labels, rows))
+        return (rows, images) if self.labels is None else (rows, images, self.labels_of(rows))
+
+    def labels_of(self, rows):
+        """The labels of rows, as a TensorFlow tensor."""
+        import tensorflow as tf
+
+        return tf.gather(self.labels, rows)
 
     def _read_file(self, row):
         import tensorflow as tf
@@ -141,7 +155,11 @@ class ImageSource:
                 self._warnings += 1
                 more = " (ReportUnreadable counts them all)" if self._warnings == 3 else ""
                 logging.warning(
-                    "%s cannot be read: %s. Another image stands in%s", name, reason, more
+                    "%s cannot be read: %s. In training another image stands in, in evaluation it "
+                    "is left out%s",
+                    name,
+                    reason,
+                    more,
                 )
             self._unreadable[name] = reason
 
@@ -199,12 +217,19 @@ class ImageSource:
 
     def dataset(self):
         """All images in the order of their rows, with labels if there are any, as a
-        `tf.data.Dataset` of single images: for evaluation."""
+        `tf.data.Dataset` of single images: for evaluation.
+
+        A file that cannot be read is left out; `unreadable` then names it.
+        """
         import tensorflow as tf
 
         rows = tf.data.Dataset.range(len(self))
-        single = rows.map(self.read, num_parallel_calls=tf.data.AUTOTUNE)
-        return single if self.labels is not None else single.map(lambda image: image)
+        read = rows.map(
+            lambda row: (row, *self.read_with_rows(row)), num_parallel_calls=tf.data.AUTOTUNE
+        )
+        if not self.in_memory:
+            read = read.filter(lambda row, of, *_: row == of)
+        return read.map(lambda row, of, image, *label: (image, *label) if label else image)
 
     def unreadable(self):
         """What could not be read since this was last asked: list of pairs (name, reason)."""

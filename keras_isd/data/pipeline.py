@@ -3,11 +3,12 @@
 import functools
 import random
 
+import numpy as np
 import tensorflow as tf
 
 from keras_isd.argument_validation import check_positive_integer
 from keras_isd.augmentation import Augmenter
-from keras_isd.data.checks import check_images
+from keras_isd.data.checks import check_images, look_at_pixels
 from keras_isd.data.image_source import ImageSource
 from keras_isd.data.order import shuffled_elements, shuffled_rows
 from keras_isd.data.view_maker import ViewMaker
@@ -26,10 +27,12 @@ def view_batches(
     shard_index=0,
     num_parallel_calls=tf.data.AUTOTUNE,
     with_index=False,
+    mark_unreadable=False,
 ):
     """Batches of a dict of views of each image, one for each of the dict `augmenters`.
 
-    The other arguments are those of `two_view_dataset`.
+    With `mark_unreadable` the views of a file that cannot be read are NaN; else, views and index
+    are of the image that stands in. The other arguments are those of `two_view_dataset`.
     """
     check_positive_integer("batch_size", batch_size)
     if not 0 <= shard_index < num_shards or (num_shards > 1 and not drop_remainder):
@@ -39,6 +42,8 @@ def view_batches(
         )
     own_views = all(isinstance(view, Augmenter) for view in augmenters.values())
     check_images(dataset, channels=3 if own_views else None)
+    if own_views:
+        look_at_pixels(dataset)
     from_source = isinstance(dataset, ImageSource)
     count = len(dataset) if from_source else int(dataset.cardinality())
     together = batch_size * num_shards
@@ -67,12 +72,13 @@ def view_batches(
         rows = shuffled_rows(count, places, batch, seed, epoch, shuffle_buffer)
         if dataset.in_memory:
             return rows.map(
-                lambda rows: views.of_batch(epoch, rows, *dataset.read(rows)),
+                lambda rows: views.of_batch(epoch, *dataset.read_with_rows(rows)),
                 num_parallel_calls=calls,
             )
-        elements = rows.unbatch().map(
-            lambda row: (row, *dataset.read(row)), num_parallel_calls=calls
-        )
+        if mark_unreadable:
+            one = functools.partial(_marked_views, dataset, views, epoch)
+            return batch(rows.unbatch().map(one, num_parallel_calls=calls))
+        elements = rows.unbatch().map(dataset.read_with_rows, num_parallel_calls=calls)
         return _of_elements(elements, batch, views, epoch, calls)
 
     passes = tf.data.Dataset.from_tensors(0).map(lambda _: epoch.read_value())
@@ -90,6 +96,7 @@ def view_batches(
                 number, batch, epoch, tf.where(epoch == initial_epoch, first_pass, steps)
             )
         )
+    batches.range_is_checked = own_views  # for `fit` not to look again
     if steps is not None and initial_step:
         # Keras asks once, and would take the length of a shorter first pass for that of all.
         batches.cardinality = lambda: tf.constant(steps, tf.int64)
@@ -107,6 +114,16 @@ def _count_at_the_end(batches, epoch):
     """The batches of a pass of unknown length; where it has ended the next epoch begins."""
     end = tf.data.Dataset.range(1).filter(lambda _: epoch.assign_add(1) < 0)
     return batches.concatenate(end.flat_map(lambda _: batches.take(0)))
+
+
+def _marked_views(source, views, epoch, row):
+    """The views of an image by its row, all NaN where its file cannot be read."""
+    read, image, *label = source.read_with_rows(row)
+    label = label and [source.labels_of(row)]
+    made = views.of_one(epoch, row, image, *label)
+    made, *label = made if label else (made,)
+    made = {name: tf.where(read == row, view, np.nan) for name, view in made.items()}
+    return (made, *label) if label else made
 
 
 def _of_elements(elements, batch, views, epoch, calls):

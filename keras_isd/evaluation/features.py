@@ -4,16 +4,26 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+from absl import logging
 from keras import ops
 
+from keras_isd.image_range import SAMPLE, warn_of_views
 
-class Features(NamedTuple):
-    """What a model sees in N images.
+
+class _Triple(NamedTuple):
+    features: Any
+    labels: Any
+    indices: Any
+
+
+class Features(_Triple):
+    """What a model sees in N images: a triple of arrays, and what the images are called.
 
     Attributes:
         features: `(N, F)` array.
         labels: `(N,)` int32 array, or None if there are none.
         indices: `(N,)` int64 array, the image's place in the data set.
+        names: list of N str, or None if none were given.
 
     Example:
 
@@ -21,15 +31,18 @@ class Features(NamedTuple):
     >>> features, labels, indices = found
     """
 
-    features: Any
-    labels: Any
-    indices: Any
+    def __new__(cls, features, labels, indices, names=None):
+        found = super().__new__(cls, features, labels, indices)
+        found.names = names
+        return found
 
 
-def extract_features(model, dataset, dtype="float32", verbose="auto"):
+def extract_features(model, dataset, dtype="float32", verbose="auto", names=None):
     """Computes the features of all images of a data set, once, in its order.
 
-    Nothing of the model changes. The progress bar shows how far it is.
+    Nothing of the model changes. The progress bar shows how far it is. An image that could not be
+    read, of which `keras_isd.data.one_view_dataset` gives a view of NaN, is left out, and a warning
+    says how many those are; `indices` then skips their places.
 
     Args:
         model: `ISDModel`, of which the student's backbone is asked, or any `keras.Model` from
@@ -39,13 +52,15 @@ def extract_features(model, dataset, dtype="float32", verbose="auto"):
             `keras_isd.data.one_view_dataset(source, keras_isd.augmentation.evaluation(32), 500)`.
         dtype: `"float32"`, or `"float16"`, which takes half of the memory.
         verbose: `"auto"`, 0 for no progress bar, 1, or 2 for one line at the end.
+        names: list of str, what the images are called, by index; such as `source.names`.
 
     Returns:
         `Features`. Without indices of its own an image's index is its place in the data set.
 
     Raises:
-        ValueError: if the data set is empty, some batches alone have labels, a feature is not
-            finite, or features are not `(B, F)`.
+        ValueError: if the data set is empty, or no image of it could be read, some batches alone
+            have labels, a feature is not finite, features are not `(B, F)`, or an index has no
+            name.
 
     Example:
 
@@ -57,31 +72,67 @@ def extract_features(model, dataset, dtype="float32", verbose="auto"):
     """
     _check_dataset(dataset)
     progress = keras.utils.Progbar(_length(dataset), verbose=1 if verbose == "auto" else verbose)
-    parts, batch_size, count = [], 0, 0
-    for number, batch in enumerate(dataset):
+    parts, batch_size, count, number = [], 0, 0, 0
+    for number, batch in enumerate(dataset, start=1):
         images, *rest = batch if isinstance(batch, (tuple, list)) else (batch,)
         _check_batch(dataset, images)
         images = ops.convert_to_tensor(images)
+        places = np.arange(count, count + len(images))
+        count += len(images)
         batch_size = max(batch_size, len(images))
-        features = _features(model, images, batch_size).astype(dtype)
-        _check(features, number)
-        places = np.arange(count, count + len(features))
         labels, indices = [*map(ops.convert_to_numpy, rest), *[None, places][len(rest) :]][:2]
-        parts.append((features, labels, indices))
-        count += len(features)
-        progress.update(number + 1)
+        readable = _readable(images)
+        if not readable.all():
+            images = ops.take(images, np.flatnonzero(readable), axis=0)
+            labels, indices = labels if labels is None else labels[readable], indices[readable]
+        if number == 1:
+            warn_of_views(ops.convert_to_numpy(images[:SAMPLE]))
+        if len(indices):
+            features = _features(model, images, batch_size).astype(dtype)
+            _check(features, number - 1)
+            parts.append((features, labels, indices))
+        progress.update(number)
     if not parts:
-        raise ValueError("Argument `dataset` must have at least one batch. Received: none")
-    progress.update(len(parts), finalize=True)
+        raise ValueError(
+            "Argument `dataset` must have at least one batch, and an image that can be read. "
+            f"Received: {number} batches, {count} images"
+        )
+    progress.update(number, finalize=True)
+    return _joined(parts, count, names)
+
+
+def _readable(images):
+    """Which images are views of what could be read, and not of NaN alone; `(B,)` array."""
+    flat = ops.reshape(images, (len(images), -1))
+    readable = np.ones(len(images), bool)
+    # Of most images one number tells.
+    for row in np.flatnonzero(np.isnan(ops.convert_to_numpy(flat[:, 0]).astype("float32"))):
+        readable[row] = not np.isnan(ops.convert_to_numpy(flat[int(row)])).all()
+    return readable
+
+
+def _joined(parts, count, names):
+    """`Features` of those of all batches: triples of features, labels and indices."""
     features, labels, indices = zip(*parts)
     if any(part is None for part in labels):
         if any(part is not None for part in labels):
             raise ValueError("Either all batches have labels or none has. Received: some have")
         labels = None
+    indices = np.concatenate(indices).astype("int64")
+    if names is not None and indices.max() >= len(names):
+        raise ValueError(
+            "Argument `names` must have one for each image. "
+            f"Received: {len(names)} names, and an image of index {indices.max()}"
+        )
+    if len(indices) < count:
+        logging.warning(
+            "%d of %d images could not be read and have no features.", count - len(indices), count
+        )
     return Features(
         np.concatenate(features),
         None if labels is None else np.concatenate(labels).astype("int32"),
-        np.concatenate(indices).astype("int64"),
+        indices,
+        None if names is None else [names[index] for index in indices],
     )
 
 

@@ -8,6 +8,7 @@ import keras
 from keras_isd import backend
 from keras_isd.float32_arithmetic import in_float32
 from keras_isd.models.batches import batch_sizes, check_batch, image_count
+from keras_isd.models.first_batch import look_at_first_batch
 from keras_isd.models.fit_errors import explain_errors, with_finite_check
 from keras_isd.recipes import build_parts, get_recipe
 
@@ -67,6 +68,7 @@ class CheckedModel(keras.Model):
         count = image_count(*training)
         if count is not None and "steps_per_epoch" not in given:
             self.check_training_images(count)
+        given["x"] = look_at_first_batch(given.get("x"), self.takes_plain_images())
         if given.get("validation_data") is not None:
             data = given["validation_data"]
             part = data[0] if isinstance(data, (tuple, list)) else data

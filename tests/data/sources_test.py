@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 tf = pytest.importorskip("tensorflow", reason="sources are read by tf.data")
+import keras_isd  # noqa: E402
 from keras_isd import augmentation, data  # noqa: E402
 from keras_isd.data.decoding import UnreadableImageError, decode_image, decode_quickly  # noqa: E402
 from tests.support.photographs import small_photographs  # noqa: E402
@@ -123,6 +124,47 @@ def test_for_an_unreadable_file_the_next_stands_in_and_is_told_of(folder, caplog
     assert not caplog.text
 
 
+def test_index_and_views_are_those_of_the_image_that_was_read(folder):
+    source = data.from_folder(folder, split="train")
+    weak = augmentation.weak(16)
+    dataset = data.two_view_dataset(source, weak, weak, 8, 0, shuffle_buffer=0, with_index=True)
+    views, labels = next(iter(dataset))
+    assert views["index"].numpy().tolist() == [0, 2, 2, 4, 4, 5, 6, 7]
+    assert labels.numpy().tolist() == [0, 0, 0, 1, 1, 1, 1, 1]
+    for stand_in, own in ((1, 2), (3, 4)):
+        np.testing.assert_array_equal(views["key"][stand_in], views["key"][own])
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_what_cannot_be_read_has_no_features_and_no_name(folder, cached, caplog):
+    source = data.from_folder(folder, split="train")
+    source = source.cache() if cached else source
+    batches = data.one_view_dataset(source, augmentation.evaluation(16), batch_size=3)
+    assert len(batches) == 3
+    backbone = keras_isd.backbones.ConvNet((16, 16, 3), filters=(4, 8))
+    with caplog.at_level("WARNING", logger="absl"):
+        found = keras_isd.evaluation.extract_features(
+            backbone, batches, verbose=0, names=source.names
+        )
+    assert found.indices.tolist() == [0, 2, 4, 5, 6, 7]
+    assert found.labels.tolist() == [0, 0, 1, 1, 1, 1]
+    assert [name[-10:] for name in found.names[:3]] == ["cat/0.JPEG", "cat/2.JPEG", "dog/0.JPEG"]
+    assert "2 of 8 images could not be read and have no features" in caplog.text
+    whole = data.one_view_dataset(source.subset([0, 2, 4, 5, 6, 7]), augmentation.evaluation(16), 6)
+    expected = keras_isd.evaluation.extract_features(backbone, whole, verbose=0)
+    np.testing.assert_allclose(found.features, expected.features, atol=1e-6)
+    assert len(list(source.dataset())) == 6
+    assert [int(label) for _, label in source.dataset()] == [0, 0, 1, 1, 1, 1]
+
+
+def test_features_of_nothing_that_can_be_read_are_refused(folder):
+    source = data.from_folder(folder, split="train").subset([1, 3])
+    batches = data.one_view_dataset(source, augmentation.evaluation(16), batch_size=2)
+    backbone = keras_isd.backbones.ConvNet((16, 16, 3), filters=(4,))
+    with pytest.raises(Exception, match="None of 2 images can be read"):
+        keras_isd.evaluation.extract_features(backbone, batches, verbose=0)
+
+
 def test_a_file_that_is_gone_is_an_unreadable_one(folder):
     source = data.from_folder(folder, split="train")
     pathlib.Path(source.names[5]).unlink()
@@ -160,7 +202,7 @@ def test_the_first_unreadable_files_are_logged_at_once_and_only_once(tmp_path, c
             source.read(tf.constant(row, tf.int64))
     logged = [record.message for record in caplog.records]
     assert [line.split("/")[-1][:5] for line in logged] == ["a.png", "b.png", "c.png"]
-    assert "the file is empty. Another image stands in" in logged[0]
+    assert "the file is empty. In training another image stands in" in logged[0]
     assert "ReportUnreadable" in logged[2]
     assert [name[-5:] for name, _ in source.unreadable()] == ["a.png", "b.png", "c.png", "d.png"]
     assert source.unreadable() == []

@@ -63,7 +63,7 @@ def test_a_smaller_last_batch_is_not_compiled_for(images):
 
 def test_bad_data_are_refused(images):
     model = keras_isd.backbones.ConvNet((8, 8, 3), filters=(4,))
-    with pytest.raises(ValueError, match=r"`dataset`.*Received: none"):
+    with pytest.raises(ValueError, match=r"`dataset`.*Received: 0 batches"):
         extract_features(model, [], verbose=0)
     with pytest.raises(ValueError, match="Received: some have"):
         extract_features(model, [(images, np.zeros(11, int)), images], verbose=0)
