@@ -29,7 +29,7 @@ def views_of(pixels):
 
 def model(**kwargs):
     made = keras_isd.ISDModel(golden.small_backbone(), queue_size=8, **kwargs)
-    made.compile("sgd")
+    made.compile("sgd", run_eagerly=True)
     return made
 
 
@@ -87,7 +87,7 @@ FORMS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.filterwarnings("ignore:Your input ran out of data", "ignore:`shuffle=True`")
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_fit_warns_of_what_cannot_be_right(form, kind, caplog):

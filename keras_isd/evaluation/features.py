@@ -31,6 +31,8 @@ class Features(_Triple):
     >>> features, labels, indices = found
     """
 
+    names: list[str] | None  # no part of the triple, which code takes apart
+
     def __new__(cls, features, labels, indices, names=None):
         found = super().__new__(cls, features, labels, indices)
         found.names = names
@@ -113,12 +115,11 @@ def _readable(images):
 
 def _joined(parts, count, names):
     """`Features` of those of all batches: triples of features, labels and indices."""
-    features, labels, indices = zip(*parts)
-    if any(part is None for part in labels):
-        if any(part is not None for part in labels):
-            raise ValueError("Either all batches have labels or none has. Received: some have")
-        labels = None
-    indices = np.concatenate(indices).astype("int64")
+    features, labels, places = zip(*parts)
+    unlabelled = [part is None for part in labels]
+    if any(unlabelled) and not all(unlabelled):
+        raise ValueError("Either all batches have labels or none has. Received: some have")
+    indices = np.concatenate(places).astype("int64")
     if names is not None and indices.max() >= len(names):
         raise ValueError(
             "Argument `names` must have one for each image. "
@@ -130,7 +131,7 @@ def _joined(parts, count, names):
         )
     return Features(
         np.concatenate(features),
-        None if labels is None else np.concatenate(labels).astype("int32"),
+        None if any(unlabelled) else np.concatenate(labels).astype("int32"),
         indices,
         None if names is None else [names[index] for index in indices],
     )
