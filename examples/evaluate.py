@@ -99,7 +99,14 @@ def transfer(backbone, train, test):
 
 
 def unbalanced(backbone, train, test):
-    rare = sorted(set(np.unique(test[1]).tolist()) - set(map(int, LARGE.value)))
+    classes = set(np.unique(test[1]).tolist())
+    large = {int(name) if name.isdigit() else name for name in LARGE.value}
+    if not large < classes:
+        raise app.UsageError(
+            f"--large_classes must be some of the classes 0 to {max(classes)}. "
+            f"Received: {','.join(LARGE.value)}"
+        )
+    rare = sorted(classes - large)
     result = evaluation.unbalanced_accuracy(*train, *test, rare_classes=rare, seed=SEED.value)
     return {"1-NN, all classes": result["all"], "1-NN, rare classes": result["rare"]}
 

@@ -26,10 +26,16 @@ from keras_isd import augmentation, evaluation
 MODEL = flags.DEFINE_string("model", None, "A saved model, `.keras`.", required=True)
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TensorFlow Datasets keeps CIFAR-10.")
 IMAGE_FOLDER = flags.DEFINE_string("image_folder", None, "Your own folder, instead of CIFAR-10.")
-FRACTION = flags.DEFINE_float("fraction", 0.01, "Share of the training images that have a label.")
+FRACTION = flags.DEFINE_float(
+    "fraction",
+    0.01,
+    "Share of the training images that have a label.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
 TRAIN = flags.DEFINE_string("train_split", "train", "Images to draw the labelled ones from.")
 TEST = flags.DEFINE_string("test_split", "test", "Images to classify.")
-STEPS = flags.DEFINE_integer("steps", 1000, "Of training the whole network.")
+STEPS = flags.DEFINE_integer("steps", 1000, "Of training the whole network.", lower_bound=1)
 SEED = flags.DEFINE_integer("seed", 0, "Of the labels that are drawn, weights, order and views.")
 OUTPUT = flags.DEFINE_string("output", "runs/finetuned", "Folder for the classifier.")
 
@@ -97,7 +103,8 @@ def main(_):
         classifier = classifier_on(network, classes, rate, epochs * length)
         arguments = {"steps_per_epoch": length, "epochs": epochs, "verbose": 2}
         classifier.fit(views.repeat(), shuffle=False, **arguments)
-        found[name] = classifier.evaluate(test, verbose=0, return_dict=True)["accuracy"]
+        scores = evaluation.extract_features(classifier, test, verbose=0)
+        found[name] = float((scores.features.argmax(axis=1) == scores.labels).mean())
 
     print(f"\naccuracy on {len(tests):,} test images, from {len(few):,} labelled ones")
     for name, accuracy in found.items():

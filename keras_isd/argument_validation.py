@@ -24,6 +24,15 @@ def check_positive_integer(name, value):
         )
 
 
+def check_seed(name, seed):
+    """Raises a ValueError unless `seed` is None or an integer that all generators take."""
+    if seed is None or (isinstance(seed, numbers.Integral) and 0 <= int(seed) < 2**32):
+        return
+    raise ValueError(
+        f"Argument `{name}` must be an integer in [0, 2**32), or None. Received: {name}={seed!r}"
+    )
+
+
 def check_in_range(name, value, low, high=math.inf):
     """Raises a ValueError unless the argument `name` is in `[low, high]`: a number, or a tensor."""
     try:

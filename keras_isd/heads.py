@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from keras_isd.argument_validation import check_seed
 from keras_isd.layers import BatchNormalization
 
 __all__ = ["linear", "mlp"]
@@ -66,9 +67,12 @@ def linear(input_dim, output_dim, use_bias=True, seed=None, **kwargs):
     >>> 0.45 < float(keras.ops.convert_to_numpy(layer.kernel).max()) <= 0.5
     True
     """
+    check_seed("seed", seed)
     bound = input_dim**-0.5
     kernel, bias = (
-        keras.initializers.RandomUniform(-bound, bound, None if seed is None else seed + i)
+        keras.initializers.RandomUniform(
+            -bound, bound, None if seed is None else (seed + i) % 2**32
+        )
         for i in range(2)
     )
     return layers.Dense(

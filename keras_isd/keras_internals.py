@@ -36,6 +36,11 @@ def batches_seen(optimizer):
     return optimizer._iterations
 
 
+def optimized_variables(optimizer):
+    """The variables that an optimizer was built for; none before."""
+    return getattr(optimizer, "_trainable_variables", [])
+
+
 def epoch_loss(model):
     """The sum of the losses of the epoch's batches so far, finite as long as each of them is.
 

@@ -37,6 +37,7 @@ FOLDERS = (
     "extras",
     "float32_arithmetic",
     "image_range",
+    "quiet_tensorflow",
     "keras_internals",
     "argument_validation",
     "version",

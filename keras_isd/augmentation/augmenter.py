@@ -88,7 +88,7 @@ class Augmenter:
 
 def _uniform(shape, images):
     if keras.backend.backend() != "tensorflow" and is_tensorflow(images):
-        import tensorflow as tf
+        from keras_isd.quiet_tensorflow import tf
 
         return tf.random.uniform(shape)
     return keras.random.uniform(shape)

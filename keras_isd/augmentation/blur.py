@@ -28,7 +28,14 @@ class GaussianBlur(RandomApply):
 
     def change(self, xp, images, sigma):
         # Three times sigma leaves out 0.3 % of the weights.
-        return gaussian_blur(xp, images, sigma, radius=int(np.ceil(3 * self.sigma[1])))
+        radius = int(np.ceil(3 * self.sigma[1]))
+        if min(images.shape[1:3]) <= radius:
+            raise ValueError(
+                f"A Gaussian blur with a sigma of up to {self.sigma[1]} takes images of more than "
+                f"{radius} pixels: leave it out (`strong(size, blur=0)`), or give it a smaller "
+                f"`sigma`. Received: images of {images.shape[1]} x {images.shape[2]} pixels"
+            )
+        return gaussian_blur(xp, images, sigma, radius)
 
 
 def gaussian_blur(xp, images, sigma, radius):

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_isd.argument_validation import check_interval
+from keras_isd.argument_validation import check_interval, check_positive_integer
 from keras_isd.augmentation.operation import Operation, RandomApply, between
 
 
@@ -24,6 +24,7 @@ class RandomResizedCrop(Operation):
     draws = 2 * TRIES + 2
 
     def __init__(self, size, area=(0.2, 1.0), aspect_ratio=(3 / 4, 4 / 3)):
+        check_positive_integer("size", size)
         check_interval("area", area, 0, 1)
         check_interval("aspect_ratio", aspect_ratio, 0, float("inf"))
         self.size = size
@@ -68,6 +69,7 @@ class CentralCrop(Operation):
     """The central square, of `fraction` of the shorter side, at another size."""
 
     def __init__(self, size, fraction=1.0):
+        check_positive_integer("size", size)
         check_interval("fraction", (0, fraction), 0, 1)
         self.size = size
         self.fraction = fraction
@@ -76,7 +78,7 @@ class CentralCrop(Operation):
         height, width = (
             xp.cast(side, "float32") + 0 * xp.sum(numbers, axis=1) for side in (height, width)
         )
-        side = xp.round(xp.minimum(height, width) * self.fraction)
+        side = xp.maximum(xp.round(xp.minimum(height, width) * self.fraction), 1.0)
         top, left = xp.round((height - side) / 2), xp.round((width - side) / 2)
         return {"top": top, "left": left, "height": side, "width": side}
 

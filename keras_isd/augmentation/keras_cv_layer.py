@@ -2,9 +2,9 @@
 
 import keras
 import keras_cv
-import tensorflow as tf
 
 from keras_isd.augmentation.array_namespace import array_namespace
+from keras_isd.quiet_tensorflow import tf
 
 
 @keras.saving.register_keras_serializable("keras_isd")

@@ -27,10 +27,10 @@ def after_reading(batch):
 
 
 def restore_unless(healthy, before):
-    if replica_count() == 1:
+    if not tf.distribute.has_strategy():
         common.restore_unless(healthy, before)
         return
-    for variable, value in before:  # TensorFlow takes no assignment inside a condition there
+    for variable, value in before:  # in a replica TensorFlow takes no assignment in a condition
         variable.assign(ops.where(healthy, variable, value))
 
 

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_isd.argument_validation import check_positive_integer
+from keras_isd.argument_validation import check_positive_integer, check_seed
 from keras_isd.image_range import SAMPLE, warn_of_pixels
 
 
@@ -43,6 +43,7 @@ class ArrayBatches(keras.utils.PyDataset):
     ):
         super().__init__()
         check_positive_integer("batch_size", batch_size)
+        check_seed("seed", seed)
         lengths = sorted({len(array) for array in arrays})
         if len(lengths) != 1:
             raise ValueError(f"Arrays must be of one length. Received: arrays of {lengths} rows")

@@ -1,9 +1,8 @@
 """What a pipeline asks of the images that it is given."""
 
-import tensorflow as tf
-
 from keras_isd.data.image_source import ImageSource
 from keras_isd.image_range import warn_of_pixels
+from keras_isd.quiet_tensorflow import tf
 
 WANTED = (
     "Argument `dataset` must be a source of images, such as `keras_isd.data.from_folder`, "

@@ -1,8 +1,7 @@
 """Batches of views of each image: two for training, one for evaluation and for classifiers."""
 
-import tensorflow as tf
-
 from keras_isd.data.pipeline import view_batches
+from keras_isd.quiet_tensorflow import tf
 
 
 def two_view_dataset(

@@ -22,7 +22,7 @@ def decode_quickly(contents):
     Returns:
         `(H, W, 3)` uint8 tensor.
     """
-    import tensorflow as tf
+    from keras_isd.quiet_tensorflow import tf
 
     image = tf.io.decode_jpeg(
         contents, channels=3, dct_method="INTEGER_ACCURATE", fancy_upscaling=True

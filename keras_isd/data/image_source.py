@@ -104,7 +104,7 @@ class ImageSource:
 
         They are the rows asked for, but where a file cannot be read: there the row that stands in.
         """
-        import tensorflow as tf
+        from keras_isd.quiet_tensorflow import tf
 
         if self.in_memory:
             images = self._stored.read(tf.gather(self._row_numbers(), rows))
@@ -114,12 +114,12 @@ class ImageSource:
 
     def labels_of(self, rows):
         """The labels of rows, as a TensorFlow tensor."""
-        import tensorflow as tf
+        from keras_isd.quiet_tensorflow import tf
 
         return tf.gather(self.labels, rows)
 
     def _read_file(self, row):
-        import tensorflow as tf
+        from keras_isd.quiet_tensorflow import tf
 
         # A data set of one element is how a graph can catch an error. Python, which runs on one
         # thread at a time, is asked only where TensorFlow failed.
@@ -128,7 +128,7 @@ class ImageSource:
         return quick.concatenate(one.map(self._read_with_pillow)).take(1).get_single_element()
 
     def _read_with_pillow(self, row):
-        import tensorflow as tf
+        from keras_isd.quiet_tensorflow import tf
 
         image, row = tf.numpy_function(self._first_readable, [row], (tf.uint8, tf.int64))
         return tf.ensure_shape(image, (None, None, 3)), tf.ensure_shape(row, ())
@@ -164,7 +164,7 @@ class ImageSource:
             self._unreadable[name] = reason
 
     def _decoded(self, row):
-        import tensorflow as tf
+        from keras_isd.quiet_tensorflow import tf
 
         try:
             contents = self._contents(row).numpy()
@@ -208,7 +208,7 @@ class ImageSource:
         return encoded_source(contents, self.labels, self.names, self.class_names, on_error)
 
     def _contents_or_nothing(self, row):
-        import tensorflow as tf
+        from keras_isd.quiet_tensorflow import tf
 
         try:
             return self._contents(tf.constant(row, tf.int64)).numpy()
@@ -221,7 +221,7 @@ class ImageSource:
 
         A file that cannot be read is left out; `unreadable` then names it.
         """
-        import tensorflow as tf
+        from keras_isd.quiet_tensorflow import tf
 
         rows = tf.data.Dataset.range(len(self))
         read = rows.map(

@@ -1,6 +1,6 @@
 """The order in which an epoch goes through the images: a function of seed and epoch."""
 
-import tensorflow as tf
+from keras_isd.quiet_tensorflow import tf
 
 
 def shuffled_rows(count, places, batch, seed, epoch, shuffle=True):
@@ -34,10 +34,12 @@ def shuffled_elements(dataset, places, seed, epoch, buffer):
     first, limit, step = places
     numbered = dataset.enumerate()
     if buffer:
-        # In this function's graph alone: else TensorFlow's global seed would have a say.
-        tf.compat.v1.set_random_seed(1)
+        # Else TensorFlow's global seed would have a say.
+        graph = tf.compat.v1.get_default_graph()
+        global_seed, graph.seed = graph.seed, 1
         # An odd factor keeps the epochs of neighbouring seeds apart.
         mixed = tf.cast(seed, tf.int64) * 1_000_003 + epoch
         numbered = numbered.shuffle(buffer, mixed, reshuffle_each_iteration=False)
+        graph.seed = global_seed  # which is the affair of functions of one's own
     chosen = numbered.take(limit).skip(first).shard(step, 0)
     return chosen.map(lambda row, x: (row, *x) if isinstance(x, tuple) else (row, x))

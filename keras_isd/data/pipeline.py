@@ -4,14 +4,14 @@ import functools
 import random
 
 import numpy as np
-import tensorflow as tf
 
-from keras_isd.argument_validation import check_positive_integer
+from keras_isd.argument_validation import check_positive_integer, check_seed
 from keras_isd.augmentation import Augmenter
 from keras_isd.data.checks import check_images, look_at_pixels
 from keras_isd.data.image_source import ImageSource
 from keras_isd.data.order import shuffled_elements, shuffled_rows
 from keras_isd.data.view_maker import ViewMaker
+from keras_isd.quiet_tensorflow import tf
 
 
 def view_batches(
@@ -35,6 +35,7 @@ def view_batches(
     are of the image that stands in. The other arguments are those of `two_view_dataset`.
     """
     check_positive_integer("batch_size", batch_size)
+    check_seed("seed", seed)
     if not 0 <= shard_index < num_shards or (num_shards > 1 and not drop_remainder):
         raise ValueError(
             "Argument `shard_index` must be in [0, num_shards), and `drop_remainder` True where "

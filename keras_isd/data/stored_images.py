@@ -17,7 +17,7 @@ class ArrayImages:
         self._variable = MadeOnce(_variable, images)
 
     def read(self, rows):
-        import tensorflow as tf
+        from keras_isd.quiet_tensorflow import tf
 
         return tf.gather(self._variable(), rows)
 
@@ -43,7 +43,7 @@ class FilesOnDisk(ImageFiles):
         super().__init__(self._read)
 
     def _read(self, row):
-        import tensorflow as tf
+        from keras_isd.quiet_tensorflow import tf
 
         return tf.io.read_file(self._paths()[row])
 
@@ -99,14 +99,14 @@ def row_tensor(rows):
 
 
 def _constant(values):
-    import tensorflow as tf
+    from keras_isd.quiet_tensorflow import tf
 
     with tf.device("CPU"):  # where tf.data reads
         return tf.constant(values)
 
 
 def _variable(images):
-    import tensorflow as tf
+    from keras_isd.quiet_tensorflow import tf
 
     # A variable's value is not copied into every graph that reads it, as a constant would be.
     with tf.device("CPU"):

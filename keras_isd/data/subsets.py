@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_isd.argument_validation import check_in_range
+from keras_isd.argument_validation import check_in_range, check_seed
 
 
 def of_classes(labels, classes):
@@ -144,6 +144,7 @@ def _known(labels):
 
 def rows_of_each_class(labels, count, seed):
     """The first `count(class, size)` of each class's rows in an order drawn by `seed`."""
+    check_seed("seed", seed)
     labels = np.asarray(labels)
     chosen = []
     for c in np.unique(_known(labels)).tolist():

@@ -5,7 +5,7 @@ its own counter. So the numbers of an image do not change with the batch that it
 order of the calls or with how many run at a time.
 """
 
-import tensorflow as tf
+from keras_isd.quiet_tensorflow import tf
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA

@@ -1,10 +1,11 @@
 """The views of images that are all of one size, and of images that differ."""
 
-import tensorflow as tf
+from absl import logging
 
 from keras_isd.augmentation import Augmenter
 from keras_isd.augmentation.array_namespace import array_namespace
 from keras_isd.data.threefry import uniform
+from keras_isd.quiet_tensorflow import tf
 
 
 class ViewMaker:
@@ -34,6 +35,7 @@ class ViewMaker:
         for view, (name, augmenter) in enumerate(self.augmenters.items()):
             if not self.stateless:
                 views[name] = augmenter(images)
+                _warn_of_repeated_draws(name)
                 continue
             # One by one: across operations XLA would fuse too much, and compute one anew for each
             # neighbour that another sums over.
@@ -95,6 +97,29 @@ class ViewMaker:
             sides = [factors[side] for side in ("top", "left", "height", "width")]
             boxes[name] = tf.cast(tf.concat(sides, axis=0), tf.int32)
         return boxes
+
+
+def _warn_of_repeated_draws(name):
+    """Warns of random operations, in the graph that is being made, that draw the same each epoch.
+
+    TensorFlow starts them anew with each pass over a data set, from the seed that they were given
+    or that `keras.utils.set_random_seed` gives all of them.
+    """
+    drawn = sorted(
+        operation.type
+        for operation in tf.compat.v1.get_default_graph().get_operations()
+        if operation.op_def.is_stateful
+        and {"seed", "seed2"} <= set(operation.node_def.attr)
+        and (operation.get_attr("seed") or operation.get_attr("seed2"))
+    )
+    if drawn:
+        logging.warning(
+            "The function that makes the %s draws the same numbers in every epoch: TensorFlow's "
+            "%s has a fixed seed, its own or that of `keras.utils.set_random_seed`. Take "
+            "`keras_isd.augmentation`, whose draws follow the epoch, or a `tf.random.Generator`.",
+            name,
+            ", ".join(dict.fromkeys(drawn)),
+        )
 
 
 def _resize_rows(image, size):

@@ -23,7 +23,8 @@ def logistic_regression(
     """Accuracy of scikit-learn's logistic regression, its L2 penalty chosen on held-out features.
 
     For transfer: features are divided by their length and standardised; each strength is tried on
-    the training features but for a held-out share of each class; the best is trained again on all.
+    the training features but for a held-out share of each class that has more than one image; the
+    best is trained again on all.
 
     Args:
         train_features: `(N, F)` array.
@@ -42,7 +43,8 @@ def logistic_regression(
 
     Raises:
         ImportError: if scikit-learn is not installed.
-        ValueError: for features and labels as in `knn_accuracy`, or if a strength is not positive.
+        ValueError: for features and labels as in `knn_accuracy`, if a strength is not positive,
+            `held_out` is not in (0, 1), or there is nothing to hold out.
 
     Source: section 4.3 of the paper, "Transfer learning", after Kornblith et al., "Do better
     ImageNet models transfer better?", 2019.
@@ -61,6 +63,8 @@ def logistic_regression(
     train_labels, labels = checked_sets(train_features, train_labels, features, labels)
     if len(strengths) == 0 or not min(strengths) > 0:
         raise ValueError(f"Argument `strengths` must be positive numbers. Received: {strengths=}")
+    if not 0 < held_out < 1:
+        raise ValueError(f"Argument `held_out` must be in (0, 1). Received: {held_out=}")
     train_features, features = unit_rows(train_features), unit_rows(features)
     mean, variance = mean_and_variance(train_features)
     train_features, features = (
@@ -73,7 +77,7 @@ def logistic_regression(
 
     strength = strengths[0]
     if len(strengths) > 1:
-        others = label_fraction(train_labels, held_out, seed)
+        others = _held_out(train_labels, held_out, seed)
         rows = np.setdiff1d(np.arange(len(train_labels)), others)
         right = [
             np.mean(classified(rows, train_features[others], s)[:, 0] == train_labels[others])
@@ -82,6 +86,20 @@ def logistic_regression(
         strength = strengths[int(np.argmax(right))]
     ranked = classified(np.arange(len(train_labels)), features, strength)
     return {**accuracies(ranked, labels), "strength": strength}
+
+
+def _held_out(labels, share, seed):
+    """Rows to choose a strength on: a share of each class that has more than one image."""
+    found, counts = np.unique(labels, return_counts=True)
+    rows = label_fraction(labels, share, seed)
+    rows = rows[np.isin(labels[rows], found[counts > 1])]
+    if not len(rows):
+        raise ValueError(
+            "Argument `train_labels` must have two images of a class for a strength to be chosen: "
+            "give more, or one of `strengths`. "
+            f"Received: {len(labels)} images of {len(found)} classes"
+        )
+    return rows
 
 
 def _fit(features, labels, strength, max_iterations):

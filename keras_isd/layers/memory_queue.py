@@ -1,10 +1,12 @@
 """The queue of anchors: the teacher's recent embeddings, first in, first out."""
 
+import os
+
 import keras
 from keras import ops
 
 from keras_isd import backend
-from keras_isd.argument_validation import check_positive_integer
+from keras_isd.argument_validation import check_positive_integer, check_seed
 from keras_isd.float32_arithmetic import in_float32
 
 
@@ -38,7 +40,8 @@ class MemoryQueue(keras.layers.Layer):
         filled: `()` int32 in `[0, K]`, how many rows hold real embeddings.
 
     Raises:
-        ValueError: if `size` or `dim` is not a positive integer, or `storage_dtype` is another.
+        ValueError: if `size` or `dim` is not a positive integer, `storage_dtype` is another, or the
+            queue is larger than the machine's memory.
 
     Source: `ISD._dequeue_and_enqueue` in the authors' `train_isd_plus.py`, without
     its demand that K be a multiple of the batch size.
@@ -54,11 +57,13 @@ class MemoryQueue(keras.layers.Layer):
     def __init__(self, size, dim, seed=None, storage_dtype="float32", with_indices=False, **kwargs):
         check_positive_integer("size", size)
         check_positive_integer("dim", dim)
+        check_seed("seed", seed)
         if storage_dtype not in ("float32", "bfloat16"):
             raise ValueError(
                 'Argument `storage_dtype` of MemoryQueue must be "float32" or "bfloat16". '
                 f"Received: {storage_dtype=}"
             )
+        _check_memory(size, dim, storage_dtype)
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         self.size = int(size)  # of NumPy's integers no file can be written
@@ -146,6 +151,19 @@ class _RandomUnitRows(keras.initializers.Initializer):
     def __call__(self, shape, dtype=None):
         normal = keras.random.normal(shape, dtype="float32", seed=self.seed)
         return ops.cast(ops.normalize(normal, axis=-1), dtype)
+
+
+def _check_memory(size, dim, storage_dtype):
+    """Raises a ValueError for a queue larger than the memory of the machine, before it is asked."""
+    if keras.distribution.distribution() is not None or not hasattr(os, "sysconf"):
+        return  # split over several machines, perhaps, or Windows
+    taken = size * dim * (2 if storage_dtype == "bfloat16" else 4)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if taken > memory:
+        raise ValueError(
+            f"Argument `queue_size` must leave room: {size} anchors of {dim} numbers take "
+            f"{taken / 2**30:.0f} GiB. Received: {size}, on a machine of {memory / 2**30:.0f} GiB"
+        )
 
 
 def _overwrite_rows(variable, rows, values, healthy):

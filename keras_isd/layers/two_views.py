@@ -3,6 +3,8 @@
 import keras
 
 from keras_isd import backend
+from keras_isd.argument_validation import check_seed
+from keras_isd.augmentation import Augmenter
 
 
 @keras.saving.register_keras_serializable("keras_isd")
@@ -16,12 +18,24 @@ class TwoViews(keras.layers.Layer):
     Args:
         query, key: `keras_isd.augmentation.Augmenter`s.
         seed: int or None.
+
+    Raises:
+        ValueError: if a view is made by anything else, or `seed` is out of range.
     """
 
     def __init__(self, query, key, seed=None, **kwargs):
         super().__init__(**kwargs)
+        for name, augmenter in {"query": query, "key": key}.items():
+            if not isinstance(augmenter, Augmenter):
+                raise ValueError(
+                    f"Argument `{name}_augmenter` must be a `keras_isd.augmentation.Augmenter`, "
+                    "such as `keras_isd.augmentation.strong(32)`; other layers and functions make "
+                    f"views in the data. Received: {augmenter!r}"
+                )
+        check_seed("seed", seed)
         self.augmenters = {"query": query, "key": key}
-        self.seeds = keras.random.SeedGenerator(seed)
+        # On PyTorch Keras' generator takes no larger one.
+        self.seeds = keras.random.SeedGenerator(None if seed is None else seed % 2**31)
         self.built = True
 
     def call(self, images, training=False):

@@ -1,5 +1,7 @@
 """Batches: what `fit` takes, and how large the batches are that Keras makes of its data."""
 
+import copy
+
 import keras
 
 VIEWS = ("query", "key")
@@ -44,6 +46,30 @@ def check_batch(data, plain=False):
             "Sample weights must be of shape (batch,), one for each image. "
             f"Received: sample_weight={_describe(weights)}"
         )
+
+
+def with_tuples(x):
+    """What `fit` was given; of a PyTorch DataLoader one whose batches are tuples.
+
+    Keras 3.15 takes the batch of a DataLoader for a tuple (`TorchDataLoaderAdapter`), and of a dict
+    keeps the names alone.
+    """
+    if not hasattr(x, "drop_last") or not hasattr(x, "collate_fn"):
+        return x
+    loader = copy.copy(x)
+    loader.collate_fn = _Tuples(x.collate_fn)
+    return loader
+
+
+class _Tuples:
+    """A `collate_fn` that makes a tuple of what another gives; a class, for workers to pickle."""
+
+    def __init__(self, collate):
+        self.collate = collate
+
+    def __call__(self, items):
+        batch = self.collate(items)
+        return tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
 
 
 def batch_sizes(x, batch_size=None, validation_split=0.0):

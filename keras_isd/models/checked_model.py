@@ -4,10 +4,12 @@ import functools
 import inspect
 
 import keras
+from absl import logging
 
 from keras_isd import backend
 from keras_isd.float32_arithmetic import in_float32
-from keras_isd.models.batches import batch_sizes, check_batch, image_count
+from keras_isd.keras_internals import all_layers
+from keras_isd.models.batches import batch_sizes, check_batch, image_count, with_tuples
 from keras_isd.models.first_batch import look_at_first_batch
 from keras_isd.models.fit_errors import explain_errors, with_finite_check
 from keras_isd.recipes import build_parts, get_recipe
@@ -61,16 +63,18 @@ class CheckedModel(keras.Model):
     def fit(self, *args, **kwargs):
         call = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
         given = call.arguments
+        given["x"] = with_tuples(given.get("x"))
         split = given.get("validation_split")
         training = (given.get("x"), given.get("batch_size"), split)
         self._check_sizes(*training)
         self.check_training_sizes(lambda: batch_sizes(*training))
+        self._warn_of_single_images(batch_sizes(*training))
         count = image_count(*training)
         if count is not None and "steps_per_epoch" not in given:
             self.check_training_images(count)
         given["x"] = look_at_first_batch(given.get("x"), self.takes_plain_images())
         if given.get("validation_data") is not None:
-            data = given["validation_data"]
+            data = given["validation_data"] = with_tuples(given["validation_data"])
             part = data[0] if isinstance(data, (tuple, list)) else data
             self._check_sizes(part, given.get("validation_batch_size") or given.get("batch_size"))
         given["callbacks"] = with_finite_check(given.get("callbacks"))
@@ -80,6 +84,7 @@ class CheckedModel(keras.Model):
     @in_float32
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self, x=None, y=None, batch_size=None, *args, **kwargs):
+        x = with_tuples(x)
         self._check_sizes(x, batch_size)
         with backend.values_kept(self):
             return super().evaluate(x, y, batch_size, *args, **kwargs)
@@ -87,6 +92,7 @@ class CheckedModel(keras.Model):
     @in_float32
     @functools.wraps(keras.Model.predict)
     def predict(self, x, batch_size=None, *args, **kwargs):
+        x = with_tuples(x)
         self._check_sizes(x, batch_size)
         with backend.values_kept(self):
             return super().predict(x, batch_size, *args, **kwargs)
@@ -120,6 +126,16 @@ class CheckedModel(keras.Model):
 
     def check_training_images(self, count):
         """Looks at how many images there are in an epoch, where that is known."""
+
+    def _warn_of_single_images(self, sizes):
+        normalized = any(isinstance(x, keras.layers.BatchNormalization) for x in all_layers(self))
+        if 1 in sizes and normalized:
+            logging.warning(
+                "A batch of one image has no statistics for batch normalisation: what comes out of "
+                "it is a constant, and nothing is learned. Leave a last batch of one out, or take "
+                "batches of another size. Received: batches of %s images",
+                sorted(sizes, key=str),
+            )
 
     def _check_sizes(self, x, *sizes):
         """Raises a ValueError for batches that cannot be shared out to all devices."""

@@ -34,8 +34,8 @@ def with_finite_check(callbacks):
     One that has a method `follow`, as `Resume` has, comes after the others and is told of them.
     """
     if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.callbacks[:] = _in_order(callbacks.callbacks)
-        callbacks.append(StopOnNonFiniteLoss())
+        given = [c for c in callbacks.callbacks if not isinstance(c, StopOnNonFiniteLoss)]
+        callbacks.callbacks[:] = [*_in_order(given), StopOnNonFiniteLoss()]
         return callbacks
     return [*_in_order(keras.tree.flatten(callbacks or [])), StopOnNonFiniteLoss()]
 

@@ -6,7 +6,13 @@ from keras import ops
 from keras_isd import backend
 from keras_isd.argument_validation import check_bool
 from keras_isd.float32_arithmetic import in_float32
-from keras_isd.keras_internals import all_layers, base_optimizer, batches_seen, epoch_loss
+from keras_isd.keras_internals import (
+    all_layers,
+    base_optimizer,
+    batches_seen,
+    epoch_loss,
+    optimized_variables,
+)
 from keras_isd.layers import TwoViews
 from keras_isd.models import encoder
 from keras_isd.models.checked_model import CheckedModel
@@ -271,12 +277,22 @@ class MomentumModel(CheckedModel):
         scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         if half and not scaled and kwargs.get("auto_scale_loss", True):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        self._check_optimizer(optimizer)
         backend.check_compile(self, {"optimizer": optimizer, **kwargs})
         super().compile(optimizer=optimizer, **kwargs)
         self.jit_compile_asked_for = kwargs.get("jit_compile", "auto")
         self.follow_freezing()
         if not optimizer.built:
             optimizer.build(self.trainable_variables)
+
+    def _check_optimizer(self, optimizer):
+        known = {id(variable) for variable in optimized_variables(optimizer)}
+        if known and not known.issuperset(id(v) for v in self.trainable_variables):
+            raise ValueError(
+                "Argument `optimizer` must be one of this model alone: it keeps numbers for each "
+                "variable that it was built for. Make a new one. Received: one built for other "
+                f"variables, {optimizer}"
+            )
 
     def get_compile_config(self):
         """As Keras', but with `jit_compile` as asked for: elsewhere `"auto"` is something else."""

@@ -112,7 +112,7 @@ def epoch_steps(learning_rate, drop_epochs, steps_per_epoch, factor=0.2):
 
     Args:
         learning_rate: float, of the first epoch.
-        drop_epochs: increasing sequence of ints, such as `(140, 180)`.
+        drop_epochs: increasing sequence of ints, such as `(140, 180)`; of none the rate stays.
         steps_per_epoch: int, batches in an epoch.
         factor: float.
 
@@ -128,6 +128,8 @@ def epoch_steps(learning_rate, drop_epochs, steps_per_epoch, factor=0.2):
     values = [learning_rate * factor**drops for drops in range(len(drop_epochs) + 1)]
     # PiecewiseConstantDecay still gives the old value at a boundary itself.
     boundaries = [epoch - 1 for epoch in drop_epochs]
+    if not boundaries:  # which it does not take
+        boundaries, values = [0], [learning_rate] * 2
     return PerEpoch(schedules.PiecewiseConstantDecay(boundaries, values), steps_per_epoch)
 
 
