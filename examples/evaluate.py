@@ -100,7 +100,7 @@ def transfer(backbone, train, test):
 
 def unbalanced(backbone, train, test):
     classes = set(np.unique(test[1]).tolist())
-    large = {int(name) if name.isdigit() else name for name in LARGE.value}
+    large = set(map(int, LARGE.value))
     if not large < classes:
         raise app.UsageError(
             f"--large_classes must be some of the classes 0 to {max(classes)}. "
@@ -124,6 +124,10 @@ def main(_):
     unknown = sorted(set(CHOSEN.value) - set(PROTOCOLS))
     if unknown:
         raise app.UsageError(f"--protocols must be among {list(PROTOCOLS)}. Received: {unknown}")
+    if not all(name.isdigit() for name in LARGE.value):
+        raise app.UsageError(
+            f"--large_classes must be numbers of classes. Received: {','.join(LARGE.value)}"
+        )
     model = keras.models.load_model(MODEL.value)
     dataset = OWN if IMAGE_FOLDER.value else DATASET.value
     results, figures, folder = {}, {}, pathlib.Path(OUTPUT.value)

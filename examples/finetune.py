@@ -64,6 +64,8 @@ def classifier_on(backbone, classes, learning_rate, steps):
 
 
 def main(_):
+    if not FRACTION.value:
+        raise app.UsageError("--fraction must be above 0. Received: 0")
     keras.utils.set_random_seed(SEED.value)
     source = source_of(TRAIN.value)
     tests = source_of(TEST.value, source.class_names)

@@ -1,20 +1,28 @@
-"""TensorFlow, imported without its start-up lines where another backend has not needed it yet.
+"""TensorFlow for reading data where another backend computes: quiet, and without the accelerator.
 
-`TF_CPP_MIN_LOG_LEVEL` alone does not keep them out (tensorflow/tensorflow issue 100442), so that
-what is written to standard error during the import is held back, and shown if that fails.
+Its start-up lines are not kept out by `TF_CPP_MIN_LOG_LEVEL` alone (tensorflow/tensorflow issue
+100442; JAX sets that variable too), so that what is written to standard error during the import is
+held back, and shown if that fails. On its first use TensorFlow would take nearly all memory of each
+GPU, which the other backend needs. Whoever imports TensorFlow first has it as it is.
 """
 
 import os
 import sys
 import tempfile
 
-if "tensorflow" not in sys.modules:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import keras
+
+
+def _import_quietly():
     with tempfile.TemporaryFile() as said:
         standard_error = os.dup(2)
         os.dup2(said.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
+            import tensorflow
+
+            if keras.backend.backend() != "tensorflow":
+                for kind in ("GPU", "TPU"):
+                    tensorflow.config.set_visible_devices([], kind)
         except BaseException:
             said.seek(0)
             os.write(standard_error, said.read())
@@ -24,6 +32,10 @@ if "tensorflow" not in sys.modules:
             os.dup2(standard_error, 2)
             os.close(standard_error)
 
-import tensorflow as tf
+
+if "tensorflow" not in sys.modules:
+    _import_quietly()
+
+import tensorflow as tf  # noqa: E402
 
 __all__ = ["tf"]

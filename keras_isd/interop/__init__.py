@@ -1,5 +1,6 @@
 """Checkpoints of the authors' PyTorch code, and of others of the same shape, there and back."""
 
+from keras_isd.interop.backbone import load_torch_backbone
 from keras_isd.interop.checkpoint import load_torch_checkpoint, save_torch_checkpoint
 
-__all__ = ["load_torch_checkpoint", "save_torch_checkpoint"]
+__all__ = ["load_torch_backbone", "load_torch_checkpoint", "save_torch_checkpoint"]

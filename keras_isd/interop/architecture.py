@@ -29,7 +29,7 @@ def build(shapes, settings, input_shape=None):
         ValueError: if it is of no network or method that is known here.
     """
     parts = {
-        "backbone": _backbone(shapes, input_shape),
+        "backbone": build_backbone(shapes, "encoder_q.", input_shape),
         "projector": _head(shapes, "encoder_q.fc", "projector"),
         "predictor": _head(shapes, "predict_q", "predictor"),
     }
@@ -47,17 +47,22 @@ def build(shapes, settings, input_shape=None):
     return method.model(**parts, **arguments)
 
 
-def _backbone(shapes, input_shape):
-    names = [name for name in shapes if name.startswith("encoder_q.")]
+def build_backbone(shapes, prefix, input_shape=None):
+    """The ResNet whose names in a state dict begin with `prefix`, such as `"encoder_q."`.
+
+    Raises:
+        ValueError: if it is none that is known here.
+    """
+    names = [name.removeprefix(prefix) for name in shapes if name.startswith(prefix)]
     depths = tuple(
-        len({name.split(".")[2] for name in names if name.startswith(f"encoder_q.layer{stage}.")})
+        len({name.split(".")[1] for name in names if name.startswith(f"layer{stage}.")})
         for stage in (1, 2, 3, 4)
     )
-    bottleneck = "encoder_q.layer1.0.conv3.weight" in shapes
-    stem = shapes.get("encoder_q.conv1.weight", ())
+    bottleneck = f"{prefix}layer1.0.conv3.weight" in shapes
+    stem = shapes.get(f"{prefix}conv1.weight", ())
     if (depths, bottleneck) not in _RESNETS or len(stem) != 4 or stem[-1] not in (3, 7):
         raise ValueError(
-            "A checkpoint must be of a ResNet-18, 34 or 50 under `encoder_q`. Received: stages of "
+            f"A checkpoint must be of a ResNet-18, 34 or 50 under {prefix!r}. Received: stages of "
             f"{depths} blocks, conv1 of shape {stem or None}, among {_some(shapes)}"
         )
     small = stem[-1] == 3

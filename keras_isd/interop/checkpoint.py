@@ -1,18 +1,14 @@
-"""Files of PyTorch training scripts: read without running what they hold, and written."""
+"""Files of PyTorch training scripts: a whole model read, and written."""
 
 import argparse
-import pickle
 
 import numpy as np
 from keras import ops
 
-from keras_isd.extras import needs_extra
 from keras_isd.interop.architecture import build
 from keras_isd.interop.methods import method_of_model, settings_of
 from keras_isd.interop.names import entries, to_keras, to_torch
-
-# What PyTorch's reader of pickles raises at bytes that are no pickle.
-_MALFORMED = (ValueError, TypeError, AttributeError, LookupError, EOFError)
+from keras_isd.interop.state_dict import import_torch, read_state_dict
 
 
 def load_torch_checkpoint(path, input_shape=None):
@@ -54,7 +50,7 @@ def load_torch_checkpoint(path, input_shape=None):
     >>> keras_isd.interop.load_torch_checkpoint(path).queue.size
     16
     """
-    state, settings = _read(path)
+    state, settings = read_state_dict(path)
     model = build({name: array.shape for name, array in state.items()}, settings, input_shape)
     method = method_of_model(model)
     wanted = dict(_variables(model, method))
@@ -82,7 +78,7 @@ def save_torch_checkpoint(model, path, epoch=0):
 
     Example: see `load_torch_checkpoint`.
     """
-    torch = _torch()
+    torch = import_torch()
     method, state = _method_and_state(model)
     for name in [name for name in state if name.endswith("running_var")]:
         state[name.replace("running_var", "num_batches_tracked")] = np.array(0)
@@ -127,43 +123,6 @@ def _parallel_name(method, name):
         return f"module.{name}"
     part, _, rest = name.partition(".")
     return f"{part}.module.{rest}" if part in method.parallel_parts else name
-
-
-def _torch():
-    with needs_extra("torch"):
-        import torch
-    return torch
-
-
-def _read(path):
-    """Arrays of a checkpoint by name, without `module.`, and the arguments of its script."""
-    torch = _torch()
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            file = torch.load(path, map_location="cpu", weights_only=True)
-    except (FileNotFoundError, IsADirectoryError):
-        raise
-    except (RuntimeError, pickle.UnpicklingError, OSError, *_MALFORMED) as error:
-        raise ValueError(
-            "Expected a file of tensors and settings that PyTorch has written; what is in it is "
-            f"not run. Received: {path}, which PyTorch cannot read: {type(error).__name__}: "
-            f"{str(error).partition(chr(10))[0]}"
-        ) from error
-    found = file if isinstance(file, dict) else {}
-    state = found.get("state_dict", found.get("model", found))
-    if not (isinstance(state, dict) and state and all(map(torch.is_tensor, state.values()))):
-        raise ValueError(
-            'Expected a state dict, or a dict with one under "state_dict" or "model". '
-            f"Received: {path}, with {list(found) or type(file).__name__}"
-        )
-    state = {str(name).replace("module.", ""): _as_array(value) for name, value in state.items()}
-    settings = vars(found["opt"]) if isinstance(found.get("opt"), argparse.Namespace) else {}
-    return state, settings
-
-
-def _as_array(tensor):
-    tensor = tensor.detach()
-    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
 
 
 def _variables(model, method):

@@ -24,7 +24,7 @@ def entries(model, prefix):
         name = layer.name.removeprefix("projector_").removeprefix("predictor_").replace("_", ".")
         for variable in layer.weights:
             kind = "weight" if variable.name == "kernel" else variable.name
-            yield variable, f"{prefix}.{name}.{_BATCH_NORM.get(kind, kind)}"
+            yield variable, ".".join(filter(None, (prefix, name, _BATCH_NORM.get(kind, kind))))
 
 
 def to_keras(variable, array):

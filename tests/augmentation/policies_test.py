@@ -50,3 +50,25 @@ def test_evaluation_view_only_resizes_and_normalises():
     views = keras.ops.convert_to_numpy(augmentation.evaluation(32, augmentation.CIFAR10)(flat))
     expected = (0.2 - np.array(augmentation.CIFAR10[0])) / np.array(augmentation.CIFAR10[1])
     np.testing.assert_allclose(views, np.broadcast_to(expected, (2, 32, 32, 3)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("make", [augmentation.weak, augmentation.strong, augmentation.evaluation])
+@pytest.mark.parametrize("size", [(32, 32), 0, 31.5, "32"])
+def test_a_size_is_one_positive_integer(make, size):
+    with pytest.raises(ValueError, match=r"`size` must be a positive integer. Received: size="):
+        make(size)
+
+
+def test_a_blur_takes_more_pixels_than_it_reaches():
+    views = augmentation.strong(7)(IMAGES)
+    assert np.isfinite(keras.ops.convert_to_numpy(views)).all()
+    with pytest.raises(ValueError, match=r"more than 6 pixels.*blur=0.*images of 6 x 6 pixels"):
+        augmentation.strong(6)(IMAGES)
+    assert augmentation.strong(6, blur=0)(IMAGES).shape == (16, 6, 6, 3)
+
+
+def test_the_smallest_square_is_a_pixel():
+    views = unnormalised(augmentation.evaluation(32, fraction=0.01)(IMAGES))
+    # of 40 x 48 pixels, rounded to even: row 20 of (40 - 1) / 2, column 24
+    expected = np.broadcast_to(IMAGES[:, 20:21, 24:25] / 255, views.shape)
+    np.testing.assert_allclose(views, expected, atol=1e-3)

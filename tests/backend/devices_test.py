@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.support import golden
 from tests.support.processes import run_python
 
 SCRIPT = "tests.support.replicas_script"
@@ -226,6 +227,25 @@ with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
         print(error)
 """
     assert "Under MirroredStrategy Keras cannot do with" in run_python("-c", code)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="strategies are TensorFlow's")
+@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("distributed", [False, True])
+def test_a_strategy_of_any_size_takes_data_sets_shared_out_or_not(devices, distributed):
+    code = f"""
+import tensorflow as tf
+from tests.support import golden, replicas_script
+views, labels = golden.Trajectory("isd_plus").flat_views()
+with replicas_script.tensorflow_scope({devices}):
+    dataset = tf.data.Dataset.from_tensor_slices((views, labels)).batch(8)
+    model = golden.golden_model("isd_plus", synchronized_batch_norm=True)
+    if {distributed}:
+        dataset = tf.distribute.get_strategy().experimental_distribute_dataset(dataset)
+    print(model.fit(dataset, epochs=1, verbose=0).history["loss"][0])
+"""
+    loss = float(run_python("-c", code).split()[-1])
+    assert loss == pytest.approx(golden.Trajectory("isd_plus").losses.mean(), rel=1e-4)
 
 
 def test_a_loss_that_is_not_finite_is_named_by_its_step():

@@ -295,6 +295,39 @@ def test_channels_that_are_known_only_when_read_are_looked_at_then(sizes):
         list(data.two_view_dataset(images(4), weak, weak, batch_size=2))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", [None, 3])
+def test_views_that_draw_the_same_in_each_epoch_are_warned_of(kind, seed, caplog):
+    def bright(images):
+        return tf.image.random_brightness(tf.cast(images, tf.float32), 50.0)
+
+    before = tf.compat.v1.random.get_seed(None)[0]
+    tf.random.set_seed(seed)
+    try:
+        with caplog.at_level("WARNING", logger="absl"):
+            batches = data.two_view_dataset(KINDS[kind](), bright, bright, 8, seed=0)
+        epochs = [[float(tf.reduce_sum(batch[0]["query"])) for batch in batches] for _ in range(2)]
+        total = np.sort(np.concatenate(epochs))
+        assert ("draws the same numbers in every epoch" in caplog.text) == (seed is not None)
+        assert seed is not None or len(np.unique(total)) == len(total)
+    finally:
+        tf.random.set_seed(before)
+
+
+def test_views_by_operations_without_a_state_are_not_warned_of(caplog):
+    def bright(images):
+        images = tf.cast(images, tf.float32)
+        return tf.image.stateless_random_brightness(images, 50.0, (1, 2))
+
+    tf.random.set_seed(3)
+    try:
+        with caplog.at_level("WARNING", logger="absl"):
+            data.two_view_dataset(data.from_arrays(PHOTOGRAPHS), bright, bright, 8)
+    finally:
+        tf.random.set_seed(None)
+    assert not caplog.text
+
+
 def test_functions_of_ones_own_take_any_channels():
     def view(images):
         return tf.cast(images, "float32")

@@ -170,3 +170,19 @@ GOOD = {
 def test_bad_input_is_refused_by_each_protocol(protocol, change, message):
     with pytest.raises(ValueError, match=message):
         protocol(**{**GOOD, **change})
+
+
+def test_a_class_of_one_image_is_never_held_out():
+    pytest.importorskip("sklearn", reason="needs scikit-learn")
+    random = np.random.RandomState(0)
+    labels = np.array([0] * 10 + [1] * 10 + [2])
+    features = 3 * np.eye(3)[labels] + 0.1 * random.randn(21, 3)
+    found = evaluation.logistic_regression(features, labels, features, labels)
+    assert found["per_class"][2] == 1.0
+    with pytest.raises(ValueError, match=r"two images of a class.*Received: 2 images of 2 classes"):
+        evaluation.logistic_regression(np.eye(2), [0, 1], np.eye(2), [0, 1])
+    one = evaluation.logistic_regression(np.eye(2), [0, 1], np.eye(2), [0, 1], strengths=(1e-4,))
+    assert one["top1"] == 1.0
+    for held_out in (0, 1.0):
+        with pytest.raises(ValueError, match=r"`held_out` must be in \(0, 1\)"):
+            evaluation.logistic_regression(features, labels, features, labels, held_out=held_out)

@@ -220,9 +220,25 @@ def test_evaluate_has_each_protocol_in_its_table_its_file_and_its_report(tmp_pat
     assert (tmp_path / "student_embedding.png").stat().st_size > 1000
 
 
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--steps=0", "--steps=0: 0 is not"),
+        ("--fraction=1.5", "--fraction=1.5: 1.5 is not"),
+        ("--fraction=0", "--fraction must be"),
+    ],
+)
+@pytest.mark.one_backend("flags are the same under any backend")
+def test_finetune_refuses_flags_that_make_no_run(flag, said):
+    with pytest.raises(AssertionError, match=said):
+        run_python("examples/finetune.py", "--model=none", flag)
+
+
 def test_evaluate_refuses_a_protocol_that_it_does_not_know():
     with pytest.raises(AssertionError, match=r"Received: \['knnn'\]"):
         run_python("examples/evaluate.py", "--model=none", "--protocols=knnn")
+    with pytest.raises(AssertionError, match=r"--large_classes must be numbers.*Received: cat"):
+        run_python("examples/evaluate.py", "--model=none", "--large_classes=cat")
 
 
 @pytest.mark.data

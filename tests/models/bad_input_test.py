@@ -223,3 +223,63 @@ def test_groups_without_effect_are_warned_of(own, caplog):
     ]
     # The backbone's and the teacher's.
     assert [said.split("and ")[-1].split(" layers")[0] for said in found] == ([] if own else ["2"])
+
+
+def test_an_optimizer_of_another_model_is_refused():
+    optimizer = keras.optimizers.SGD(0.1)
+    isd().compile(optimizer)
+    other = isd()
+    with pytest.raises(ValueError, match=r"`optimizer` must be one of this model alone"):
+        other.compile(optimizer)
+    other.compile(keras.optimizers.SGD(0.1))
+    other.compile(other.optimizer)  # its own, once more
+
+
+def test_views_in_the_step_are_made_by_augmenters_alone():
+    weak = keras_isd.augmentation.weak(8)
+    with pytest.raises(ValueError, match=r"`key_augmenter` must be.*Received: <RandomFlip"):
+        isd(query_augmenter=weak, key_augmenter=layers.RandomFlip())
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "1"])
+def test_seeds_that_no_generator_takes_are_refused(seed):
+    weak = keras_isd.augmentation.weak(8)
+    for make in (
+        lambda: isd(seed=seed),
+        lambda: isd(seed=seed, query_augmenter=weak, key_augmenter=weak),
+        lambda: keras_isd.heads.linear(2, 2, seed=seed),
+        lambda: keras_isd.data.ArrayBatches(np.arange(4), batch_size=2, seed=seed),
+        lambda: keras_isd.data.long_tail(np.arange(4), 2, seed=seed),
+    ):
+        with pytest.raises(ValueError, match=r"`seed` must be an integer in \[0, 2\*\*32\)"):
+            make()
+
+
+@pytest.mark.parametrize("seed", [0, 2**31 - 1, 2**31, 2**32 - 1])
+def test_every_seed_in_range_trains(seed):
+    weak = keras_isd.augmentation.weak(8)
+    pixels = np.random.RandomState(0).randint(0, 256, (8, 8, 8, 3))
+    losses = []
+    for _ in range(2):
+        keras.utils.set_random_seed(0)
+        model = isd(seed=seed, query_augmenter=weak, key_augmenter=weak)
+        model.compile("sgd", run_eagerly=True)
+        losses += model.fit(pixels, batch_size=4, shuffle=False, verbose=0).history["loss"]
+    assert losses[0] == losses[1]
+
+
+def test_a_queue_larger_than_the_machine_is_refused_by_its_bytes():
+    with pytest.raises(ValueError, match=r"`queue_size`.*anchors of 16 numbers take 59605 GiB"):
+        isd(queue_size=10**12)
+
+
+@pytest.mark.parametrize(("count", "warned"), [(16, False), (17, True)])
+def test_a_batch_of_one_image_is_warned_of(count, warned, caplog):
+    model = isd()
+    model.compile("sgd", run_eagerly=True)
+    views = {"query": images(count), "key": images(count)}
+    with caplog.at_level("WARNING"):
+        model.fit(views, batch_size=8, verbose=0)
+    said = [r.getMessage() for r in caplog.records if "A batch of one image" in r.getMessage()]
+    assert len(said) == warned
+    assert all("Received: batches of [1, 8] images" in line for line in said)

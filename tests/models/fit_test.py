@@ -78,7 +78,42 @@ def torch_loader():
     return torch.utils.data.DataLoader(Images(), batch_size=8)
 
 
+def loader_of_dicts():
+    """Without labels: batches are dicts, and no tuples."""
+    torch = pytest.importorskip("torch", reason="a DataLoader needs PyTorch")
+    views, _ = PLUS.flat_views()
+    items = [{name: images[row] for name, images in views.items()} for row in range(96)]
+    return torch.utils.data.DataLoader(items, batch_size=8)
+
+
+def test_loaders_of_any_batches_are_evaluated_and_predicted_from():
+    model = golden.golden_model("isd_plus")
+    torch = pytest.importorskip("torch", reason="a DataLoader needs PyTorch")
+    views, _ = PLUS.flat_views()
+    expected = model.evaluate(views, batch_size=8, verbose=0)
+    assert model.evaluate(loader_of_dicts(), verbose=0) == pytest.approx(expected, rel=1e-5)
+    loader = torch.utils.data.DataLoader(views["query"], batch_size=8)
+    np.testing.assert_allclose(
+        model.predict(loader, verbose=0), model.predict(views["query"], verbose=0), atol=1e-5
+    )
+
+
+def test_callbacks_may_be_a_callback_list():
+    views, _ = PLUS.flat_views()
+    model = golden.golden_model("isd_plus")
+    history = keras.callbacks.History()
+    callbacks = keras.callbacks.CallbackList([history], model=model)
+    for _ in range(2):
+        one_epoch(model, views, batch_size=8, callbacks=callbacks)
+    np.testing.assert_allclose(history.history["loss"][0], PLUS.losses.mean(), rtol=1e-4)
+    assert len(callbacks.callbacks) == 2  # and the one that looks at the loss, once
+    views = {**views, "query": np.full_like(views["query"], np.nan)}
+    with pytest.raises(FloatingPointError, match="step 25"):
+        one_epoch(model, views, batch_size=8, callbacks=callbacks)
+
+
 SOURCES = [
+    loader_of_dicts,
     tf_dataset,
     torch_loader,
     sampled_loader,

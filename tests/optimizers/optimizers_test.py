@@ -168,3 +168,8 @@ def test_momentum_rises_by_half_a_cosine():
     assert [float(schedule(step)) for step in range(6)] == pytest.approx(expected)
     with pytest.raises(ValueError, match=r"`teacher_momentum`.*Received: teacher_momentum=1.5"):
         optimizers.momentum_cosine(1.5, total_steps=4)
+
+
+def test_without_drops_the_rate_stays():
+    schedule = optimizers.epoch_steps(0.01, (), steps_per_epoch=10)
+    assert [float(schedule(step)) for step in (0, 10, 1000)] == pytest.approx([0.01] * 3)

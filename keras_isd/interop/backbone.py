@@ -1,0 +1,82 @@
+"""A ResNet alone of a PyTorch file: torchvision's, MoCo's, the authors', or another's."""
+
+from keras_isd.interop.architecture import build_backbone
+from keras_isd.interop.names import entries, to_keras
+from keras_isd.interop.state_dict import read_state_dict
+
+
+def load_torch_backbone(path, prefix=None, input_shape=None):
+    """Makes a backbone of the ResNet in a file that PyTorch has written.
+
+    For weights of which there is no whole model to be had: torchvision's `resnet18`, `resnet34` and
+    `resnet50`, the encoders that MoCo's authors publish, and any other with torchvision's names,
+    `conv1.weight`, `layer1.0.conv1.weight` and so on, behind a prefix or none. Heads (`fc`), queue
+    and all else in the file are left out. Features equal the PyTorch network's within 1e-4.
+
+    The file is read with PyTorch's `weights_only`: no code in it is run.
+
+    Args:
+        path: of a `.pth` file: a dict with a `"state_dict"` or `"model"`, or a state dict.
+        prefix: str, what stands before `conv1.weight` in the names, such as `"encoder_q."` or
+            `"backbone."`; `module.` is not counted. None takes the only one there is, or MoCo's and
+            the authors' `"encoder_q."`, the student.
+        input_shape: `(height, width, channels)` of the images; None for 224 pixels, or 32 where
+            the network has a stem for small images. `(None, None, 3)` takes any.
+
+    Returns:
+        A `keras_isd.backbones` ResNet, `(B, H, W, C)` to `(B, F)`.
+
+    Raises:
+        ImportError: if PyTorch is not installed.
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is damaged, holds other than tensors and settings, or has no ResNet
+            under the prefix, or several under others.
+
+    Example, of a file of torchvision's:
+
+    >>> import tempfile, os, torch
+    >>> path = os.path.join(tempfile.mkdtemp(), "isd.pth")
+    >>> backbone = keras_isd.backbones.ResNet18((32, 32, 3), "small", width=8)
+    >>> predictor = keras_isd.heads.mlp(64, 64, 64, name="predictor")
+    >>> model = keras_isd.ISDModel(backbone, predictor=predictor, queue_size=16)
+    >>> keras_isd.interop.save_torch_checkpoint(model, path)
+    >>> keras_isd.interop.load_torch_backbone(path, prefix="encoder_k.").output_shape
+    (None, 64)
+    """
+    state, _ = read_state_dict(path)
+    prefix = _prefix(path, state, prefix)
+    shapes = {name: array.shape for name, array in state.items() if name.startswith(prefix)}
+    backbone = build_backbone(shapes, prefix, input_shape)
+    wanted = {name: variable for variable, name in entries(backbone, prefix.removesuffix("."))}
+    unfit = [
+        f"{name} of shape {shapes.get(name)}"
+        for name, variable in wanted.items()
+        if name not in state or to_keras(variable, state[name]).shape != variable.shape
+    ]
+    if unfit:
+        raise ValueError(
+            f"A ResNet under {prefix!r} must have {len(wanted)} arrays. "
+            f"Received: {path}, with {'; '.join(unfit[:10])}"
+        )
+    for name, variable in wanted.items():
+        variable.assign(to_keras(variable, state[name]))
+    return backbone
+
+
+def _prefix(path, state, wanted):
+    """The prefix of the ResNet to be read; raises a ValueError unless it is clear which."""
+    start, block = "conv1.weight", "layer1.0.conv1.weight"
+    found = [
+        name.removesuffix(start)
+        for name in state
+        if name.endswith(start) and name.removesuffix(start) + block in state
+    ]
+    if wanted in found or (wanted is None and len(found) == 1):
+        return found[0] if wanted is None else wanted
+    if wanted is None and "encoder_q." in found:
+        return "encoder_q."
+    raise ValueError(
+        "Argument `prefix` must be what stands before `conv1.weight` in the names of a ResNet. "
+        f"Received: {wanted!r}, of {path}, with ResNets under {found or 'none'}; it has "
+        f"{sorted(state)[:8]}"
+    )
