@@ -17,11 +17,18 @@ from keras_isd import (
     visualization,
 )
 from keras_isd.layers import BatchNormalization, MemoryQueue
-from keras_isd.models import ISDModel, MomentumModel, NonFiniteLossError, QueueModel
+from keras_isd.models import (
+    DistillationModel,
+    ISDModel,
+    MomentumModel,
+    NonFiniteLossError,
+    QueueModel,
+)
 from keras_isd.version import __version__
 
 __all__ = [
     "BatchNormalization",
+    "DistillationModel",
     "ISDModel",
     "MemoryQueue",
     "MomentumModel",

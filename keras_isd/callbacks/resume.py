@@ -12,6 +12,7 @@ from keras_isd.argument_validation import check_positive_integer
 from keras_isd.callbacks import callback_state, checkpoint_file
 from keras_isd.callbacks.checkpoint_file import DamagedCheckpointError
 from keras_isd.callbacks.run_settings import differing, run_settings
+from keras_isd.models import CheckedModel
 
 
 class Resume(keras.callbacks.Callback):
@@ -193,8 +194,9 @@ class Resume(keras.callbacks.Callback):
     def _variables(self):
         """All variables of the run, by names that are the same in each process."""
         model = self.model  # which on JAX brings the values of the loop into the variables
+        of_ours = isinstance(model, CheckedModel)
         groups = {
-            "model": model.variables,
+            "model": model.state_variables() if of_ours else model.variables,
             "optimizer": model.optimizer.variables,
             "metric": model.metrics_variables,
         }

@@ -18,6 +18,7 @@ def two_view_dataset(
     shard_index=0,
     num_parallel_calls=tf.data.AUTOTUNE,
     with_index=False,
+    teacher_features=None,
 ):
     """Makes batches of two views of each image, for `ISDModel.fit`.
 
@@ -35,7 +36,7 @@ def two_view_dataset(
         query: `keras_isd.augmentation.Augmenter`, for the student's views, such as
             `keras_isd.augmentation.strong(32)`; or any function from a batch of images of one
             size to views, whose randomness is then its own affair.
-        key: the same for the teacher's views.
+        key: the same for the teacher's views; None beside `teacher_features`.
         batch_size: int.
         seed: int or None, which draws one that `keras.utils.set_random_seed` fixes.
         shuffle_buffer: int, of a `tf.data.Dataset`: images to draw the next from; 0 keeps the
@@ -51,16 +52,21 @@ def two_view_dataset(
         with_index: bool, whether `"index"` `(B,)`, the images' row numbers, goes along with the
             views, for a model with `queue_indices=True`. Where a file cannot be read it is the row
             of the image that stands in.
+        teacher_features: `(N, D)` array of floats, the features that a teacher has of each image
+            by its row, or the path of a `.npy` file of one, which may be larger than memory. They
+            are the key then: see `keras_isd.DistillationModel`.
 
     Returns:
-        `tf.data.Dataset` of `{"query": (B, size, size, 3), "key": (B, size, size, 3)}`, with
-        labels `(B,)` as a pair. Its length, that of a whole pass, is known where that of `dataset`
-        is.
+        `tf.data.Dataset` of `{"query": (B, size, size, 3), "key": (B, size, size, 3)}`, or with
+        `teacher_features` of a `"key"` `(B, D)`, and with labels `(B,)` as a pair. Its length, that
+        of a whole pass, is known where that of `dataset` is.
 
     Raises:
         ValueError: if `batch_size` is not positive or too large for the number of images, the
             first step is outside the epoch, `shard_index` is not in `[0, num_shards)`, or there
-            are several shards without `drop_remainder`, whose last batches would differ in size.
+            are several shards without `drop_remainder`, whose last batches would differ in size;
+            if there are both or neither of a `key` and `teacher_features`, or those are of another
+            number of images or not finite.
 
     Example:
 
@@ -70,10 +76,18 @@ def two_view_dataset(
     >>> {name: views.shape for name, views in next(iter(batches)).items()}
     {'query': TensorShape([8, 32, 32, 3]), 'key': TensorShape([8, 32, 32, 3])}
     """
+    if (key is None) == (teacher_features is None):
+        raise ValueError(
+            "Give a `key`, that makes the teacher's views, or `teacher_features` of all images. "
+            f"Received: {key=}, teacher_features="
+            f"{'None' if teacher_features is None else type(teacher_features).__name__}"
+        )
+    views = {"query": query} if key is None else {"query": query, "key": key}
     return view_batches(
         dataset,
-        {"query": query, "key": key},
+        views,
         batch_size,
+        teacher_features=teacher_features,
         seed=seed,
         shuffle_buffer=shuffle_buffer,
         drop_remainder=drop_remainder,

@@ -10,6 +10,7 @@ from keras_isd.augmentation import Augmenter
 from keras_isd.data.checks import check_images, look_at_pixels
 from keras_isd.data.image_source import ImageSource
 from keras_isd.data.order import shuffled_elements, shuffled_rows
+from keras_isd.data.teacher_features import TeacherFeatures
 from keras_isd.data.view_maker import ViewMaker
 from keras_isd.quiet_tensorflow import tf
 
@@ -28,6 +29,7 @@ def view_batches(
     num_parallel_calls=tf.data.AUTOTUNE,
     with_index=False,
     mark_unreadable=False,
+    teacher_features=None,
 ):
     """Batches of a dict of views of each image, one for each of the dict `augmenters`.
 
@@ -55,7 +57,9 @@ def view_batches(
             f"Received: {initial_step=}"
         )
     seed = random.getrandbits(31) if seed is None else seed
-    views = ViewMaker(augmenters, seed, with_index)
+    if teacher_features is not None:
+        teacher_features = TeacherFeatures(teacher_features, count if count >= 0 else None)
+    views = ViewMaker(augmenters, seed, with_index, teacher_features)
     calls = num_parallel_calls if views.stateless else None  # which keeps the order of their draws
     epoch = tf.Variable(initial_epoch, dtype=tf.int64, trainable=False)
 

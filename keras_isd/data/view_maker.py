@@ -16,12 +16,14 @@ class ViewMaker:
             places number the views.
         seed: int, what the random numbers depend on, besides epoch, row and view.
         with_index: bool, whether row numbers go along, as `"index"`.
+        teacher_features: `TeacherFeatures` that go along, as `"key"`, or None.
     """
 
-    def __init__(self, augmenters, seed, with_index=False):
+    def __init__(self, augmenters, seed, with_index=False, teacher_features=None):
         self.augmenters = augmenters
         self.seed = seed
         self.with_index = with_index
+        self.teacher_features = teacher_features
         self.stateless = all(isinstance(a, Augmenter) for a in augmenters.values())
         # XLA fuses the dozens of small steps of an operation into few loops, several times quicker.
         self._compiled_operations = tf.function(self._operations, autograph=False, jit_compile=True)
@@ -73,7 +75,13 @@ class ViewMaker:
     def _with(self, rows, views, labels):
         if self.with_index:
             views["index"] = tf.cast(rows, tf.int32)
+        if self.teacher_features is not None:
+            views["key"] = self._features_of(rows)
         return (views, *labels) if labels else views
+
+    def _features_of(self, rows):
+        read = tf.numpy_function(self.teacher_features.rows, [rows], tf.float32)
+        return tf.ensure_shape(read, (*rows.shape, self.teacher_features.dim))
 
     def _crop(self, image, box, name):
         top, left, height, width = tf.unstack(box)

@@ -16,7 +16,7 @@ class TwoViews(keras.layers.Layer):
     same, so that `evaluate` changes nothing and gives one result.
 
     Args:
-        query, key: `keras_isd.augmentation.Augmenter`s.
+        query, key: `keras_isd.augmentation.Augmenter`s; of a key of None there is the query alone.
         seed: int or None.
 
     Raises:
@@ -25,7 +25,10 @@ class TwoViews(keras.layers.Layer):
 
     def __init__(self, query, key, seed=None, **kwargs):
         super().__init__(**kwargs)
-        for name, augmenter in {"query": query, "key": key}.items():
+        augmenters = {"query": query, "key": key}
+        if key is None:
+            del augmenters["key"]
+        for name, augmenter in augmenters.items():
             if not isinstance(augmenter, Augmenter):
                 raise ValueError(
                     f"Argument `{name}_augmenter` must be a `keras_isd.augmentation.Augmenter`, "
@@ -33,7 +36,7 @@ class TwoViews(keras.layers.Layer):
                     f"views in the data. Received: {augmenter!r}"
                 )
         check_seed("seed", seed)
-        self.augmenters = {"query": query, "key": key}
+        self.augmenters = augmenters
         # On PyTorch Keras' generator takes no larger one.
         self.seeds = keras.random.SeedGenerator(None if seed is None else seed % 2**31)
         self.built = True
@@ -47,11 +50,11 @@ class TwoViews(keras.layers.Layer):
         numbers = keras.random.uniform((whole, sum(draws)), seed=seed, dtype="float32")
         own = (keras.ops.shape(images)[0], sum(draws))
         numbers = keras.ops.slice(numbers, (first, 0), own)
-        query, key = self.augmenters["query"], self.augmenters["key"]
-        return {
-            "query": query(images, numbers[:, : query.draws]),
-            "key": key(images, numbers[:, query.draws :]),
-        }
+        views, used = {}, 0
+        for name, augmenter in self.augmenters.items():
+            views[name] = augmenter(images, numbers[:, used : used + augmenter.draws])
+            used += augmenter.draws
+        return views
 
     # Keras leaves the state of seed generators out of what it saves.
 

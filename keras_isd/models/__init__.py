@@ -2,6 +2,7 @@
 
 from keras_isd.models import isd_recipes  # noqa: F401 (registers them)
 from keras_isd.models.checked_model import CheckedModel
+from keras_isd.models.distillation_model import DistillationModel
 from keras_isd.models.fit_errors import NonFiniteLossError
 from keras_isd.models.isd_model import ISDModel
 from keras_isd.models.momentum_model import MomentumModel
@@ -9,6 +10,7 @@ from keras_isd.models.queue_model import QueueModel
 
 __all__ = [
     "CheckedModel",
+    "DistillationModel",
     "ISDModel",
     "MomentumModel",
     "NonFiniteLossError",

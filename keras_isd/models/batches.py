@@ -7,18 +7,19 @@ import keras
 VIEWS = ("query", "key")
 
 
-def check_batch(data, plain=False):
-    """Raises a ValueError unless `data` is a batch of two views, with or without labels.
+def check_batch(data, check_views, plain=False):
+    """Raises a ValueError unless `data` is a batch as `fit` takes it, with or without labels.
 
-    With `plain` it may be images `(B, H, W, C)`, of which the model makes its views.
+    With `plain` it may be images `(B, H, W, C)`, of which the model makes its views. Of a dict
+    `check_views` says whether it is right.
 
-    A batch is `{"query": (B, H, W, C), "key": (B, H, W, C)}`, or a pair of that and
-    integer labels `(B,)`. Shapes and dtypes are looked at, not values, so that nothing
+    A batch is a dict such as `{"query": (B, H, W, C), "key": (B, H, W, C)}`, or a pair of that
+    and integer labels `(B,)`. Shapes and dtypes are looked at, not values, so that nothing
     is left of the check in a compiled step.
     """
     views, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
     if isinstance(views, dict):
-        _check_views(views)
+        check_views(views)
         index = views.get("index")
         if index is not None and not (_is_vector(index) and "int" in str(index.dtype)):
             raise ValueError(
@@ -122,7 +123,8 @@ def _parts(count, size):
     return ({size} if count >= size else set()) | ({count % size} - {0})
 
 
-def _check_views(views):
+def check_two_views(views):
+    """Raises a ValueError unless a dict has two views of one shape, `"query"` and `"key"`."""
     missing = [name for name in VIEWS if name not in views]
     if missing:
         raise ValueError(

@@ -9,7 +9,13 @@ from absl import logging
 from keras_isd import backend
 from keras_isd.float32_arithmetic import in_float32
 from keras_isd.keras_internals import all_layers
-from keras_isd.models.batches import batch_sizes, check_batch, image_count, with_tuples
+from keras_isd.models.batches import (
+    batch_sizes,
+    check_batch,
+    check_two_views,
+    image_count,
+    with_tuples,
+)
 from keras_isd.models.first_batch import look_at_first_batch
 from keras_isd.models.fit_errors import explain_errors, with_finite_check
 from keras_isd.recipes import build_parts, get_recipe
@@ -112,10 +118,18 @@ class CheckedModel(keras.Model):
 
     def checked(self, batch):
         """The batch, once it has been looked at; plain images are marked as such for `call`."""
-        check_batch(batch, plain=self.takes_plain_images())
+        check_batch(batch, self.check_views, plain=self.takes_plain_images())
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
         x = x if isinstance(x, dict) else {"images": x}
         return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+
+    def check_views(self, views):
+        """Raises a ValueError unless the dict of a batch is what the method takes."""
+        check_two_views(views)
+
+    def state_variables(self):
+        """What a checkpoint of the model must hold for a run to go on."""
+        return self.variables
 
     def takes_plain_images(self):
         """Whether the model makes the two views of plain images itself."""

@@ -1,7 +1,11 @@
 """The chain of sub-models that makes an embedding of an image: checked, and run."""
 
+import numbers
+
 import keras
 from keras import ops
+
+from keras_isd.argument_validation import check_positive_integer
 
 
 def check_chain(backbone, projector, predictor):
@@ -32,11 +36,30 @@ def check_chain(backbone, projector, predictor):
     return width
 
 
+def feature_width(name, network):
+    """The width of what a network gives of images, or of features that there are already: an int.
+
+    Raises:
+        ValueError: if it is not built, or does not give one vector an image.
+    """
+    if isinstance(network, numbers.Integral) and not isinstance(network, bool):
+        check_positive_integer(name, network)
+        return int(network)
+    return _output_width(name, network, _checked_input_shape(name, network))
+
+
+def check_width(name, width, wanted):
+    """Raises a ValueError unless embeddings are as wide as those that they are compared with."""
+    if width != wanted:
+        raise ValueError(
+            f"Argument `{name}` must give as many numbers as the other network's embeddings have, "
+            f"{wanted}, with which they are compared. Received: {name} that gives {width}"
+        )
+
+
 def _width(name, model, input_width=None):
     """The width of what a sub-model gives of `input_width` numbers, or of images."""
-    if not isinstance(model, keras.Model):
-        raise ValueError(f"Argument `{name}` must be a keras.Model. Received: {name}={model!r}")
-    input_shape = _input_shape(name, model)
+    input_shape = _checked_input_shape(name, model)
     if input_width is not None and tuple(input_shape[1:]) != (input_width,):
         raise ValueError(
             f"Argument `{name}` must take inputs of shape (batch, {input_width}), as the sub-model "
@@ -50,6 +73,10 @@ def _width(name, model, input_width=None):
                 "`keras.config.set_dtype_policy`, and leave `keras.config.set_floatx` at float32. "
                 f"Received: {name} with {variable.path} in {variable.dtype}"
             )
+    return _output_width(name, model, input_shape)
+
+
+def _output_width(name, model, input_shape):
     # Not `compute_output_shape`, which a subclassed model need not have.
     output_shape = keras.tree.map_structure(
         lambda x: x.shape, model(keras.KerasTensor(input_shape))
@@ -63,7 +90,9 @@ def _width(name, model, input_width=None):
     return output_shape[-1]
 
 
-def _input_shape(name, model):
+def _checked_input_shape(name, model):
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"Argument `{name}` must be a keras.Model. Received: {name}={model!r}")
     if not model.built:
         raise ValueError(
             f"Argument `{name}` must be built: call it on a batch, or give it a keras.Input. "

@@ -79,8 +79,10 @@ def _draws_kept():
 
 def _look_at(views, plain):
     if isinstance(views, dict):
-        for name in VIEWS:
-            if name in views:
+        for name in VIEWS:  # a key may be features
+            if name in views and len(views[name].shape) == 4:
                 warn_of_views(ops.convert_to_numpy(views[name][:SAMPLE]))
+        if "images" in views:
+            warn_of_pixels(ops.convert_to_numpy(views["images"][:SAMPLE]))
     elif plain and hasattr(views, "shape"):
         warn_of_pixels(ops.convert_to_numpy(views[:SAMPLE]))

@@ -125,11 +125,7 @@ class MomentumModel(CheckedModel):
         self.student_backbone = backbone
         self.projector = projector
         self.predictor = predictor
-        self.teacher_backbone = clone(backbone, name="teacher_backbone")
-        self.teacher_projector = clone(projector, name="teacher_projector")
-        for part in (self.teacher_backbone, self.teacher_projector):
-            if part is not None:
-                draw_apart(part)
+        self.make_teacher()
         self.built = True
         freeze(self.parameter_pairs())
         self.query_augmenter = query_augmenter
@@ -138,6 +134,14 @@ class MomentumModel(CheckedModel):
         self.symmetric = symmetric
         self.two_views = query_augmenter and TwoViews(query_augmenter, key_augmenter, seed)
         self.embedding_std = keras.metrics.Mean(name="embedding_std", dtype="float32")
+
+    def make_teacher(self):
+        """The teacher's networks: copies of the student's backbone and projector."""
+        self.teacher_backbone = clone(self.student_backbone, name="teacher_backbone")
+        self.teacher_projector = clone(self.projector, name="teacher_projector")
+        for part in (self.teacher_backbone, self.teacher_projector):
+            if part is not None:
+                draw_apart(part)
 
     # The training step, in the paper's order
 
@@ -174,7 +178,7 @@ class MomentumModel(CheckedModel):
         if not isinstance(inputs, dict):
             return self.student_backbone(inputs, training=training)
         if "images" in inputs:
-            inputs = self.two_views(inputs["images"], training=training)
+            inputs = {**inputs, **self.two_views(inputs["images"], training=training)}
         pairs = [("query", "key")]
         if self.symmetric and training:
             pairs.append(("key", "query"))

@@ -1,0 +1,245 @@
+"""Similarity distillation from a teacher that does not move: CompRess and SEED."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_isd.heads import linear
+from keras_isd.layers import FrozenTeacher, TwoViews
+from keras_isd.models import encoder
+from keras_isd.models.isd_model import ISDModel
+
+
+@keras.saving.register_keras_serializable("keras_isd")
+class DistillationModel(ISDModel):
+    """Learns, without labels, the similarities that a frozen teacher sees between images.
+
+    ISD's step, queue and loss with another teacher: a network that is good already, such as one
+    pretrained on more images than one has, and that stays as it is. Its embedding of an image is
+    compared with its embeddings of recent images, the anchors; the student learns to see the same
+    similarities. In minutes a small network gets features for which ISD from nothing needs
+    hundreds of epochs; they are at most about as good as the teacher's.
+
+    The teacher's features are either computed in the step or come with the data:
+
+    - With a `teacher`, `fit` takes `{"query": (B, H, W, C), "key": (B, H', W', C')}`, the key as
+      the teacher wants its images. With a `query_augmenter` and a `teacher_augmenter` both are made
+      of plain images `(B, H, W, 3)` in the step.
+    - Without, the key is the teacher's features of the images, `(B, D)`, computed beforehand, once,
+      by any network of any framework: `keras_isd.data.two_view_dataset(..., teacher_features=)`.
+      Nothing of the teacher runs while training. With a `query_augmenter` the batches are
+      `{"images": (B, H, W, 3), "key": (B, D)}`.
+
+    Labels, metrics and `predict` are those of `ISDModel`.
+
+    Args:
+        backbone: built `keras.Model`, images `(B, H, W, C)` to features `(B, F)`: the student.
+        teacher: built `keras.Model` from images to features `(B, D)`, of any architecture, input
+            size, preprocessing and precision; or D, an int, where its features come with the data.
+        projector: built `keras.Model`, `(B, F)` to `(B, D)`; None for a linear layer.
+        predictor: built `keras.Model`, `(B, D)` to `(B, D)`, or None.
+        queue_size: int >= 1, the number of anchors.
+        teacher_temperature, student_temperature: floats > 0.
+        teacher_center: `(D,)` array that is taken off the teacher's features, such as their mean,
+            or None. Features that are never negative are all alike without.
+        anchors: `(K, D)` array, features of the teacher to take as anchors once and for all, such
+            as those of all images; None for the queue of its recent ones.
+        query_augmenter: `keras_isd.augmentation.Augmenter`, for views made inside the step.
+        teacher_augmenter: the same, of what the teacher sees.
+        save_teacher: bool, whether a `.keras` file of this model holds the teacher. Else one that
+            is loaded has none, and takes it by `attach_teacher`, to be trained on.
+        **kwargs: `queue_dtype`, `queue_indices` and `own_key_anchor`, see `ISDModel`; `seed`,
+            `synchronized_batch_norm`, `name` and `dtype`, see `MomentumModel`.
+
+    Attributes:
+        teacher: `FrozenTeacher`, or None.
+        student_backbone, projector, predictor, queue: see `ISDModel`.
+
+    Raises:
+        ValueError: if an argument is outside its range, or parts do not fit together.
+
+    Source: Koohpayegani et al., "CompRess: Self-Supervised Learning by Compressing
+    Representations", 2020 (by ISD's authors), and Fang et al., "SEED", 2021.
+
+    Example, of a teacher whose features of all images lie in an array:
+
+    >>> images = np.random.randint(0, 256, (32, 8, 8, 3)).astype("uint8")
+    >>> features = np.random.rand(32, 20).astype("float32")  # of any network
+    >>> model = keras_isd.DistillationModel(
+    ...     keras_isd.backbones.ConvNet((8, 8, 3), filters=(4, 8)), teacher=20, queue_size=16,
+    ...     query_augmenter=keras_isd.augmentation.weak(8))
+    >>> model.compile(keras_isd.optimizers.SGD(0.05, momentum=0.9))
+    >>> history = model.fit({"images": images, "key": features}, batch_size=8, verbose=0)
+    >>> model.predict(images / 255.0, verbose=0).shape
+    (32, 8)
+    """
+
+    def __init__(
+        self,
+        backbone,
+        teacher,
+        projector=None,
+        predictor=None,
+        queue_size=4096,
+        teacher_temperature=0.1,
+        student_temperature=0.1,
+        teacher_center=None,
+        anchors=None,
+        query_augmenter=None,
+        teacher_augmenter=None,
+        save_teacher=False,
+        **kwargs,
+    ):
+        dim = encoder.feature_width("teacher", teacher)
+        if projector is None:
+            width = encoder.feature_width("backbone", backbone)
+            layers = [keras.Input((width,)), linear(width, dim, name="projector_0")]
+            projector = keras.Sequential(layers, name="projector")
+        if anchors is not None:
+            anchors = _checked("anchors", anchors, (None, dim))
+            queue_size = len(anchors)
+        super().__init__(
+            backbone,
+            projector,
+            predictor,
+            queue_size,
+            teacher_temperature=teacher_temperature,
+            student_temperature=student_temperature,
+            teacher_momentum=1.0,
+            **kwargs,
+        )
+        encoder.check_width("projector", self.embedding_dim, dim)
+        if query_augmenter is None and teacher_augmenter is not None:
+            raise ValueError(
+                "Argument `teacher_augmenter` makes a view beside that of a `query_augmenter`. "
+                f"Received: {query_augmenter=}, {teacher_augmenter=}"
+            )
+        if teacher_center is not None:
+            teacher_center = _checked("teacher_center", teacher_center, (dim,))
+        self.teacher_center = teacher_center
+        self.fixed_anchors = anchors is not None
+        self.save_teacher = save_teacher
+        self.query_augmenter = query_augmenter
+        self.teacher_augmenter = teacher_augmenter
+        self.two_views = query_augmenter and TwoViews(query_augmenter, teacher_augmenter, self.seed)
+        self.teacher = None
+        if isinstance(teacher, keras.Model):
+            self.attach_teacher(teacher)
+        if self.fixed_anchors:
+            self.queue.embeddings.assign(self.embed_key(anchors))
+            self.queue.filled.assign(queue_size)
+
+    def attach_teacher(self, network):
+        """Gives the model a teacher, such as to one that was loaded from a file without.
+
+        Args:
+            network: built `keras.Model`, images to features `(B, D)`.
+
+        Raises:
+            ValueError: if it gives features of another width.
+        """
+        width = encoder.feature_width("network", network)
+        encoder.check_width("network", width, self.embedding_dim)
+        self.teacher = FrozenTeacher(network, self.save_teacher)
+
+    # What differs from ISD: the teacher stays as it is, and so do the anchors if they are given
+
+    def make_teacher(self):
+        self.teacher_backbone = self.teacher_projector = None
+
+    def update_teacher(self):
+        """Step 1: nothing."""
+
+    def embed_key(self, images, training=False):
+        """The teacher's embeddings, `(B, D)`, unit rows: of images, or of its features of them."""
+        chain = () if len(images.shape) == 2 else (self.teacher,)
+        if self.teacher_center is not None:
+            chain = (*chain, self._centred)
+        return ops.stop_gradient(encoder.embed(chain, images, training=False))
+
+    def _centred(self, features, training):
+        return ops.cast(features, "float32") - self.teacher_center
+
+    def enqueue(self, x, labels, keys, loss):
+        if not self.fixed_anchors:
+            super().enqueue(x, labels, keys, loss)
+
+    def parameter_pairs(self):
+        """None: no parameter of the teacher follows one of the student."""
+        return []
+
+    def follow_freezing(self):
+        """Nothing: the teacher is frozen whole."""
+
+    def _without_teacher(self, variables):
+        frozen = {id(variable) for variable in (self.teacher.variables if self.teacher else ())}
+        return [variable for variable in variables if id(variable) not in frozen]
+
+    def guarded_variables(self):
+        return self._without_teacher(super().guarded_variables())
+
+    def state_variables(self):
+        return self._without_teacher(super().state_variables())
+
+    def check_views(self, views):
+        """Raises a ValueError unless there are a query, and a key that the teacher takes."""
+        query = "images" if self.query_augmenter is not None and "images" in views else "query"
+        made = query == "images" and self.teacher_augmenter is not None
+        wanted = {query: 4} if made else {query: 4, "key": 2 if self.teacher is None else 4}
+        for name, rank in wanted.items():
+            shape = getattr(views.get(name), "shape", None)
+            if shape is None or len(shape) != rank:
+                raise ValueError(
+                    f'A batch must hold under "{name}" '
+                    + ("images (batch, height, width, channels)" if rank == 4 else "")
+                    + (f"the teacher's features (batch, {self.embedding_dim})" if rank == 2 else "")
+                    + f". Received: keys {sorted(views)}, of shapes "
+                    f"{[tuple(getattr(view, 'shape', ())) for view in views.values()]}"
+                )
+
+    def takes_plain_images(self):
+        return self.teacher_augmenter is not None
+
+    # Saving
+
+    def get_config(self):
+        config = super().get_config()
+        for name in ("teacher_momentum", "symmetric", "key_augmenter"):
+            del config[name]
+        serialize = keras.saving.serialize_keras_object
+        teacher = self.embedding_dim
+        if self.save_teacher and self.teacher is not None:
+            teacher = serialize(self.teacher.frozen_network())
+        return {
+            **config,
+            "teacher": teacher,
+            "teacher_center": None if self.teacher_center is None else self.teacher_center.tolist(),
+            "fixed_anchors": self.fixed_anchors,
+            "teacher_augmenter": serialize(self.teacher_augmenter),
+            "save_teacher": self.save_teacher,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        fixed_anchors = config.pop("fixed_anchors")
+        names = ("backbone", "projector", "predictor", "teacher", "query_augmenter")
+        for name in (*names, "teacher_augmenter"):
+            config[name] = keras.saving.deserialize_keras_object(config[name])
+        model = cls(**config)
+        model.fixed_anchors = fixed_anchors  # the rows come with the weights
+        return model
+
+
+def _checked(name, array, shape):
+    """An argument as a float32 array, once its shape is right and its values are finite."""
+    array = np.asarray(array, "float32")
+    fits = len(array.shape) == len(shape) and all(
+        wanted in (None, size) for wanted, size in zip(shape, array.shape)
+    )
+    if not fits or not array.size or not np.isfinite(array).all():
+        raise ValueError(
+            f"Argument `{name}` must be finite numbers of shape {shape}. "
+            f"Received: shape {array.shape}, {np.count_nonzero(~np.isfinite(array))} not finite"
+        )
+    return array
