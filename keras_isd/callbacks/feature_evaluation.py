@@ -30,7 +30,8 @@ class FeatureEvaluation(keras.callbacks.Callback):
         validation: the same, of images to classify. For a choice between runs or epochs they should
             not be the test set.
         every_n_epochs: int >= 1.
-        networks: `"student"`, `"teacher"` or both.
+        networks: `"student"`, `"teacher"` or both; of a model whose teacher is no copy of the
+            student, as `DistillationModel`'s, the student is measured alone.
 
     Raises:
         ValueError: if `every_n_epochs` is not positive or `networks` are others.
@@ -49,7 +50,17 @@ class FeatureEvaluation(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._first = True
-        self.check(*self.features(self.networks[0]))
+        self._measured = [
+            network
+            for network in self.networks
+            if getattr(self.model, f"{network}_backbone") is not None
+        ]
+        if not self._measured:
+            raise ValueError(
+                f"Argument `networks` must be among those that the model has, of the student's "
+                f"input. Received: networks={self.networks}, of {type(self.model).__name__}"
+            )
+        self.check(*self.features(self._measured[0]))
 
     def check(self, bank, queries):
         """Raises a ValueError if `accuracy` would for these two."""
@@ -67,7 +78,7 @@ class FeatureEvaluation(keras.callbacks.Callback):
         number = epoch + 1
         due = number % self.every_n_epochs == 0 or number == self.params["epochs"]
         if due or self._first:
-            for network in self.networks:
+            for network in self._measured:
                 logs[f"{self.prefix}_{network}"] = self.accuracy(*self.features(network))
         self._first = False
 

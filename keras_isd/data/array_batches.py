@@ -14,7 +14,8 @@ class ArrayBatches(keras.utils.PyDataset):
     epoch. Of images and labels, it is what `fit` takes of a model that makes its views itself.
 
     Args:
-        *arrays: arrays of as many rows each, such as images and labels.
+        *arrays: arrays of as many rows each, such as images and labels, or dicts of such, such as
+            `{"images": images, "key": features}` for `keras_isd.DistillationModel`.
         batch_size: int.
         seed: int, of the order; None for another in each run.
         shuffle: bool, whether rows are not simply in their own order.
@@ -44,7 +45,7 @@ class ArrayBatches(keras.utils.PyDataset):
         super().__init__()
         check_positive_integer("batch_size", batch_size)
         check_seed("seed", seed)
-        lengths = sorted({len(array) for array in arrays})
+        lengths = sorted({len(array) for array in keras.tree.flatten(arrays)})
         if len(lengths) != 1:
             raise ValueError(f"Arrays must be of one length. Received: arrays of {lengths} rows")
         if drop_remainder and batch_size > lengths[0]:
@@ -53,6 +54,7 @@ class ArrayBatches(keras.utils.PyDataset):
                 f"`drop_remainder=False`. Received: {batch_size=}, {lengths[0]} rows"
             )
         self.arrays = arrays
+        self.rows = lengths[0]
         self.batch_size = batch_size
         self.drop_remainder = drop_remainder
         self.shuffle = shuffle
@@ -61,16 +63,15 @@ class ArrayBatches(keras.utils.PyDataset):
             self.on_epoch_end()
 
     def __len__(self):
-        rows = len(self.arrays[0])
-        return rows // self.batch_size if self.drop_remainder else -(-rows // self.batch_size)
+        whole = self.rows // self.batch_size
+        return whole if self.drop_remainder else -(-self.rows // self.batch_size)
 
     def __getitem__(self, index):
         rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        return tuple(array[rows] for array in self.arrays)
+        return keras.tree.map_structure(lambda array: array[rows], self.arrays)
 
     def on_epoch_end(self):
-        rows = len(self.arrays[0])
-        self.order = self.random.permutation(rows) if self.shuffle else np.arange(rows)
+        self.order = self.random.permutation(self.rows) if self.shuffle else np.arange(self.rows)
 
 
 class ViewBatches:

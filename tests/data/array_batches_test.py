@@ -91,3 +91,16 @@ def test_views_are_those_of_a_data_set():
         np.testing.assert_allclose(one[0], other[0], atol=1e-4)
         np.testing.assert_array_equal(one[1], other[1])
     assert [len(batch) for batch in data.ViewBatches(images, None, view, batch_size=4)] == [1, 1]
+
+
+def test_dicts_of_arrays_give_dicts():
+    images, features = np.arange(5), 10 * np.arange(5)
+    batches = data.ArrayBatches({"images": images, "key": features}, -images, batch_size=2, seed=0)
+    seen = []
+    for views, labels in batches:
+        np.testing.assert_array_equal(views["key"], 10 * views["images"])
+        np.testing.assert_array_equal(labels, -views["images"])
+        seen += views["images"].tolist()
+    assert sorted(seen) == list(range(5))
+    with pytest.raises(ValueError, match=r"arrays of \[4, 5\] rows"):
+        data.ArrayBatches({"images": images, "key": features[:4]}, batch_size=2)

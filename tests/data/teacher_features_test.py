@@ -1,0 +1,110 @@
+"""A teacher's features are joined to the views of their own images."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+tf = pytest.importorskip("tensorflow", reason="pipelines are tf.data's")
+from keras_isd import augmentation, data  # noqa: E402
+
+pytestmark = pytest.mark.one_backend("tf.data is the same under any backend")
+
+COUNT = 23
+IMAGES = np.random.RandomState(0).randint(0, 256, (COUNT, 8, 8, 3)).astype("uint8")
+FEATURES = np.arange(COUNT * 3, dtype="float32").reshape(COUNT, 3)  # row r begins with 3 r
+WEAK = augmentation.weak(8)
+
+
+def pixels(images):
+    return tf.cast(images, "float32")
+
+
+def batches(dataset=None, features=FEATURES, **arguments):
+    arguments = {"query": pixels, "key": None, "batch_size": 4, "seed": 0, **arguments}
+    return data.two_view_dataset(
+        dataset or data.from_arrays(IMAGES), teacher_features=features, **arguments
+    )
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    batch_size=st.integers(1, 7),
+    seed=st.integers(0, 2**32 - 1),
+    epoch=st.integers(0, 3),
+    shards=st.integers(1, 3),
+    stream=st.booleans(),
+)
+def test_every_row_goes_with_its_image(batch_size, seed, epoch, shards, stream):
+    dataset = tf.data.Dataset.from_tensor_slices(IMAGES) if stream else None
+    for shard in range(shards):
+        found = batches(
+            dataset,
+            batch_size=batch_size,
+            seed=seed,
+            initial_epoch=epoch,
+            num_shards=shards,
+            shard_index=shard,
+            with_index=True,
+        )
+        for views in found:
+            rows = views["index"].numpy()
+            np.testing.assert_array_equal(views["key"], FEATURES[rows])
+            np.testing.assert_array_equal(views["query"], IMAGES[rows])
+
+
+def test_a_file_is_read_row_by_row_as_an_array_is(tmp_path):
+    np.save(tmp_path / "features.npy", FEATURES.astype("float16"))
+    for features in (tmp_path / "features.npy", str(tmp_path / "features.npy")):
+        for one, other in zip(batches(features=features), batches(), strict=True):
+            np.testing.assert_array_equal(one["key"], other["key"])
+            np.testing.assert_array_equal(one["query"], other["query"])
+    mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
+    np.testing.assert_array_equal(
+        next(iter(batches(features=mapped)))["key"], next(iter(batches()))["key"]
+    )
+
+
+def test_queries_are_what_they_are_beside_a_key():
+    ours = batches(query=WEAK)
+    others = data.two_view_dataset(data.from_arrays(IMAGES), WEAK, WEAK, 4, seed=0)
+    for one, other in zip(ours, others, strict=True):
+        np.testing.assert_array_equal(one["query"], other["query"])
+
+
+def test_a_file_that_cannot_be_read_has_the_features_of_the_image_that_stands_in(tmp_path):
+    for row in range(4):
+        Image.fromarray(IMAGES[row]).save(tmp_path / f"{row}.png")
+    (tmp_path / "1.png").write_bytes(b"")
+    source = data.from_folder(tmp_path)
+    found = batches(source, FEATURES[:4], query=WEAK, shuffle_buffer=0)
+    [views] = list(found)
+    np.testing.assert_array_equal(views["key"], FEATURES[[0, 2, 2, 3]])
+
+
+def with_nan():
+    features = FEATURES.copy()
+    features[[5, 9], 1] = np.nan
+    return features
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"features": FEATURES[:-1]}, r"\(23, features\).*Received: shape \(22, 3\)"),
+        ({"features": FEATURES[:, 0]}, r"Received: shape \(23,\)"),
+        ({"features": FEATURES.astype("int32")}, "Received: shape .*int32"),
+        ({"features": with_nan()}, "2 of 23 rows with NaN or infinity, such as row 5"),
+        ({"features": None}, "Give a `key`.*teacher_features=None"),
+        ({"key": pixels}, "Give a `key`.*teacher_features=ndarray"),
+    ],
+)
+def test_features_that_do_not_fit_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        batches(**arguments)
+
+
+def test_a_file_that_is_not_there_is_named():
+    with pytest.raises(FileNotFoundError, match="no_such"):
+        batches(features="no_such.npy")
