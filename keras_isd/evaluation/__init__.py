@@ -1,5 +1,6 @@
 """Evaluation: what the features are worth."""
 
+from keras_isd.evaluation.feature_file import cache_features
 from keras_isd.evaluation.features import Features, extract_features
 from keras_isd.evaluation.fine_tuning import fine_tune
 from keras_isd.evaluation.knn import knn_accuracies, knn_accuracy, knn_predict
@@ -12,6 +13,7 @@ from keras_isd.evaluation.unbalanced import balanced_rows, unbalanced_accuracy
 __all__ = [
     "Features",
     "balanced_rows",
+    "cache_features",
     "extract_features",
     "few_labels",
     "fine_tune",

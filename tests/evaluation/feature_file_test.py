@@ -1,0 +1,82 @@
+"""Features in a file: those of memory, whole however often the writing is stopped."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("tensorflow", reason="sources are read by tf.data")
+import keras_isd
+from keras_isd import augmentation, data, evaluation
+from keras_isd.evaluation import feature_file
+
+IMAGES = np.random.RandomState(0).randint(0, 256, (23, 8, 8, 3)).astype("uint8")
+VIEW = augmentation.evaluation(8)
+SOURCE = data.from_arrays(IMAGES)
+
+
+@pytest.fixture
+def backbone():
+    return keras_isd.backbones.ConvNet((8, 8, 3), filters=(4, 8))
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch):
+    monkeypatch.setattr(feature_file, "PIECE", 5)
+
+
+def expected(backbone):
+    batches = data.one_view_dataset(SOURCE, VIEW, 8)
+    return evaluation.extract_features(backbone, batches, verbose=0).features
+
+
+def cached(backbone, path, source=SOURCE, **arguments):
+    return evaluation.cache_features(backbone, source, VIEW, path, 4, verbose=0, **arguments)
+
+
+def test_the_file_holds_the_features(backbone, tmp_path):
+    path = tmp_path / "new" / "features.npy"
+    np.testing.assert_allclose(cached(backbone, path), expected(backbone), atol=1e-6)
+    assert [file.name for file in path.parent.iterdir()] == ["features.npy"]
+    half = cached(backbone, tmp_path / "half.npy", dtype="float16")
+    assert half.dtype == "float16"
+    np.testing.assert_allclose(half, expected(backbone), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("stops", [[2], [0, 1, 3], [4]])
+def test_where_it_was_stopped_it_goes_on(backbone, tmp_path, monkeypatch, stops):
+    computed = []
+
+    def extract(model, batches, **arguments):
+        if len(computed) in stops:
+            stops.remove(len(computed))
+            raise KeyboardInterrupt
+        computed.append(1)
+        return evaluation.extract_features(model, batches, **arguments)
+
+    monkeypatch.setattr(feature_file, "extract_features", extract)
+    for _ in range(len(stops)):
+        with pytest.raises(KeyboardInterrupt):
+            cached(backbone, tmp_path / "features.npy")
+        assert not (tmp_path / "features.npy").exists()
+    found = cached(backbone, tmp_path / "features.npy")
+    np.testing.assert_allclose(found, expected(backbone), atol=1e-6)
+    assert len(computed) == 5  # of pieces of 5 of 23 images, none twice
+    cached(backbone, tmp_path / "features.npy")
+    assert len(computed) == 5
+
+
+def test_an_image_that_cannot_be_read_has_zeros(backbone, tmp_path):
+    for row in range(7):
+        Image.fromarray(IMAGES[row]).save(tmp_path / f"{row}.png")
+    (tmp_path / "6.png").write_bytes(b"")
+    found = cached(backbone, tmp_path / "features.npy", data.from_folder(tmp_path))
+    np.testing.assert_allclose(found[:6], expected(backbone)[:6], atol=1e-6)
+    np.testing.assert_array_equal(found[6], 0)
+
+
+def test_files_of_other_images_and_of_other_kinds_are_refused(backbone, tmp_path):
+    cached(backbone, tmp_path / "features.npy")
+    with pytest.raises(ValueError, match=r"one of these 5 images. Received: .*of 23"):
+        cached(backbone, tmp_path / "features.npy", SOURCE.subset(range(5)))
+    with pytest.raises(ValueError, match=r"must end in \.npy"):
+        cached(backbone, tmp_path / "features.csv")
