@@ -36,6 +36,4 @@ def _import_quietly():
 if "tensorflow" not in sys.modules:
     _import_quietly()
 
-import tensorflow as tf  # noqa: E402
-
-__all__ = ["tf"]
+import tensorflow as tf  # noqa: E402, F401
