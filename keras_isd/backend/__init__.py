@@ -24,6 +24,7 @@ The devices that share a batch:
 - `batch_offset(x)`: the place of this replica's first row in the rows of all, and their number.
 - `synchronize_batch_norm(model)`: lets batch normalisation use the statistics of the whole batch.
 - `is_chief(model)`: whether this process is the one, of several, that writes files.
+- `is_one_of_several(model)`: whether this process trains together with others.
 - `is_worker_lost(model, error)`: whether an error means that another process has gone.
 - `check_compile(model, arguments)`: raises a ValueError for what Keras cannot do on these devices.
 - `check_batch_sizes(model, sizes)`: raises a ValueError for batches, of sizes `sizes()`, that
@@ -48,6 +49,7 @@ __all__ = [
     "fused_batch_norm",
     "guarded_step",
     "is_chief",
+    "is_one_of_several",
     "is_sharded",
     "is_worker_lost",
     "overwrite_rows",

@@ -100,6 +100,10 @@ def synchronize_batch_norm(model):
     """Nothing to do: statistics are of the whole batch."""
 
 
+def is_one_of_several(model):
+    return False
+
+
 def is_worker_lost(model, error):
     return False
 

@@ -42,6 +42,10 @@ def guarded_step(model, update_teacher, step, state, batch):
     return logs, (*kept, *new_state[len(kept) :])
 
 
+def is_one_of_several(model):
+    return process_count() > 1
+
+
 @contextlib.contextmanager
 def values_kept(model):
     """Gives variables their values back where Keras loses them.

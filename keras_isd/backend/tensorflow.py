@@ -125,10 +125,16 @@ def is_chief(model):
     return model.distribute_strategy.extended.should_checkpoint
 
 
+def is_one_of_several(model):
+    """Whether this process trains together with others."""
+    return isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
 def is_worker_lost(model, error):
     """Whether an error in a step of several workers means that another has gone."""
-    several = isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
-    return several and isinstance(error, (tf.errors.UnavailableError, tf.errors.AbortedError))
+    return is_one_of_several(model) and isinstance(
+        error, (tf.errors.UnavailableError, tf.errors.AbortedError)
+    )
 
 
 def synchronize_batch_norm(model):

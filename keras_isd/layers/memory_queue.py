@@ -3,6 +3,7 @@
 import os
 
 import keras
+from absl import logging
 from keras import ops
 
 from keras_isd import backend
@@ -159,6 +160,8 @@ def _check_memory(size, dim, storage_dtype):
         return  # split over several machines, perhaps, or Windows
     taken = size * dim * (2 if storage_dtype == "bfloat16" else 4)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if taken > memory / 4:
+        logging.warning("The queue of %d anchors takes %.1f GiB", size, taken / 2**30)
     if taken > memory:
         raise ValueError(
             f"Argument `queue_size` must leave room: {size} anchors of {dim} numbers take "

@@ -4,6 +4,7 @@ import keras
 from absl import logging
 from keras import ops
 
+from keras_isd import backend
 from keras_isd.argument_validation import check_positive_integer
 from keras_isd.layers import MemoryQueue
 from keras_isd.models.momentum_model import MomentumModel
@@ -84,7 +85,12 @@ class QueueModel(MomentumModel):
         self.queue.enqueue(keys, labels, self.is_healthy(loss), indices)
 
     def check_training_images(self, count):
-        """Warns of a queue that holds more than one embedding of each image."""
+        """Warns of a queue that holds more than one embedding of each image.
+
+        Of several processes each may know of its own images alone.
+        """
+        if backend.is_one_of_several(self):
+            return
         keys = 2 * count if self.symmetric else count
         if self.queue.size > keys:
             logging.warning(
