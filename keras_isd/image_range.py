@@ -20,6 +20,8 @@ def warn_of_pixels(images):
     Args:
         images: array `(B, H, W, C)` or `(H, W, C)`, or a list of such that differ in size.
     """
+    if not len(images):
+        return
     low, high = (float(f([f(image) for image in images[:SAMPLE]])) for f in (np.min, np.max))
     if high <= 1 or high > 255 or low < 0:
         logging.warning(

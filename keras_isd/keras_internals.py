@@ -1,4 +1,4 @@
-"""The private attributes of Keras that this package reads, each with the reason, in one place.
+"""The private attributes of Keras, and of PyTorch, that this package touches, with the reasons.
 
 What JAX alone has is in `keras_isd.backend.jax`. What a subclass overrides or asks of its own base
 stands in it with its reason: in `CheckedModel`, `BatchNormalization` and `SGD`, and of keras-cv in
@@ -47,3 +47,12 @@ def epoch_loss(model):
     `metrics` has it only behind a name that a model may use for another.
     """
     return model._loss_tracker.total
+
+
+def without_workers(loader):
+    """A copy of a PyTorch DataLoader, without the workers that the original may keep running.
+
+    They have the original's functions.
+    """
+    loader._iterator = None
+    return loader

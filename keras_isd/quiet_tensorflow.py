@@ -14,6 +14,8 @@ import keras
 
 
 def _import_quietly():
+    if sys.stderr is None:  # of a process without one, that has nothing to keep quiet
+        return
     with tempfile.TemporaryFile() as said:
         standard_error = os.dup(2)
         os.dup2(said.fileno(), 2)
@@ -28,7 +30,6 @@ def _import_quietly():
             os.write(standard_error, said.read())
             raise
         finally:
-            sys.stderr.flush()
             os.dup2(standard_error, 2)
             os.close(standard_error)
 

@@ -1,14 +1,13 @@
 """Pixels and views of a range that cannot be right are warned of, by whatever way they come in."""
 
-import random
-
 import keras
 import numpy as np
 import pytest
 
 import keras_isd
 from keras_isd.image_range import warn_of_pixels, warn_of_views
-from keras_isd.models.first_batch import look_at_first_batch
+from keras_isd.models.batches import with_tuples
+from keras_isd.models.first_batch import looked_at
 from tests.support import golden
 
 # Of natural images: 8 bits, and the same as other programs give them.
@@ -117,26 +116,68 @@ def test_pipelines_and_features_warn_of_what_cannot_be_right(kind, caplog):
     assert warned(caplog) == (["Views "] if wrong else [])
 
 
-def test_a_look_at_the_first_images_draws_nothing():
-    torch = pytest.importorskip("torch", reason="a DataLoader needs PyTorch")
-
-    class Noisy(torch.utils.data.Dataset):
-        def __len__(self):
-            return 8
-
-        def __getitem__(self, index):
-            return torch.rand(8, 8, 3) * 255 + float(np.random.rand()) + random.random()
-
-    before = torch.random.get_rng_state(), str(np.random.get_state()), random.getstate()
-    look_at_first_batch(torch.utils.data.DataLoader(Noisy(), batch_size=4), plain=True)
-    assert torch.equal(before[0], torch.random.get_rng_state())
-    assert before[1:] == (str(np.random.get_state()), random.getstate())
-
-
-def test_a_generator_loses_nothing_to_the_look():
+def test_what_is_looked_at_is_read_once_and_as_it_would_have_been():
     batches = [(of_views(PIXELS[start : start + 4]),) for start in (0, 4, 8)]
-    again = list(look_at_first_batch((batch for batch in batches), plain=False))
+    read = []
+
+    def reading():
+        for batch in batches:
+            read.append(batch)
+            yield batch
+
+    again = looked_at(reading(), plain=False)
+    assert not read
     assert [id(batch) for batch in again] == [id(batch) for batch in batches]
+    assert len(read) == 3
+
+
+def test_loaders_of_every_kind_are_left_to_their_samplers_and_workers():
+    torch = pytest.importorskip("torch", reason="a DataLoader needs PyTorch")
+    read = []
+
+    class Rows(torch.utils.data.Dataset):
+        def __getitem__(self, row):  # without a length, of which a sampler knows
+            read.append(row)
+            return torch.full((8, 8, 3), float(row))
+
+    loaders = [
+        torch.utils.data.DataLoader(Rows(), batch_size=2, sampler=[9, 3, 5]),
+        torch.utils.data.DataLoader(Rows(), batch_sampler=[[9, 3], [5]]),
+        torch.utils.data.DataLoader([torch.ones(4, 8, 8, 3)] * 2, batch_size=None),
+    ]
+    for loader in loaders:
+        before = torch.random.get_rng_state()
+        again = looked_at(with_tuples(loader), plain=True)
+        assert torch.equal(before, torch.random.get_rng_state())
+        assert not read
+        for (one,), other in zip(again, loader, strict=True):
+            assert torch.equal(one, other)
+        read.clear()
+
+
+def test_a_loader_that_was_gone_through_gives_tuples_too():
+    torch = pytest.importorskip("torch", reason="a DataLoader needs PyTorch")
+    rows = [{"query": torch.ones(8, 8, 3)}] * 4
+    loader = torch.utils.data.DataLoader(rows, 2, num_workers=1, persistent_workers=True)
+    assert isinstance(next(iter(loader)), dict)
+    [one, _] = list(with_tuples(loader))
+    assert isinstance(one, tuple)
+
+
+@pytest.mark.one_backend("tf.data is the same under any backend")
+def test_a_data_set_of_ones_own_keeps_its_order_and_its_draws(caplog):
+    tf = pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's")
+
+    def order(look):
+        dataset = tf.data.Dataset.range(20).shuffle(20, seed=1).batch(4)
+        dataset = dataset.map(lambda rows: {"query": tf.zeros((4, 8, 8, 3)), "rows": rows})
+        dataset = looked_at(dataset, plain=False) if look else dataset
+        assert int(dataset.cardinality()) == 5
+        return [batch["rows"].numpy().tolist() for _ in range(2) for batch in dataset]
+
+    with caplog.at_level("WARNING", logger="absl"):
+        assert order(look=True) == order(look=False)
+    assert warned(caplog) == ["Views "]  # once, in two epochs
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ class ViewBatches:
     def __init__(self, images, labels, view, batch_size):
         arrays = (images,) if labels is None else (images, labels)
         self.batches = ArrayBatches(*arrays, batch_size=batch_size, shuffle=False)
-        warn_of_pixels(np.asarray(images[:SAMPLE]))
+        warn_of_pixels(keras.ops.convert_to_numpy(images[:SAMPLE]))
         self.view = view
 
     def __len__(self):

@@ -12,6 +12,7 @@ from keras_isd.data.image_source import ImageSource
 from keras_isd.data.order import shuffled_elements, shuffled_rows
 from keras_isd.data.teacher_features import TeacherFeatures
 from keras_isd.data.view_maker import ViewMaker
+from keras_isd.models.first_batch import Look, look_in_graph
 from keras_isd.quiet_tensorflow import tf
 
 
@@ -90,6 +91,8 @@ def view_batches(
     batches = passes.flat_map(one_pass)
     if steps is not None and initial_step == 0:
         batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
+    if not own_views:
+        batches = look_in_graph(batches, Look(plain=False))
     batches = batches.prefetch(tf.data.AUTOTUNE)
     # Behind the prefetch, so that what is read ahead for a look at some batches does not count.
     if steps is None:
@@ -101,7 +104,7 @@ def view_batches(
                 number, batch, epoch, tf.where(epoch == initial_epoch, first_pass, steps)
             )
         )
-    batches.range_is_checked = own_views  # for `fit` not to look again
+    batches.range_is_checked = True  # for `fit` not to look again
     if steps is not None and initial_step:
         # Keras asks once, and would take the length of a shorter first pass for that of all.
         batches.cardinality = lambda: tf.constant(steps, tf.int64)

@@ -19,7 +19,8 @@ def cache_features(model, source, view, path, batch_size=64, dtype="float32", ve
 
     For a teacher's features, see `keras_isd.DistillationModel`, or for any set that is larger than
     memory. Where a run was stopped it goes on from the last piece that was written; where the file
-    is there already, nothing is computed. A row of an image that cannot be read is zeros.
+    is there already, only the first rows are computed, to see that they are the same. A row of an
+    image that cannot be read is zeros.
 
     Args:
         model: `keras.Model` from images to features `(B, F)`.
@@ -35,8 +36,8 @@ def cache_features(model, source, view, path, batch_size=64, dtype="float32", ve
         `(N, F)` array, a read-only memory map of the file.
 
     Raises:
-        ValueError: if the file, or the part of it, is of another number of images, or does not end
-            in `.npy`, or a feature is not finite.
+        ValueError: if the file, or the part of it, is of another model, view, dtype or number of
+            images, or does not end in `.npy`, or a feature is not finite.
 
     Example:
 
@@ -54,9 +55,9 @@ def cache_features(model, source, view, path, batch_size=64, dtype="float32", ve
         raise ValueError(f"Argument `path` must end in .npy. Received: path={path}")
     if not path.exists():
         _write(model, source, view, path, batch_size, dtype, verbose)
-    features = np.load(path, mmap_mode="r")
-    _check_rows(path, len(features), len(source))
-    return features
+    else:
+        _check_same(model, source, view, path, dtype)
+    return np.load(path, mmap_mode="r")
 
 
 def _write(model, source, view, path, batch_size, dtype, verbose):
@@ -67,8 +68,8 @@ def _write(model, source, view, path, batch_size, dtype, verbose):
     path.parent.mkdir(parents=True, exist_ok=True)
     done, features = 0, None
     if note.exists():
+        _check_same(model, source, view, part, dtype)
         features = np.lib.format.open_memmap(part, "r+")
-        _check_rows(part, len(features), len(source))
         done = json.loads(note.read_text())["rows"]
         logging.info("%s: goes on after %d of %d images", path, done, len(source))
     # Of about one size: a last one of a few files might have none that can be read.
@@ -93,9 +94,19 @@ def _write_whole(path, text):
     os.replace(beside, path)
 
 
-def _check_rows(path, rows, wanted):
-    if rows != wanted:
+def _check_same(model, source, view, path, dtype):
+    """Raises a ValueError unless the first rows of a file are what would be written now."""
+    from keras_isd.data import one_view_dataset
+
+    rows = range(min(8, len(source)))
+    batches = one_view_dataset(source.subset(rows), view, len(rows))
+    found = extract_features(model, batches, dtype=dtype, verbose=0)
+    there = np.load(path, mmap_mode="r")
+    wanted = (len(source), found.features.shape[1])
+    same = there.shape == wanted and there.dtype == found.features.dtype
+    if not same or not np.allclose(there[found.indices], found.features, rtol=1e-2, atol=1e-3):
         raise ValueError(
-            f"Argument `path` must be a new file, or one of these {wanted} images. "
-            f"Received: {path}, of {rows}"
+            "Argument `path` must be a new file, or one of these images, this model and this view: "
+            f"features of shape {wanted}, {dtype}. Received: {path}, of shape {there.shape}, "
+            f"{there.dtype}{', with other numbers in its first rows' if same else ''}"
         )

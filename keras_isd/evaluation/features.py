@@ -31,11 +31,16 @@ class Features(_Triple):
     >>> features, labels, indices = found
     """
 
-    names: list[str] | None  # no part of the triple, which code takes apart
+    names: list[str] | None = None  # no part of the triple, which code takes apart
 
     def __new__(cls, features, labels, indices, names=None):
         found = super().__new__(cls, features, labels, indices)
         found.names = names
+        return found
+
+    def _replace(self, **changes):
+        found = super()._replace(**changes)
+        found.names = self.names
         return found
 
 

@@ -53,10 +53,16 @@ def load_torch_backbone(path, prefix=None, input_shape=None):
         for name, variable in wanted.items()
         if name not in state or to_keras(variable, state[name]).shape != variable.shape
     ]
-    if unfit:
+    trunk = tuple(f"{prefix}{part}" for part in ("conv1.", "bn1.", "layer"))
+    more = [
+        f"{name}, which it does not have"
+        for name in sorted(set(shapes) - set(wanted))
+        if name.startswith(trunk) and not name.endswith("num_batches_tracked")
+    ]
+    if unfit or more:
         raise ValueError(
             f"A ResNet under {prefix!r} must have {len(wanted)} arrays. "
-            f"Received: {path}, with {'; '.join(unfit[:10])}"
+            f"Received: {path}, with {'; '.join([*unfit, *more][:10])}"
         )
     for name, variable in wanted.items():
         variable.assign(to_keras(variable, state[name]))

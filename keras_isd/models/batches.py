@@ -4,6 +4,8 @@ import copy
 
 import keras
 
+from keras_isd.keras_internals import without_workers
+
 VIEWS = ("query", "key")
 
 
@@ -57,7 +59,7 @@ def with_tuples(x):
     """
     if not hasattr(x, "drop_last") or not hasattr(x, "collate_fn"):
         return x
-    loader = copy.copy(x)
+    loader = without_workers(copy.copy(x))
     loader.collate_fn = _Tuples(x.collate_fn)
     return loader
 

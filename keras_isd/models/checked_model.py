@@ -16,7 +16,7 @@ from keras_isd.models.batches import (
     image_count,
     with_tuples,
 )
-from keras_isd.models.first_batch import look_at_first_batch
+from keras_isd.models.first_batch import looked_at
 from keras_isd.models.fit_errors import explain_errors, with_finite_check
 from keras_isd.recipes import build_parts, get_recipe
 
@@ -74,11 +74,12 @@ class CheckedModel(keras.Model):
         training = (given.get("x"), given.get("batch_size"), split)
         self._check_sizes(*training)
         self.check_training_sizes(lambda: batch_sizes(*training))
-        self._warn_of_single_images(batch_sizes(*training))
+        if not isinstance(given["x"], keras.utils.PyDataset):  # whose batches would be read for it
+            self._warn_of_single_images(batch_sizes(*training))
         count = image_count(*training)
         if count is not None and "steps_per_epoch" not in given:
             self.check_training_images(count)
-        given["x"] = look_at_first_batch(given.get("x"), self.takes_plain_images())
+        given["x"] = looked_at(given.get("x"), self.takes_plain_images())
         if given.get("validation_data") is not None:
             data = given["validation_data"] = with_tuples(given["validation_data"])
             part = data[0] if isinstance(data, (tuple, list)) else data

@@ -8,6 +8,7 @@ from keras_isd.heads import linear
 from keras_isd.layers import FrozenTeacher, TwoViews
 from keras_isd.models import encoder
 from keras_isd.models.isd_model import ISDModel
+from keras_isd.recipes import build_parts, get_recipe
 
 
 @keras.saving.register_keras_serializable("keras_isd")
@@ -39,7 +40,8 @@ class DistillationModel(ISDModel):
         projector: built `keras.Model`, `(B, F)` to `(B, D)`; None for a linear layer.
         predictor: built `keras.Model`, `(B, D)` to `(B, D)`, or None.
         queue_size: int >= 1, the number of anchors.
-        teacher_temperature, student_temperature: floats > 0.
+        teacher_temperature, student_temperature: floats > 0. The defaults were the best of five
+            pairs on CIFAR-10, with a centre; see the guide.
         teacher_center: `(D,)` array that is taken off the teacher's features, such as their mean,
             or None. Features that are never negative are all alike without.
         anchors: `(K, D)` array, features of the teacher to take as anchors once and for all, such
@@ -81,8 +83,8 @@ class DistillationModel(ISDModel):
         projector=None,
         predictor=None,
         queue_size=4096,
-        teacher_temperature=0.1,
-        student_temperature=0.1,
+        teacher_temperature=0.05,
+        student_temperature=0.05,
         teacher_center=None,
         anchors=None,
         query_augmenter=None,
@@ -136,11 +138,39 @@ class DistillationModel(ISDModel):
             network: built `keras.Model`, images to features `(B, D)`.
 
         Raises:
-            ValueError: if it gives features of another width.
+            ValueError: if it gives features of another width, shares variables with the student, or
+                there is a teacher already.
         """
+        if self.teacher is not None:
+            raise ValueError("A model has one teacher, for good: make a new model for another.")
+        own = {id(variable) for variable in self.variables}
+        if any(id(variable) in own for variable in network.variables):
+            raise ValueError(
+                "A teacher may have no variables of the student, which would stay as they are with "
+                "it: give a copy, `keras.models.clone_model` with its weights. "
+                f"Received: {network.name}"
+            )
         width = encoder.feature_width("network", network)
         encoder.check_width("network", width, self.embedding_dim)
         self.teacher = FrozenTeacher(network, self.save_teacher)
+
+    @classmethod
+    def from_recipe(cls, name, input_shape=None, backbone=None, **kwargs):
+        """Builds a model with the backbone of a recipe; its heads and settings are ISD's alone.
+
+        Args:
+            name, input_shape, backbone: see `ISDModel.from_recipe`.
+            **kwargs: arguments of the model, among them the `teacher`.
+
+        Example:
+
+        >>> model = keras_isd.DistillationModel.from_recipe(
+        ...     "cifar_resnet18", teacher=384, queue_size=64)
+        >>> model.student_backbone.output_shape
+        (None, 512)
+        """
+        parts = build_parts(get_recipe(name), input_shape, backbone)
+        return cls(parts["backbone"], **kwargs)
 
     # What differs from ISD: the teacher stays as it is, and so do the anchors if they are given
 

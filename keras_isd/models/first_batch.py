@@ -1,8 +1,8 @@
-"""A look at the first images that `fit` is given, which changes nothing of the run."""
+"""A look at the first images that `fit` trains on, on their way to the model."""
 
 import contextlib
-import itertools
 import random
+import sys
 import types
 
 import keras
@@ -13,76 +13,109 @@ from keras_isd.image_range import SAMPLE, warn_of_pixels, warn_of_views
 from keras_isd.models.batches import VIEWS
 
 
-def look_at_first_batch(x, plain):
-    """Warns of images whose range cannot be right, of any data that `fit` takes.
+class Look:
+    """Warns of the first batch that it is given, if its range cannot be right; a class, since the
+    workers of a PyTorch DataLoader get a copy.
 
     Args:
-        x: what `fit` was given. What `keras_isd.data` makes has been looked at already, and a data
-            set that is shared out to workers, or that can only be read once, is not looked at.
         plain: bool, whether the model makes views of plain images.
-
-    Returns:
-        What `fit` is to be given instead: a generator that begins with the batch looked at, or `x`.
     """
-    first = None
+
+    def __init__(self, plain):
+        self.plain = plain
+        self.is_over = False
+
+    def __call__(self, batch):
+        if self.is_over:
+            return
+        self.is_over = True
+        views, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
+        if not isinstance(views, dict):
+            views = {"images": views} if self.plain else {}
+        for name, images in views.items():
+            if len(getattr(images, "shape", ())) != 4:  # a key may be features
+                continue
+            if name in VIEWS:
+                warn_of_views(ops.convert_to_numpy(images[:SAMPLE]))
+            elif name == "images":
+                warn_of_pixels(ops.convert_to_numpy(images[:SAMPLE]))
+
+
+def looked_at(x, plain):
+    """What `fit` was given, or what gives the same and warns where the first batch is not right.
+
+    No batch is read for it but the first of a `PyDataset`. Not looked at are what
+    `keras_isd.data` makes, which has looked itself, and data sets that are shared out to workers.
+
+    Args:
+        x: what `fit` was given.
+        plain: bool, whether the model makes views of plain images.
+    """
+    look = Look(plain)
     if isinstance(x, types.GeneratorType):
-        first = next(x, None)
-        x = _with_first(first, x)
-    elif not getattr(x, "range_is_checked", False):
-        first = _first_batch(x)
-    if first is not None:
-        _look_at(keras.utils.unpack_x_y_sample_weight(first)[0], plain)
+        return _generator(x, look)
+    if hasattr(x, "element_spec"):  # tf.data
+        shared_out = not hasattr(x, "enumerate")
+        return x if shared_out or getattr(x, "range_is_checked", False) else look_in_graph(x, look)
+    if hasattr(x, "drop_last"):  # PyTorch's DataLoader, a copy: see `with_tuples`
+        x.collate_fn = _Collate(x.collate_fn, look)
+    elif isinstance(x, keras.utils.PyDataset):
+        if not x.use_multiprocessing:  # whose processes may not find open files
+            with _draws_kept():
+                look(x[0])
+    elif all(hasattr(array, "shape") for array in keras.tree.flatten(x)):
+        look((keras.tree.map_structure(lambda array: array[:SAMPLE], x),))
     return x
 
 
-def _with_first(first, others):
-    yield from itertools.chain([] if first is None else [first], others)
+def _generator(batches, look):
+    for batch in batches:
+        look(batch)
+        yield batch
 
 
-def _first_batch(x):
-    if hasattr(x, "element_spec"):  # tf.data, and not shared out
-        return next(iter(x.take(1)), None) if hasattr(x, "take") else None
-    if isinstance(x, keras.utils.PyDataset):
-        return x[0]
-    if hasattr(x, "drop_last"):  # PyTorch's DataLoader
-        return _first_of_loader(x)
-    if all(hasattr(array, "shape") for array in keras.tree.flatten(x)):
-        return keras.tree.map_structure(lambda array: array[:SAMPLE], x)
-    return None
+class _Collate:
+    def __init__(self, collate, look):
+        self.collate, self.look = collate, look
+
+    def __call__(self, items):
+        batch = self.collate(items)
+        self.look(batch)
+        return batch
 
 
-def _first_of_loader(loader):
-    """The first images of its data set: its sampler and its workers are not set to work."""
-    import torch
+def look_in_graph(dataset, look):
+    """A `tf.data.Dataset` of the same batches, the first of which is looked at."""
+    from keras_isd.quiet_tensorflow import tf
 
-    if isinstance(loader.dataset, torch.utils.data.IterableDataset):
-        return None
-    count = min(len(loader.dataset), loader.batch_size or SAMPLE, SAMPLE)
-    with _draws_kept():
-        items = [loader.dataset[index] for index in range(count)]
-    return loader.collate_fn(items) if items else None
+    def passed_on(number, batch):
+        views, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
+        tensors = [view[:SAMPLE] for view in tf.nest.flatten(views)]
+
+        def look_at(*arrays):
+            look((tf.nest.pack_sequence_as(views, arrays),))
+            return np.int64(0)
+
+        seen = tf.cond(
+            number == 0,
+            lambda: tf.ensure_shape(tf.numpy_function(look_at, tensors, tf.int64), ()),
+            lambda: tf.constant(0, tf.int64),
+        )
+        with tf.control_dependencies([seen]):
+            return tf.nest.map_structure(tf.identity, batch)
+
+    return dataset.enumerate().map(passed_on)
 
 
 @contextlib.contextmanager
 def _draws_kept():
-    """Context after which all generators of random numbers are as before."""
-    import torch
-
-    states = random.getstate(), np.random.get_state()
+    """Context after which the global generators of random numbers are as before."""
+    torch = sys.modules.get("torch")
+    states = random.getstate(), np.random.get_state(), torch and torch.random.get_rng_state()
     try:
-        with torch.random.fork_rng(devices=[]):
-            yield
+        yield
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
-
-
-def _look_at(views, plain):
-    if isinstance(views, dict):
-        for name in VIEWS:  # a key may be features
-            if name in views and len(views[name].shape) == 4:
-                warn_of_views(ops.convert_to_numpy(views[name][:SAMPLE]))
-        if "images" in views:
-            warn_of_pixels(ops.convert_to_numpy(views["images"][:SAMPLE]))
-    elif plain and hasattr(views, "shape"):
-        warn_of_pixels(ops.convert_to_numpy(views[:SAMPLE]))
+        if torch:
+            torch.random.set_rng_state(states[2])

@@ -22,3 +22,10 @@ def test_tensorflow_says_nothing_when_it_is_first_needed(backend):
     pytest.importorskip(backend, reason=f"needs {backend}")
     said = run_python("-c", CODE, quiet=True, KERAS_BACKEND=backend)
     assert said.split() == ["False", "2", "True"]
+
+
+@pytest.mark.one_backend("another backend is started in it")
+def test_a_process_without_standard_error_imports_tensorflow_too():
+    pytest.importorskip("torch", reason="needs torch")
+    code = "import sys; sys.stderr = None; import keras_isd.data.datasets; print(1)"
+    assert run_python("-c", code, KERAS_BACKEND="torch").strip() == "1"

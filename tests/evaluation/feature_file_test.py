@@ -53,6 +53,8 @@ def test_where_it_was_stopped_it_goes_on(backbone, tmp_path, monkeypatch, stops)
         computed.append(1)
         return evaluation.extract_features(model, batches, **arguments)
 
+    monkeypatch.setattr(feature_file, "_check_same", lambda *arguments: None)
+
     monkeypatch.setattr(feature_file, "extract_features", extract)
     for _ in range(len(stops)):
         with pytest.raises(KeyboardInterrupt):
@@ -63,6 +65,18 @@ def test_where_it_was_stopped_it_goes_on(backbone, tmp_path, monkeypatch, stops)
     assert len(computed) == 5  # of pieces of 5 of 23 images, none twice
     cached(backbone, tmp_path / "features.npy")
     assert len(computed) == 5
+
+
+def test_a_part_of_another_model_is_not_gone_on_with(backbone, tmp_path, monkeypatch):
+    pieces = iter([evaluation.extract_features])
+    monkeypatch.setattr(feature_file, "extract_features", lambda *a, **k: next(pieces)(*a, **k))
+    with pytest.raises(StopIteration):
+        cached(backbone, tmp_path / "features.npy")
+    monkeypatch.undo()
+    monkeypatch.setattr(feature_file, "PIECE", 5)
+    other = keras_isd.backbones.ConvNet((8, 8, 3), filters=(4, 8))
+    with pytest.raises(ValueError, match="other numbers in its first rows"):
+        cached(other, tmp_path / "features.npy")
 
 
 def test_an_image_that_cannot_be_read_has_zeros(backbone, tmp_path):
@@ -76,7 +90,16 @@ def test_an_image_that_cannot_be_read_has_zeros(backbone, tmp_path):
 
 def test_files_of_other_images_and_of_other_kinds_are_refused(backbone, tmp_path):
     cached(backbone, tmp_path / "features.npy")
-    with pytest.raises(ValueError, match=r"one of these 5 images. Received: .*of 23"):
-        cached(backbone, tmp_path / "features.npy", SOURCE.subset(range(5)))
+    other = keras_isd.backbones.ConvNet((8, 8, 3), filters=(4, 8))
+    for change in (
+        lambda path: cached(backbone, path, SOURCE.subset(range(5))),
+        lambda path: cached(other, path),
+        lambda path: cached(backbone, path, dtype="float16"),
+        lambda path: evaluation.cache_features(
+            backbone, SOURCE, augmentation.weak(8), path, verbose=0
+        ),
+    ):
+        with pytest.raises(ValueError, match="must be a new file, or one of these images"):
+            change(tmp_path / "features.npy")
     with pytest.raises(ValueError, match=r"must end in \.npy"):
         cached(backbone, tmp_path / "features.csv")

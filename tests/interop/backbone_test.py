@@ -85,6 +85,11 @@ def test_features_equal_torchvisions(name, tmp_path):
             r"must have 100 arrays.*layer4\.1\.bn2\.running_var of shape None",
         ),
         (
+            lambda s: {**s, "layer1.0.se.fc1.weight": s["conv1.weight"]},
+            None,
+            r"layer1\.0\.se\.fc1\.weight, which it does not have",
+        ),
+        (
             lambda s: {n: t for n, t in s.items() if not n.startswith("layer4")},
             None,
             r"ResNet-18, 34 or 50 under ''.*\(2, 2, 2, 0\)",

@@ -35,7 +35,14 @@ def compiled(model, **kwargs):
 
 
 def distillation(teacher, **kwargs):
-    arguments = {"projector": network_head(), "queue_size": 24, "seed": 0, **kwargs}
+    arguments = {
+        "projector": network_head(),
+        "queue_size": 24,
+        "seed": 0,
+        "teacher_temperature": 0.1,
+        "student_temperature": 0.1,
+        **kwargs,
+    }
     return compiled(keras_isd.DistillationModel(network(8, seed=1), teacher, **arguments))
 
 
@@ -304,3 +311,12 @@ def test_batches_that_do_not_fit_are_refused(teacher, batch, message):
         distillation(teacher() if callable(teacher) else teacher).fit(
             batch, batch_size=8, verbose=0
         )
+
+
+def test_a_teacher_of_the_students_variables_and_a_second_one_are_refused():
+    student = network(8, seed=1)
+    with pytest.raises(ValueError, match="may have no variables of the student"):
+        keras_isd.DistillationModel(student, student, queue_size=8)
+    model = distillation(network())
+    with pytest.raises(ValueError, match="one teacher, for good"):
+        model.attach_teacher(network())
