@@ -40,7 +40,7 @@ class DistillationModel(ISDModel):
         projector: built `keras.Model`, `(B, F)` to `(B, D)`; None for a linear layer.
         predictor: built `keras.Model`, `(B, D)` to `(B, D)`, or None.
         queue_size: int >= 1, the number of anchors.
-        teacher_temperature, student_temperature: floats > 0. The defaults were the best of five
+        teacher_temperature, student_temperature: floats > 0. The defaults were the best of four
             pairs on CIFAR-10, with a centre; see the guide.
         teacher_center: `(D,)` array that is taken off the teacher's features, such as their mean,
             or None. Features that are never negative are all alike without.
