@@ -6,6 +6,7 @@ held back, and shown if that fails. On its first use TensorFlow would take nearl
 GPU, which the other backend needs. Whoever imports TensorFlow first has it as it is.
 """
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -13,18 +14,16 @@ import tempfile
 import keras
 
 
-def _import_quietly():
+@contextlib.contextmanager
+def _standard_error_held_back():
     if sys.stderr is None:  # of a process without one, that has nothing to keep quiet
+        yield
         return
     with tempfile.TemporaryFile() as said:
         standard_error = os.dup(2)
         os.dup2(said.fileno(), 2)
         try:
-            import tensorflow
-
-            if keras.backend.backend() != "tensorflow":
-                for kind in ("GPU", "TPU"):
-                    tensorflow.config.set_visible_devices([], kind)
+            yield
         except BaseException:
             said.seek(0)
             os.write(standard_error, said.read())
@@ -35,6 +34,11 @@ def _import_quietly():
 
 
 if "tensorflow" not in sys.modules:
-    _import_quietly()
+    with _standard_error_held_back():
+        import tensorflow
+
+        if keras.backend.backend() != "tensorflow":
+            for kind in ("GPU", "TPU"):
+                tensorflow.config.set_visible_devices([], kind)
 
 import tensorflow as tf  # noqa: E402, F401

@@ -60,19 +60,22 @@ def with_tuples(x):
     if not hasattr(x, "drop_last") or not hasattr(x, "collate_fn"):
         return x
     loader = without_workers(copy.copy(x))
-    loader.collate_fn = _Tuples(x.collate_fn)
+    loader.collate_fn = Collated(x.collate_fn, _as_tuple)
     return loader
 
 
-class _Tuples:
-    """A `collate_fn` that makes a tuple of what another gives; a class, for workers to pickle."""
+def _as_tuple(batch):
+    return tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
 
-    def __init__(self, collate):
-        self.collate = collate
+
+class Collated:
+    """A `collate_fn` that gives `after` of what another gives; a class, for workers to pickle."""
+
+    def __init__(self, collate, after):
+        self.collate, self.after = collate, after
 
     def __call__(self, items):
-        batch = self.collate(items)
-        return tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
+        return self.after(self.collate(items))
 
 
 def batch_sizes(x, batch_size=None, validation_split=0.0):

@@ -10,12 +10,12 @@ import numpy as np
 from keras import ops
 
 from keras_isd.image_range import SAMPLE, warn_of_pixels, warn_of_views
-from keras_isd.models.batches import VIEWS
+from keras_isd.models.batches import VIEWS, Collated
 
 
 class Look:
-    """Warns of the first batch that it is given, if its range cannot be right; a class, since the
-    workers of a PyTorch DataLoader get a copy.
+    """Warns of the first batch that it is given, if its range cannot be right, and gives each back;
+    a class, since the workers of a PyTorch DataLoader get a copy.
 
     Args:
         plain: bool, whether the model makes views of plain images.
@@ -26,9 +26,12 @@ class Look:
         self.is_over = False
 
     def __call__(self, batch):
-        if self.is_over:
-            return
-        self.is_over = True
+        if not self.is_over:
+            self.is_over = True
+            self._look_at(batch)
+        return batch
+
+    def _look_at(self, batch):
         views, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
         if not isinstance(views, dict):
             views = {"images": views} if self.plain else {}
@@ -53,12 +56,12 @@ def looked_at(x, plain):
     """
     look = Look(plain)
     if isinstance(x, types.GeneratorType):
-        return _generator(x, look)
+        return (look(batch) for batch in x)
     if hasattr(x, "element_spec"):  # tf.data
         shared_out = not hasattr(x, "enumerate")
         return x if shared_out or getattr(x, "range_is_checked", False) else look_in_graph(x, look)
     if hasattr(x, "drop_last"):  # PyTorch's DataLoader, a copy: see `with_tuples`
-        x.collate_fn = _Collate(x.collate_fn, look)
+        x.collate_fn = Collated(x.collate_fn, look)
     elif isinstance(x, keras.utils.PyDataset):
         if not x.use_multiprocessing:  # whose processes may not find open files
             with _draws_kept():
@@ -66,22 +69,6 @@ def looked_at(x, plain):
     elif all(hasattr(array, "shape") for array in keras.tree.flatten(x)):
         look((keras.tree.map_structure(lambda array: array[:SAMPLE], x),))
     return x
-
-
-def _generator(batches, look):
-    for batch in batches:
-        look(batch)
-        yield batch
-
-
-class _Collate:
-    def __init__(self, collate, look):
-        self.collate, self.look = collate, look
-
-    def __call__(self, items):
-        batch = self.collate(items)
-        self.look(batch)
-        return batch
 
 
 def look_in_graph(dataset, look):
