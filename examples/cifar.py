@@ -1,4 +1,4 @@
-"""Trains ISD, MoCo v2 or BYOL on CIFAR-10 or CIFAR-100 and says what the features are worth.
+"""Trains ISD or another method on CIFAR-10 or CIFAR-100 and says what the features are worth.
 
     python examples/cifar.py --preset=cpu     # about eight minutes on two cores
     python examples/cifar.py --preset=full    # the recipe cifar_resnet18: 200 epochs, for a GPU
@@ -22,6 +22,7 @@ import dataclasses
 import json
 import pathlib
 
+import cifar_distillation
 import cifar_images
 import keras
 import run_flags
@@ -77,6 +78,9 @@ RECIPES = {
     "isd": "cifar_resnet18",
     "moco": "moco_cifar_resnet18",
     "byol": "byol_cifar_resnet18",
+    "msf": "msf_cifar_resnet18",
+    "ressl": "ressl_cifar_resnet18",
+    "distillation": "distillation_cifar_resnet18",  # of --teacher_features
 }
 
 PRESET = flags.DEFINE_enum("preset", "full", list(PRESETS), "Scale of the run.")
@@ -93,7 +97,11 @@ KNN_EVERY = flags.DEFINE_integer("knn_every", 0, "Epochs between k-NN accuracies
 PLOT_VIEWS = flags.DEFINE_string("plot_views", None, "Where to save a picture of some views.")
 RESUME = flags.DEFINE_string("resume", None, "Folder of checkpoints to go on from, and to write.")
 OUTPUT = flags.DEFINE_string("output", "runs/cifar.keras", "File `.keras` for the trained model.")
+BACKBONE_OF = flags.DEFINE_string(
+    "backbone_of", None, "File .keras of a trained model, whose student's backbone is gone on with."
+)
 flags.adopt_module_key_flags(cifar_images)
+flags.adopt_module_key_flags(cifar_distillation)
 
 
 @flags.validator("set", "must be NAME=JSON,NAME=JSON")
@@ -134,25 +142,27 @@ def settings_of(preset, recipe):
     }
 
 
-def make_model(preset, settings, steps_per_epoch):
-    """The compiled model of the settings."""
+def make_model(preset, settings, features, steps_per_epoch):
+    """The compiled model of the settings; `features` are a frozen teacher's, or None."""
     keras.mixed_precision.set_global_policy(POLICY.value)
     name = RECIPES[METHOD.value]
     arguments = {}
-    if preset.filters:
+    if BACKBONE_OF.value:
+        arguments["backbone"] = keras.models.load_model(BACKBONE_OF.value).student_backbone
+    elif preset.filters:
         arguments["backbone"] = keras_isd.backbones.ConvNet((32, 32, 3), preset.filters)
+    width = preset.filters[-1] if preset.filters else 512
     if HEADS_OF.value:
-        width = preset.filters[-1] if preset.filters else 512
         heads = keras_isd.recipes.get_recipe(HEADS_OF.value).heads(width)
         arguments |= {"projector": None, "predictor": None, **heads}
+    if features is not None:
+        arguments |= cifar_distillation.model_arguments(width, features)
     arguments |= settings["model"]
     if cifar_images.VIEWS_ON.value == "device":
         query, key = cifar_images.augmenters(settings["views"])
-        arguments |= {
-            "query_augmenter": query,
-            "key_augmenter": key,
-            "seed": cifar_images.SEED.value,
-        }
+        arguments |= {"query_augmenter": query, "seed": cifar_images.SEED.value}
+        if features is None:
+            arguments["key_augmenter"] = key
     model = keras_isd.recipes.get_recipe(name).method.from_recipe(name, **arguments)
     model.compile(
         keras_isd.optimizers.from_recipe(
@@ -168,15 +178,19 @@ def main(_):
     keras.utils.set_random_seed(cifar_images.SEED.value)
     preset = PRESETS[PRESET.value]
     settings = settings_of(preset, keras_isd.recipes.get_recipe(RECIPES[METHOD.value]))
-    train, bank, queries, rare = cifar_images.sets(preset.train_images, preset.test_images)
-    data = [cifar_images.fingerprint(part[0]) for part in (bank, queries)]
+    images = cifar_images.sets(preset.train_images, preset.test_images)
+    measured = (images.bank, images.queries, images.rare)
+    features = None
+    if METHOD.value == "distillation":
+        features = cifar_distillation.features_of(images.rows, images.split_size)
+    data = [cifar_images.fingerprint(part[0]) for part in (images.bank, images.queries)]
     facts = run_flags.facts(settings=settings, data=data)
     views, batch_size = settings["views"], settings["batch_size"]
     if PLOT_VIEWS.value:
         keras_isd.visualization.plot_views(
-            cifar_images.two_views(train, views, batch_size, shuffle_buffer=0),
+            cifar_images.two_views(images.train, views, batch_size, shuffle_buffer=0),
             statistics=augmentation.CIFAR10,
-            originals=train[0],
+            originals=images.train[0],
             path=PLOT_VIEWS.value,
         )
     steps = 100 if cifar_images.VIEWS_ON.value == "host" else None  # where a run can go on
@@ -184,12 +198,19 @@ def main(_):
     if resume:
         run_flags.record(resume.directory / "run.json", facts, resume)
     place = {name: getattr(resume, name, 0) for name in ("initial_epoch", "initial_step")}
-    batches = cifar_images.training_batches(train, views, batch_size, **place)
-    model = make_model(preset, settings, len(batches))
-    before = accuracies(model.student_backbone, bank, queries, rare)
+    batches = cifar_images.training_batches(
+        images.train,
+        features,
+        views,
+        batch_size,
+        settings["model"].get("query_views", 1),
+        **place,
+    )
+    model = make_model(preset, settings, features, len(batches))
+    before = accuracies(model.student_backbone, *measured)
     callbacks = [resume] if resume else []
     if KNN_EVERY.value:
-        parts = [cifar_images.labelled(*part) for part in (bank, queries)]
+        parts = [cifar_images.labelled(*part) for part in (images.bank, images.queries)]
         callbacks.append(keras_isd.callbacks.KNNEvaluation(*parts, every_n_epochs=KNN_EVERY.value))
     callbacks.append(keras.callbacks.CSVLogger(output.with_suffix(".csv"), append=bool(resume)))
     model.fit(
@@ -201,10 +222,11 @@ def main(_):
     )
     columns = {
         "untrained": before,
-        "student": accuracies(model.student_backbone, bank, queries, rare),
-        "teacher": accuracies(model.teacher_backbone, bank, queries, rare),
+        "student": accuracies(model.student_backbone, *measured),
     }
-    report(columns, len(train[0]), len(queries[0]))
+    if model.teacher_backbone is not None:  # else it was asked for its features alone
+        columns["teacher"] = accuracies(model.teacher_backbone, *measured)
+    report(columns, len(images.train[0]), len(images.queries[0]))
     table = {"accuracies": columns, **facts}
     output.with_suffix(".json").write_text(json.dumps(table, indent=1))
     model.save(output)

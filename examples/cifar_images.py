@@ -1,5 +1,6 @@
 """The images of `examples/cifar.py`: where they come from, which of them, and their views."""
 
+import dataclasses
 import zlib
 
 import numpy as np
@@ -34,6 +35,9 @@ VIEWS_ON = flags.DEFINE_enum(
     ["host", "device"],
     "Where views are made: by tf.data, or inside the training step, without TensorFlow.",
 )
+TRAIN_IMAGES = flags.DEFINE_integer(
+    "train_images", None, "Train on the first so many of the preset's; neighbours stay the same.", 1
+)
 SEED = flags.DEFINE_integer("seed", 0, "Fixes weights, order and views, and so the run.")
 
 
@@ -50,23 +54,44 @@ def load(split):
     return tfds.as_numpy(dataset)
 
 
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """What a run is of: pairs of images and labels, and what is known of them.
+
+    Attributes:
+        train, rows: to train on, and their rows in the training split, of `split_size`.
+        bank, queries: to compare with, and to classify.
+        rare: list of the rare classes.
+    """
+
+    train: tuple
+    rows: np.ndarray
+    split_size: int
+    bank: tuple
+    queries: tuple
+    rare: list
+
+
 def sets(train_images, test_images):
-    """Images and labels: to train on, to compare with, to classify; and the rare classes."""
+    """The `Images` of the flags, at the scale of a preset."""
     held_out = -HELD_OUT if QUERIES.value == "validation" else None
     images, labels = load("train")
+    split_size = len(images)
     queries = load("test") if held_out is None else (images[held_out:], labels[held_out:])
     images, labels = images[:held_out], labels[:held_out]
-    bank = train = images[:train_images], labels[:train_images]
-    rare = []
+    bank = images[:train_images], labels[:train_images]
+    rows, rare = np.arange(len(bank[0]))[: TRAIN_IMAGES.value], []
     if SUBSET.value != "all":
         if SUBSET.value == "two_large":
             rows = data.unbalanced(labels, LARGE_CLASSES, 100, SEED.value)
         else:
             rows = data.long_tail(labels, 100, SEED.value)
-        train = images[rows], labels[rows]
-        counts = np.bincount(train[1])
+        rows = rows[: TRAIN_IMAGES.value]
+        counts = np.bincount(labels[rows])
         rare = np.flatnonzero(counts <= max(100, counts.max() // 10)).tolist()
-    return train, bank, [part[:test_images] for part in queries], rare
+    train = images[rows], labels[rows]
+    queries = tuple(part[:test_images] for part in queries)
+    return Images(train, rows, split_size, bank, queries, rare)
 
 
 def fingerprint(images):
@@ -84,21 +109,26 @@ def augmenters(views):
     ]
 
 
-def two_views(train, views, batch_size, **place):
-    """Batches of two views, by tf.data."""
+def two_views(train, views, batch_size, features=None, **place):
+    """Batches of two views, or of one and a teacher's features, by tf.data."""
     query, key = augmenters(views)
+    if features is not None:
+        key, place = None, {**place, "teacher_features": features}
     return data.two_view_dataset(
         data.from_arrays(*train), query, key, batch_size, seed=SEED.value, **place
     )
 
 
-def training_batches(train, views, batch_size, initial_epoch, initial_step):
+def training_batches(train, features, views, batch_size, query_views, initial_epoch, initial_step):
     """What `fit` takes from there on."""
     if VIEWS_ON.value == "device":
+        images, labels = train
+        if features is not None:
+            images = {"images": images, "key": features}
         order = {"seed": SEED.value, "drop_remainder": True, "initial_epoch": initial_epoch}
-        return data.ArrayBatches(*train, batch_size=batch_size, **order)
+        return data.ArrayBatches(images, labels, batch_size=batch_size, **order)
     place = {"initial_epoch": initial_epoch, "initial_step": initial_step}
-    return two_views(train, views, batch_size, **place)
+    return two_views(train, views, batch_size, features, query_views=query_views, **place)
 
 
 def labelled(images, labels):

@@ -18,19 +18,25 @@ from absl import app, flags
 
 NETWORK = flags.DEFINE_enum("network", "student", ["student", "teacher", "untrained"], "Whose.")
 MINUS = flags.DEFINE_enum(
-    "minus", None, ["isd", "moco", "byol", "recipe"], "What to compare with, by seed."
+    "minus",
+    None,
+    ["isd", "moco", "byol", "msf", "ressl", "distillation", "recipe"],
+    "What to compare with, by seed.",
 )
 
 # What does not make another experiment.
 OWN = {"seed", "output", "data_dir", "resume", "plot_views", "knn_every", "flagfile", "arrays"}
+OWN |= {"teacher_features"}  # a place, of which the facts of a run say what is there
 # What two methods must share to be compared; how each was tuned is its own.
-SHARED = {"preset", "dataset", "subset", "queries", "epochs", "views_on", "policy"}
+SHARED = {"preset", "dataset", "subset", "train_images", "queries", "epochs", "views_on", "policy"}
 DEFAULTS = {
     "preset": "full",
     "dataset": "cifar10",
     "subset": "all",
     "queries": "test",
     "views_on": "host",
+    "anchors": "queue",
+    "student_heads": "linear",
     "policy": "float32",
 }
 

@@ -10,9 +10,17 @@ from keras_isd import augmentation, recipes
 pytestmark = pytest.mark.one_backend("a recipe is the same under any backend")
 
 METHODS = {
-    keras_isd.ISDModel: ["resnet50", "resnet18", "cifar_resnet18"],
+    keras_isd.ISDModel: [
+        "resnet50",
+        "resnet18",
+        "cifar_resnet18",
+        "ressl_resnet50",
+        "ressl_cifar_resnet18",
+    ],
+    keras_isd.DistillationModel: ["distillation_resnet18", "distillation_cifar_resnet18"],
     keras_isd.baselines.MoCoModel: ["moco_resnet50", "moco_cifar_resnet18"],
     keras_isd.baselines.BYOLModel: ["byol_resnet50", "byol_cifar_resnet18"],
+    keras_isd.baselines.MSFModel: ["msf_resnet50", "msf_cifar_resnet18"],
 }
 
 
@@ -50,3 +58,23 @@ def test_a_recipe_of_ones_own_makes_models_and_optimizers(monkeypatch):
 def test_a_recipe_makes_models_of_its_method_alone():
     with pytest.raises(ValueError, match=r"one of MoCoModel. Received: ISDModel.from_recipe"):
         keras_isd.ISDModel.from_recipe("moco_resnet50")
+
+
+def test_ressl_is_isd_without_a_predictor_and_with_a_weak_view_for_the_teacher():
+    backbone = keras_isd.backbones.ConvNet((8, 8, 3), (4, 8))
+    model = keras_isd.ISDModel.from_recipe("ressl_cifar_resnet18", backbone=backbone, queue_size=16)
+    assert model.predictor is None
+    assert model.embedding_dim == 2
+    assert (model.teacher_temperature, model.student_temperature) == (0.04, 0.1)
+    query, key = recipes.get_recipe("ressl_cifar_resnet18").views
+    assert query is augmentation.strong
+    assert key is augmentation.weak
+
+
+def test_a_student_of_a_frozen_teacher_has_recipes_of_its_own():
+    make = keras_isd.DistillationModel.from_recipe
+    backbone = keras_isd.backbones.ConvNet((8, 8, 3), (4, 8))
+    model = make("distillation_cifar_resnet18", backbone=backbone, teacher=20, queue_size=16)
+    assert model.projector.output_shape == (None, 20)
+    with pytest.raises(ValueError, match=r"one of ISDModel. Received: DistillationModel"):
+        make("cifar_resnet18", teacher=20)

@@ -1,9 +1,10 @@
-"""The recipes of the two methods that the paper compares ISD with, baselines of the same cost."""
+"""The recipes of the methods that ISD is compared with, baselines of the same cost."""
 
 from keras_isd.augmentation import strong, weak
 from keras_isd.backbones import ResNet50
 from keras_isd.baselines.byol import BYOLModel
 from keras_isd.baselines.moco import MoCoModel
+from keras_isd.baselines.msf import MSFModel
 from keras_isd.heads import mlp
 from keras_isd.models.isd_recipes import projector_and_predictor, small_resnet18
 from keras_isd.recipes import Recipe, register_recipe
@@ -74,6 +75,33 @@ register_recipe(
         input_shape=(32, 32, 3),
         heads=projector_and_predictor,
         model={"teacher_momentum": 0.99},
+        sgd={"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 5e-4},
+        schedule="cosine",
+        views=(strong, strong),
+    ),
+)
+# train_msf.py as its README calls it
+register_recipe(
+    "msf_resnet50",
+    Recipe(
+        method=MSFModel,
+        backbone=ResNet50,
+        input_shape=(224, 224, 3),
+        heads=projector_and_predictor,
+        model={"queue_size": 131072, "num_neighbors": 10, "teacher_momentum": 0.99},
+        sgd={"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 1e-4},
+        schedule="cosine",
+        views=(strong, weak),
+    ),
+)
+register_recipe(
+    "msf_cifar_resnet18",
+    Recipe(
+        method=MSFModel,
+        backbone=small_resnet18,
+        input_shape=(32, 32, 3),
+        heads=projector_and_predictor,
+        model={"queue_size": 4096, "num_neighbors": 5, "teacher_momentum": 0.99},
         sgd={"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 5e-4},
         schedule="cosine",
         views=(strong, strong),

@@ -19,6 +19,7 @@ def two_view_dataset(
     num_parallel_calls=tf.data.AUTOTUNE,
     with_index=False,
     teacher_features=None,
+    query_views=1,
 ):
     """Makes batches of two views of each image, for `ISDModel.fit`.
 
@@ -55,11 +56,14 @@ def two_view_dataset(
         teacher_features: `(N, D)` array of floats, the features that a teacher has of each image
             by its row, or the path of a `.npy` file of one, which may be larger than memory. They
             are the key then: see `keras_isd.DistillationModel`.
+        query_views: int >= 1, how many of the student's views there are of each image, for a
+            `keras_isd.DistillationModel` of as many.
 
     Returns:
         `tf.data.Dataset` of `{"query": (B, size, size, 3), "key": (B, size, size, 3)}`, or with
-        `teacher_features` of a `"key"` `(B, D)`, and with labels `(B,)` as a pair. Its length, that
-        of a whole pass, is known where that of `dataset` is.
+        `teacher_features` of a `"key"` `(B, D)`, and with labels `(B,)` as a pair. Several queries
+        are `(B, query_views, size, size, 3)`. Its length, that of a whole pass, is known where that
+        of `dataset` is.
 
     Raises:
         ValueError: if `batch_size` is not positive or too large for the number of images, the
@@ -97,6 +101,7 @@ def two_view_dataset(
         shard_index=shard_index,
         num_parallel_calls=num_parallel_calls,
         with_index=with_index,
+        query_views=query_views,
     )
 
 

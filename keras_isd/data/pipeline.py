@@ -31,6 +31,7 @@ def view_batches(
     with_index=False,
     mark_unreadable=False,
     teacher_features=None,
+    query_views=1,
 ):
     """Batches of a dict of views of each image, one for each of the dict `augmenters`.
 
@@ -38,6 +39,7 @@ def view_batches(
     are of the image that stands in. The other arguments are those of `two_view_dataset`.
     """
     check_positive_integer("batch_size", batch_size)
+    check_positive_integer("query_views", query_views)
     check_seed("seed", seed)
     if not 0 <= shard_index < num_shards or (num_shards > 1 and not drop_remainder):
         raise ValueError(
@@ -60,7 +62,7 @@ def view_batches(
     seed = random.getrandbits(31) if seed is None else seed
     if teacher_features is not None:
         teacher_features = TeacherFeatures(teacher_features, count if count >= 0 else None)
-    views = ViewMaker(augmenters, seed, with_index, teacher_features)
+    views = ViewMaker(augmenters, seed, with_index, teacher_features, query_views)
     calls = num_parallel_calls if views.stateless else None  # which keeps the order of their draws
     epoch = tf.Variable(initial_epoch, dtype=tf.int64, trainable=False)
 

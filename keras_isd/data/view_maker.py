@@ -17,10 +17,15 @@ class ViewMaker:
         seed: int, what the random numbers depend on, besides epoch, row and view.
         with_index: bool, whether row numbers go along, as `"index"`.
         teacher_features: `TeacherFeatures` that go along, as `"key"`, or None.
+        query_views: int, how many views there are under `"query"`; several along an axis before
+            the rows of pixels.
     """
 
-    def __init__(self, augmenters, seed, with_index=False, teacher_features=None):
-        self.augmenters = augmenters
+    def __init__(self, augmenters, seed, with_index=False, teacher_features=None, query_views=1):
+        # Behind the others, so that those stay as they are with one.
+        more = {f"query {i}": augmenters["query"] for i in range(1, query_views)}
+        self.augmenters = {**augmenters, **more}
+        self.more_queries = list(more)
         self.seed = seed
         self.with_index = with_index
         self.teacher_features = teacher_features
@@ -73,6 +78,9 @@ class ViewMaker:
         return self._with(row, views, labels)
 
     def _with(self, rows, views, labels):
+        if self.more_queries:
+            queries = [views["query"], *(views.pop(name) for name in self.more_queries)]
+            views["query"] = tf.stack(queries, axis=-4)
         if self.with_index:
             views["index"] = tf.cast(rows, tf.int32)
         if self.teacher_features is not None:

@@ -18,12 +18,13 @@ class TwoViews(keras.layers.Layer):
     Args:
         query, key: `keras_isd.augmentation.Augmenter`s; of a key of None there is the query alone.
         seed: int or None.
+        query_views: int, how many queries there are of an image; several as `(B, n, H, W, C)`.
 
     Raises:
         ValueError: if a view is made by anything else, or `seed` is out of range.
     """
 
-    def __init__(self, query, key, seed=None, **kwargs):
+    def __init__(self, query, key, seed=None, query_views=1, **kwargs):
         super().__init__(**kwargs)
         augmenters = {"query": query, "key": key}
         if key is None:
@@ -37,6 +38,7 @@ class TwoViews(keras.layers.Layer):
                 )
         check_seed("seed", seed)
         self.augmenters = augmenters
+        self.query_views = query_views
         # On PyTorch Keras' generator takes no larger one.
         self.seeds = keras.random.SeedGenerator(None if seed is None else seed % 2**31)
         self.built = True
@@ -44,17 +46,22 @@ class TwoViews(keras.layers.Layer):
     def call(self, images, training=False):
         # One draw for both, so that a step moves the seeds once.
         seed = self.seeds if training else 0
-        draws = [augmenter.draws for augmenter in self.augmenters.values()]
+        views = [*self.augmenters] + ["query"] * (self.query_views - 1)
+        draws = sum(self.augmenters[name].draws for name in views)
         # All replicas have the same seeds: each draws for the whole batch, and takes its rows.
         first, whole = backend.batch_offset(images)
-        numbers = keras.random.uniform((whole, sum(draws)), seed=seed, dtype="float32")
-        own = (keras.ops.shape(images)[0], sum(draws))
-        numbers = keras.ops.slice(numbers, (first, 0), own)
-        views, used = {}, 0
-        for name, augmenter in self.augmenters.items():
-            views[name] = augmenter(images, numbers[:, used : used + augmenter.draws])
+        numbers = keras.random.uniform((whole, draws), seed=seed, dtype="float32")
+        numbers = keras.ops.slice(numbers, (first, 0), (keras.ops.shape(images)[0], draws))
+        made: dict[str, list] = {name: [] for name in views}
+        used = 0
+        for name in views:
+            augmenter = self.augmenters[name]
+            made[name].append(augmenter(images, numbers[:, used : used + augmenter.draws]))
             used += augmenter.draws
-        return views
+        return {
+            name: parts[0] if len(parts) == 1 else keras.ops.stack(parts, axis=1)
+            for name, parts in made.items()
+        }
 
     # Keras leaves the state of seed generators out of what it saves.
 

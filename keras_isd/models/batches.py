@@ -143,6 +143,24 @@ def check_two_views(views):
         )
 
 
+def check_shapes(views, wanted):
+    """Raises a ValueError unless a dict holds what is wanted.
+
+    Args:
+        views: dict of tensors.
+        wanted: dict from a name to what is to be under it and its axes, of which those of a size
+            that is known are ints, and others are named.
+    """
+    for name, (what, axes) in wanted.items():
+        sizes = tuple(axis if isinstance(axis, int) else None for axis in axes)
+        given = views.get(name)
+        if not (hasattr(given, "shape") and _compatible(_dimensions(given), sizes)):
+            raise ValueError(
+                f'A batch must hold under "{name}" {what} ({", ".join(map(str, axes))}). '
+                f"Received: { ({name: _describe(view) for name, view in views.items()}) }"
+            )
+
+
 def _is_vector(x):
     return hasattr(x, "shape") and _compatible(_dimensions(x), (None,))
 

@@ -56,13 +56,18 @@ class CheckedModel(keras.Model):
         512
         """
         recipe = get_recipe(name)
-        if not issubclass(cls, recipe.method):
+        if not cls.takes_recipe(recipe):
             raise ValueError(
                 f"Recipe {name!r} is one of {recipe.method.__name__}. "
                 f"Received: {cls.__name__}.from_recipe({name!r})"
             )
         parts = build_parts(recipe, input_shape, backbone)
         return cls(**{**recipe.model, **parts, **kwargs})
+
+    @classmethod
+    def takes_recipe(cls, recipe):
+        """Whether a recipe is one of this method, or of one that it is a kind of."""
+        return issubclass(cls, recipe.method)
 
     @in_float32
     @functools.wraps(keras.Model.fit)

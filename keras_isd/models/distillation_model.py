@@ -4,11 +4,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_isd.argument_validation import check_positive_integer
 from keras_isd.heads import linear
 from keras_isd.layers import FrozenTeacher, TwoViews
 from keras_isd.models import encoder
+from keras_isd.models.batches import check_shapes
 from keras_isd.models.isd_model import ISDModel
-from keras_isd.recipes import build_parts, get_recipe
 
 
 @keras.saving.register_keras_serializable("keras_isd")
@@ -31,6 +32,8 @@ class DistillationModel(ISDModel):
       Nothing of the teacher runs while training. With a `query_augmenter` the batches are
       `{"images": (B, H, W, 3), "key": (B, D)}`.
 
+    With `query_views=n` the queries are `(B, n, H, W, C)`, n views of each image for one key.
+
     Labels, metrics and `predict` are those of `ISDModel`.
 
     Args:
@@ -48,6 +51,7 @@ class DistillationModel(ISDModel):
             as those of all images; None for the queue of its recent ones.
         query_augmenter: `keras_isd.augmentation.Augmenter`, for views made inside the step.
         teacher_augmenter: the same, of what the teacher sees.
+        query_views: int >= 1, how many of the student's views there are of each image.
         save_teacher: bool, whether a `.keras` file of this model holds the teacher. Else one that
             is loaded has none, and takes it by `attach_teacher`, to be trained on.
         **kwargs: `queue_dtype`, `queue_indices` and `own_key_anchor`, see `ISDModel`; `seed`,
@@ -89,9 +93,12 @@ class DistillationModel(ISDModel):
         anchors=None,
         query_augmenter=None,
         teacher_augmenter=None,
+        query_views=1,
         save_teacher=False,
         **kwargs,
     ):
+        check_positive_integer("query_views", query_views)
+        self.query_views = query_views  # `make_views` asks for it
         dim = encoder.feature_width("teacher", teacher)
         if projector is None:
             width = encoder.feature_width("backbone", backbone)
@@ -108,22 +115,16 @@ class DistillationModel(ISDModel):
             teacher_temperature=teacher_temperature,
             student_temperature=student_temperature,
             teacher_momentum=1.0,
+            query_augmenter=query_augmenter,
+            key_augmenter=teacher_augmenter,
             **kwargs,
         )
         encoder.check_width("projector", self.embedding_dim, dim)
-        if query_augmenter is None and teacher_augmenter is not None:
-            raise ValueError(
-                "Argument `teacher_augmenter` makes a view beside that of a `query_augmenter`. "
-                f"Received: {query_augmenter=}, {teacher_augmenter=}"
-            )
         if teacher_center is not None:
             teacher_center = _checked("teacher_center", teacher_center, (dim,))
         self.teacher_center = teacher_center
         self.fixed_anchors = anchors is not None
         self.save_teacher = save_teacher
-        self.query_augmenter = query_augmenter
-        self.teacher_augmenter = teacher_augmenter
-        self.two_views = query_augmenter and TwoViews(query_augmenter, teacher_augmenter, self.seed)
         self.teacher = None
         if isinstance(teacher, keras.Model):
             self.attach_teacher(teacher)
@@ -155,30 +156,32 @@ class DistillationModel(ISDModel):
         self.teacher = FrozenTeacher(network, self.save_teacher)
 
     @classmethod
-    def from_recipe(cls, name, input_shape=None, backbone=None, **kwargs):
-        """Builds a model with the backbone of a recipe; its heads and settings are ISD's alone.
-
-        Args:
-            name, input_shape, backbone: see `ISDModel.from_recipe`.
-            **kwargs: arguments of the model, among them the `teacher`.
-
-        Example:
-
-        >>> model = keras_isd.DistillationModel.from_recipe(
-        ...     "cifar_resnet18", teacher=384, queue_size=64)
-        >>> model.student_backbone.output_shape
-        (None, 512)
-        """
-        parts = build_parts(get_recipe(name), input_shape, backbone)
-        return cls(parts["backbone"], **kwargs)
+    def takes_recipe(cls, recipe):
+        """Not those of ISD, whose heads are of another width than the teacher."""
+        return issubclass(recipe.method, DistillationModel) and super().takes_recipe(recipe)
 
     # What differs from ISD: the teacher stays as it is, and so do the anchors if they are given
 
     def make_teacher(self):
         self.teacher_backbone = self.teacher_projector = None
 
+    def make_views(self):
+        query, teacher = self.query_augmenter, self.key_augmenter
+        if query is None and teacher is not None:
+            raise ValueError(
+                "Argument `teacher_augmenter` makes a view beside that of a `query_augmenter`. "
+                f"Received: query_augmenter=None, teacher_augmenter={teacher}"
+            )
+        return query and TwoViews(query, teacher, self.seed, self.query_views)
+
     def update_teacher(self):
         """Step 1: nothing."""
+
+    def embed_query(self, images, training=False):
+        """The student's embeddings, `(B n, D)`, those of an image's n views next to one another."""
+        if self.query_views > 1:
+            images = ops.reshape(images, (-1, *images.shape[2:]))
+        return super().embed_query(images, training=training)
 
     def embed_key(self, images, training=False):
         """The teacher's embeddings, `(B, D)`, unit rows: of images, or of its features of them."""
@@ -190,9 +193,21 @@ class DistillationModel(ISDModel):
     def _centred(self, features, training):
         return ops.cast(features, "float32") - self.teacher_center
 
+    def call(self, inputs, training=False):
+        """Step 2, with a key for each of an image's queries."""
+        embeddings = super().call(inputs, training=training)
+        if isinstance(inputs, dict) and self.query_views > 1:
+            embeddings["key"] = ops.repeat(embeddings["key"], self.query_views, axis=0)
+        return embeddings
+
+    def pairs_per_image(self, training):
+        return self.query_views
+
     def enqueue(self, x, labels, keys, loss):
+        """Step 4: each image's key enters the queue once, unless the anchors are given."""
         if not self.fixed_anchors:
-            super().enqueue(x, labels, keys, loss)
+            indices = x.get("index") if isinstance(x, dict) else None
+            self.queue.enqueue(keys[:: self.query_views], labels, self.is_healthy(loss), indices)
 
     def parameter_pairs(self):
         """None: no parameter of the teacher follows one of the student."""
@@ -213,39 +228,36 @@ class DistillationModel(ISDModel):
 
     def check_views(self, views):
         """Raises a ValueError unless there are a query, and a key that the teacher takes."""
-        query = "images" if self.query_augmenter is not None and "images" in views else "query"
-        made = query == "images" and self.teacher_augmenter is not None
-        wanted = {query: 4} if made else {query: 4, "key": 2 if self.teacher is None else 4}
-        for name, rank in wanted.items():
-            shape = getattr(views.get(name), "shape", None)
-            if shape is None or len(shape) != rank:
-                raise ValueError(
-                    f'A batch must hold under "{name}" '
-                    + ("images (batch, height, width, channels)" if rank == 4 else "")
-                    + (f"the teacher's features (batch, {self.embedding_dim})" if rank == 2 else "")
-                    + f". Received: keys {sorted(views)}, of shapes "
-                    f"{[tuple(getattr(view, 'shape', ())) for view in views.values()]}"
-                )
+        plain = self.query_augmenter is not None and "images" in views
+        several = () if plain or self.query_views == 1 else (self.query_views,)
+        pixels = ("height", "width", "channels")
+        wanted = {"images" if plain else "query": ("images", ("batch", *several, *pixels))}
+        if not (plain and self.key_augmenter is not None):
+            features = ("the teacher's features", ("batch", self.embedding_dim))
+            images = ("images", ("batch", *pixels))
+            wanted["key"] = features if self.teacher is None else images
+        check_shapes(views, wanted)
 
     def takes_plain_images(self):
-        return self.teacher_augmenter is not None
+        return self.key_augmenter is not None
 
     # Saving
 
     def get_config(self):
         config = super().get_config()
-        for name in ("teacher_momentum", "symmetric", "key_augmenter"):
+        for name in ("teacher_momentum", "symmetric"):
             del config[name]
-        serialize = keras.saving.serialize_keras_object
+        teacher_augmenter = config.pop("key_augmenter")
         teacher = self.embedding_dim
         if self.save_teacher and self.teacher is not None:
-            teacher = serialize(self.teacher.frozen_network())
+            teacher = keras.saving.serialize_keras_object(self.teacher.frozen_network())
         return {
             **config,
             "teacher": teacher,
             "teacher_center": None if self.teacher_center is None else self.teacher_center.tolist(),
             "fixed_anchors": self.fixed_anchors,
-            "teacher_augmenter": serialize(self.teacher_augmenter),
+            "teacher_augmenter": teacher_augmenter,
+            "query_views": self.query_views,
             "save_teacher": self.save_teacher,
         }
 

@@ -1,8 +1,9 @@
-"""The recipes of ISD: what the authors trained with, and its form for small images."""
+"""The recipes of ISD and of what differs from it in settings or in the teacher alone."""
 
-from keras_isd.augmentation import strong, weak
+from keras_isd.augmentation import evaluation, strong, weak
 from keras_isd.backbones import ResNet18, ResNet50
 from keras_isd.heads import mlp
+from keras_isd.models.distillation_model import DistillationModel
 from keras_isd.models.isd_model import ISDModel
 from keras_isd.recipes import Recipe, register_recipe
 
@@ -18,6 +19,16 @@ def projector_and_predictor(width):
 def predictor_alone(width):
     """Heads of the first ISD: no projector, a predictor F to F to F."""
     return {"predictor": mlp(width, width, width, hidden_bias=False, name="predictor")}
+
+
+def projector_alone(width):
+    """Head of ReSSL: F to 2F to F/4, without batch normalisation."""
+    return {"projector": mlp(width, 2 * width, width // 4, batch_norm=False, name="projector")}
+
+
+def no_heads(width):
+    """Of distillation: the model makes its projector itself, as wide as the teacher's features."""
+    return {}
 
 
 def small_resnet18(input_shape):
@@ -82,5 +93,71 @@ register_recipe(
         sgd={"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 5e-4},
         schedule="cosine",
         views=(strong, strong),
+    ),
+)
+# ReSSL (Zheng et al., 2021) is ISD without a predictor, with a weak view for the teacher and softer
+# targets: ressl.py with its defaults, but for five epochs of warm-up and for weight decay, which
+# theirs spares biases and batch normalisation.
+register_recipe(
+    "ressl_resnet50",
+    Recipe(
+        method=ISDModel,
+        backbone=ResNet50,
+        input_shape=(224, 224, 3),
+        heads=projector_alone,
+        model={
+            "queue_size": 131072,
+            "teacher_temperature": 0.04,
+            "student_temperature": 0.1,
+            "teacher_momentum": 0.999,
+        },
+        sgd={"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 1e-4},
+        schedule="cosine",
+        views=(strong, weak),
+    ),
+)
+register_recipe(
+    "ressl_cifar_resnet18",
+    Recipe(
+        method=ISDModel,
+        backbone=small_resnet18,
+        input_shape=(32, 32, 3),
+        heads=projector_alone,
+        model={
+            "queue_size": 4096,
+            "teacher_temperature": 0.04,
+            "student_temperature": 0.1,
+            "teacher_momentum": 0.99,
+        },
+        sgd={"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 5e-4},
+        schedule="cosine",
+        views=(strong, weak),
+    ),
+)
+# Ours: a student of a frozen teacher, see docs/distillation.md.
+register_recipe(
+    "distillation_resnet18",
+    Recipe(
+        method=DistillationModel,
+        backbone=ResNet18,
+        input_shape=(224, 224, 3),
+        heads=no_heads,
+        model={"queue_size": 4096, "teacher_temperature": 0.05, "student_temperature": 0.05},
+        sgd={"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 1e-4},
+        schedule="cosine",
+        views=(strong, evaluation),
+    ),
+)
+register_recipe(
+    "distillation_cifar_resnet18",
+    Recipe(
+        method=DistillationModel,
+        backbone=small_resnet18,
+        input_shape=(32, 32, 3),
+        heads=no_heads,
+        model={"queue_size": 4096, "teacher_temperature": 0.05, "student_temperature": 0.05},
+        sgd={"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 5e-4},
+        schedule="cosine",
+        views=(strong, evaluation),
     ),
 )

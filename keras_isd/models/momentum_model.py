@@ -105,11 +105,6 @@ class MomentumModel(CheckedModel):
         symmetric=False,
         **kwargs,
     ):
-        if (query_augmenter is None) != (key_augmenter is None):
-            raise ValueError(
-                "Give both `query_augmenter` and `key_augmenter`, or none. "
-                f"Received: {query_augmenter=}, {key_augmenter=}"
-            )
         check_bool("symmetric", symmetric)
         check_bool("synchronized_batch_norm", synchronized_batch_norm)
         teacher_momentum = fraction_or_schedule("teacher_momentum", teacher_momentum)
@@ -132,7 +127,7 @@ class MomentumModel(CheckedModel):
         self.key_augmenter = key_augmenter
         self.seed = seed
         self.symmetric = symmetric
-        self.two_views = query_augmenter and TwoViews(query_augmenter, key_augmenter, seed)
+        self.two_views = self.make_views()
         self.embedding_std = keras.metrics.Mean(name="embedding_std", dtype="float32")
 
     def make_teacher(self):
@@ -142,6 +137,17 @@ class MomentumModel(CheckedModel):
         for part in (self.teacher_backbone, self.teacher_projector):
             if part is not None:
                 draw_apart(part)
+
+    def make_views(self):
+        """The layer that makes the views of plain images, or None."""
+        if (self.query_augmenter is None) != (self.key_augmenter is None):
+            raise ValueError(
+                "Give both `query_augmenter` and `key_augmenter`, or none. Received: "
+                f"query_augmenter={self.query_augmenter}, key_augmenter={self.key_augmenter}"
+            )
+        return self.query_augmenter and TwoViews(
+            self.query_augmenter, self.key_augmenter, self.seed
+        )
 
     # The training step, in the paper's order
 
@@ -211,9 +217,12 @@ class MomentumModel(CheckedModel):
 
     def repeat_for_pairs(self, values, training):
         """`values` `(B,)` of the images, or None, for each row of embeddings in `compute_loss`."""
-        if values is None or not (self.symmetric and training):
-            return values
-        return ops.repeat(values, 2)
+        pairs = self.pairs_per_image(training)
+        return values if values is None or pairs == 1 else ops.repeat(values, pairs)
+
+    def pairs_per_image(self, training):
+        """How many rows of embeddings `compute_loss` gets of each image."""
+        return 2 if self.symmetric and training else 1
 
     def mean_loss(self, per_image, sample_weight=None):
         """The loss of a batch, of those of its images `(B,)`, weighted by `sample_weight` `(B,)`.

@@ -108,3 +108,34 @@ def test_features_that_do_not_fit_are_refused(arguments, message):
 def test_a_file_that_is_not_there_is_named():
     with pytest.raises(FileNotFoundError, match="no_such"):
         batches(features="no_such.npy")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_several_queries_are_other_views_and_the_first_is_that_of_one(stream, tmp_path):
+    for i, image in enumerate(IMAGES[:9]):
+        Image.fromarray(image).resize((8 + i, 9)).save(tmp_path / f"{i}.png")
+    dataset = data.from_folder(tmp_path) if stream else None  # image by image, or whole batches
+    features = FEATURES[:9] if stream else FEATURES
+    one, three = (
+        batches(dataset, features, query=WEAK, query_views=n, with_index=True) for n in (1, 3)
+    )
+    for single, several in zip(one, three, strict=True):
+        assert several["query"].shape == (4, 3, 8, 8, 3)
+        np.testing.assert_allclose(several["query"][:, 0], single["query"], atol=1e-5)
+        for first, second in ((0, 1), (1, 2)):
+            difference = several["query"][:, first] - several["query"][:, second]
+            assert np.abs(difference).max() > 0.1
+        for name in ("key", "index"):
+            np.testing.assert_array_equal(several[name], single[name])
+
+
+def test_a_key_that_is_made_stays_the_same_beside_several_queries():
+    made = {"key": WEAK, "query": WEAK, "features": None}
+    one, two = (batches(**made, query_views=n) for n in (1, 2))
+    for single, several in zip(one, two, strict=True):
+        np.testing.assert_array_equal(several["key"], single["key"])
+
+
+def test_no_query_at_all_is_refused():
+    with pytest.raises(ValueError, match="`query_views` must be a positive integer"):
+        batches(query_views=0)

@@ -150,6 +150,48 @@ def test_given_anchors_stay():
     np.testing.assert_array_equal(as_numpy(model.queue.embeddings), before)
 
 
+def test_several_views_of_an_image_are_its_key_several_times():
+    several = distillation(6, query_views=2)
+    views = {"query": np.stack([VIEWS["query"], VIEWS["key"]], axis=1), "key": RANDOM.rand(96, 6)}
+    found, weights = trained(several, views)
+    # The same by hand: each key twice, into a queue that takes it but once.
+    one = distillation(6)
+    expected = []
+    for start in [*range(0, 96, 8)] * 2:
+        rows = slice(start, start + 8)
+        pairs = {"query": views["query"][rows].reshape(16, 8, 8, 3)}
+        pairs["key"] = np.repeat(views["key"][rows], 2, axis=0)
+        one.reset_metrics()
+        queue = [as_numpy(v) for v in one.queue.variables]
+        logs = one.train_on_batch(pairs, np.repeat(LABELS[rows], 2), return_dict=True)
+        expected.append(logs)
+        for variable, value in zip(one.queue.variables, queue, strict=True):
+            variable.assign(value)
+        one.queue.enqueue(as_numpy(one.embed_key(views["key"][rows])), LABELS[rows])
+    for name in ("loss", "purity", "teacher_entropy"):
+        means = np.reshape([logs[name] for logs in expected], (2, 12)).mean(axis=1)
+        np.testing.assert_allclose(found[name], means, rtol=1e-4, err_msg=name)
+    for one_weight, other in zip(weights, one.trainable_variables, strict=True):
+        np.testing.assert_allclose(one_weight, as_numpy(other), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(as_numpy(several.queue.embeddings), as_numpy(one.queue.embeddings))
+
+
+def test_several_views_are_made_in_the_step_and_weighted_by_image(tmp_path):
+    weak = keras_isd.augmentation.weak(8)
+    model = distillation(6, query_augmenter=weak, query_views=3)
+    batch = {"images": PIXELS, "key": FEATURES}
+    weights = np.arange(32) / 16
+    made = as_numpy(model.two_views(PIXELS, training=True)["query"])
+    assert made.shape == (32, 3, 8, 8, 3)
+    assert np.abs(made[:, 0] - made[:, 1]).max() > 0.1
+    model.fit(batch, sample_weight=weights, batch_size=8, verbose=0)
+    assert int(as_numpy(model.queue.filled)) == 24
+    assert int(as_numpy(model.queue.pointer)) == 32 % 24
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.evaluate(batch, verbose=0) == pytest.approx(model.evaluate(batch, verbose=0))
+
+
 def test_both_views_are_made_in_the_step_for_networks_of_other_sizes():
     weak = keras_isd.augmentation.weak(8)
     large = keras_isd.augmentation.evaluation(16)
@@ -290,6 +332,7 @@ print(history["loss"], float(sum(np.abs(w).sum() for w in weights)))
         ({"anchors": np.full((3, 6), np.nan)}, r"`anchors` must be finite.*18 not finite"),
         ({"teacher_augmenter": keras_isd.augmentation.weak(8)}, "`teacher_augmenter` makes"),
         ({"query_augmenter": np.flip}, "`query_augmenter` must be"),
+        ({"query_views": 0}, "`query_views` must be a positive integer"),
     ],
 )
 def test_what_does_not_fit_is_refused(arguments, message):
@@ -304,13 +347,19 @@ def test_what_does_not_fit_is_refused(arguments, message):
         (6, VIEWS, 'under "key" the teacher\'s features'),
         (network, {"query": VIEWS["query"][:32], "key": FEATURES}, 'under "key" images'),
         (6, {"images": PIXELS, "key": FEATURES}, 'under "query" images'),
+        (6, {"query": PIXELS, "key": FEATURES[:, :5]}, r"features \(batch, 6\)"),
+        (
+            {"query_views": 2},
+            {"query": np.zeros((32, 3, 8, 8, 3)), "key": FEATURES},
+            r'under "query" images \(batch, 2, height, width, channels\). Received: .*, 3, 8, 8, 3',
+        ),
     ],
 )
 def test_batches_that_do_not_fit_are_refused(teacher, batch, message):
+    several = teacher if isinstance(teacher, dict) else {}
+    model = distillation(teacher() if callable(teacher) else 6, **several)
     with pytest.raises(ValueError, match=message):
-        distillation(teacher() if callable(teacher) else teacher).fit(
-            batch, batch_size=8, verbose=0
-        )
+        model.fit(batch, batch_size=8, verbose=0)
 
 
 def test_a_teacher_of_the_students_variables_and_a_second_one_are_refused():

@@ -8,7 +8,7 @@ from keras import ops
 from keras_isd.losses import distillation
 from tests.support import golden, torch_state
 
-NAMES = ("isd_plus", "isd_r18", "byol")
+NAMES = ("isd_plus", "isd_r18", "byol", "msf")
 
 
 @pytest.fixture(scope="module", params=NAMES)

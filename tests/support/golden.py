@@ -1,6 +1,7 @@
 """Twelve steps of the authors' training code, and the same network in Keras.
 
-The files are in `tests/golden_data`; `../shared/golden/README.md` says how they were made.
+The files are in `tests/golden_data`; `../shared/golden/README.md` says how they were made. That of
+MSF was made in the same way, of the same images, by `MeanShift` in UMBCvision/MSF's `train_msf.py`.
 """
 
 import pathlib
@@ -30,9 +31,13 @@ class Trajectory:
         }
 
     def state(self, when):
-        """`"init"` or `"final"`: arrays by their PyTorch name."""
+        """`"init"` or `"final"`: arrays by their PyTorch name; MSF's teacher has another there."""
         prefix = f"{when}/"
-        return {k.removeprefix(prefix): v for k, v in self.arrays.items() if k.startswith(prefix)}
+        return {
+            k.removeprefix(prefix).replace("encoder_t.", "encoder_k."): v
+            for k, v in self.arrays.items()
+            if k.startswith(prefix)
+        }
 
     def flat_views(self):
         """Views of all steps in one array each, `(96, 8, 8, 3)`, and their labels."""
@@ -78,6 +83,10 @@ def golden_model(
     shared = {"backbone": small_backbone(), "synchronized_batch_norm": synchronized_batch_norm}
     if name == "isd_plus":
         model = keras_isd.ISDModel(**shared, **wide, queue_size=queue_size)
+    elif name == "msf":
+        model = keras_isd.baselines.MSFModel(
+            **shared, **wide, queue_size=queue_size, num_neighbors=5
+        )
     elif name == "byol":
         model = keras_isd.baselines.BYOLModel(**shared, **wide)
     elif name == "moco":  # of which there are no golden steps, from the state of another

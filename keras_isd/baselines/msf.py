@@ -1,0 +1,88 @@
+"""MSF: Mean Shift for self-supervised learning (Koohpayegani et al., 2021), after ISD."""
+
+import keras
+from keras import ops
+
+from keras_isd.argument_validation import check_positive_integer
+from keras_isd.losses import nearest_anchors
+from keras_isd.models.queue_model import QueueModel
+
+
+@keras.saving.register_keras_serializable("keras_isd")
+class MSFModel(QueueModel):
+    """Learns image features without labels, by drawing a query to its key's nearest neighbours.
+
+    What differs from `ISDModel`: the queue is a memory bank in which the keys of a batch are
+    before they are looked for. Of the bank the embeddings nearest to a key are taken, the first of
+    them the key itself, and the loss is the mean squared distance of the query to them. As in BYOL
+    nothing is pushed away.
+
+    `fit` logs `loss`, in [0, 4], and `embedding_std`; given labels also `purity`: of a key's
+    neighbours, itself among them, the share with its label.
+
+    Args:
+        backbone, projector, predictor, teacher_momentum and others: see `QueueModel` and
+            `MomentumModel`.
+        queue_size: int >= 1, the number of embeddings in the memory bank.
+        num_neighbors: int in [1, queue_size]; 1 for BYOL's loss.
+
+    Raises:
+        ValueError: if an argument is outside its range, and as `QueueModel` does.
+
+    Source: `MeanShift` in the authors' `train_msf.py` (UMBCvision/MSF); section 3 of the paper.
+
+    Example:
+
+    >>> model = keras_isd.baselines.MSFModel(
+    ...     keras_isd.backbones.ConvNet((8, 8, 3), (16,)),
+    ...     projector=keras_isd.heads.mlp(16, 32, 4, name="projector"),
+    ...     predictor=keras_isd.heads.mlp(4, 32, 4, name="predictor"),
+    ...     queue_size=32, num_neighbors=3)
+    >>> model.compile(keras_isd.optimizers.SGD(0.05, momentum=0.9, weight_decay=1e-4))
+    >>> views = {name: np.random.rand(16, 8, 8, 3) for name in ("query", "key")}
+    >>> sorted(model.fit(views, batch_size=8, verbose=0).history)
+    ['embedding_std', 'loss']
+    """
+
+    def __init__(
+        self,
+        backbone,
+        projector=None,
+        predictor=None,
+        queue_size=131072,
+        num_neighbors=10,
+        teacher_momentum=0.99,
+        **kwargs,
+    ):
+        check_positive_integer("num_neighbors", num_neighbors)
+        super().__init__(
+            backbone,
+            projector,
+            predictor,
+            queue_size,
+            teacher_momentum=teacher_momentum,
+            **kwargs,
+        )
+        if num_neighbors > queue_size:
+            raise ValueError(
+                "Argument `num_neighbors` must be at most `queue_size`. "
+                f"Received: {num_neighbors=}, {queue_size=}"
+            )
+        self.num_neighbors = int(num_neighbors)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
+        """Mean squared distance of each query to its key's neighbours, mean over the batch."""
+        query, key = y_pred["query"], y_pred["key"]
+        if training:
+            # A key is in the bank when its neighbours are looked for. Whether the loss will be
+            # finite is known: it is where the distance to the key alone is.
+            to_own_key = ops.stop_gradient(2 - 2 * ops.sum(query * key, axis=-1))
+            self.enqueue(x, y, key, self.mean_loss(to_own_key, sample_weight))
+        nearest = nearest_anchors(key, self.queue.embeddings, self.num_neighbors)
+        neighbors = ops.cast(ops.take(self.queue.embeddings, nearest, axis=0), "float32")
+        similarity = ops.sum(query[:, None, :] * ops.stop_gradient(neighbors), axis=-1)
+        self.update_purity(y, nearest, training)
+        return self.mean_loss(ops.mean(2 - 2 * similarity, axis=-1), sample_weight)
+
+    def get_config(self):
+        return {**super().get_config(), "num_neighbors": self.num_neighbors}

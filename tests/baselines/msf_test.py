@@ -1,0 +1,111 @@
+"""Mean shift: a query is drawn to the neighbours of its key."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_isd
+from tests.baselines.moco_test import identity_backbone, unit_rows
+from tests.models.symmetric_test import plain_backbone
+
+MSFModel = keras_isd.baselines.MSFModel
+# Reads the embeddings of the two views out of the data.
+SILENT = pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")
+
+
+def points(rows):
+    rows = np.float32(rows)
+    return rows.reshape(*rows.shape, 1, 1)
+
+
+def bank_of(rows, **kwargs):
+    model = MSFModel(identity_backbone(), queue_size=len(rows), **kwargs)
+    model.queue.embeddings.assign(np.float32(rows))
+    model.compile(keras_isd.optimizers.SGD(0.0))
+    return model
+
+
+@SILENT
+def test_neighbours_are_of_the_bank_with_the_keys_of_the_step_in_it():
+    model = bank_of([[1, 0], [0.8, 0.6], [0, 1], [-0.96, -0.28]], num_neighbors=2)
+    views = {"query": points([[0, 3]]), "key": points([[2, 0]])}
+    logs = model.train_on_batch(views, np.array([4]), return_dict=True)
+    # The key takes the first row, which it equals; its neighbours are itself and (0.8, 0.6), of
+    # which the query (0, 1) is at squared distances 2 and 2 - 2 * 0.6.
+    assert logs["loss"] == pytest.approx((2 + 0.8) / 2, rel=1e-5)
+    assert logs["purity"] == pytest.approx(1 / 2)  # itself
+    np.testing.assert_array_equal(ops.convert_to_numpy(model.queue.labels), [4, -1, -1, -1])
+    # The last row, nearest to the first key of a second step, is overwritten by its last key.
+    views = {"query": points([[1, 0]] * 3), "key": points([[-1, 0], [0, 1], [-0.8, 0.6]])}
+    model.reset_metrics()
+    logs = model.train_on_batch(views, np.array([5, 5, 6]), return_dict=True)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(model.queue.embeddings), [[1, 0], [-1, 0], [0, 1], [-0.8, 0.6]]
+    )
+    # Beside itself each of the first two has the third for a neighbour, and that the first. The
+    # query is at squared distances 4, 2 and 3.6.
+    expected = ((4 + 3.6) / 2 + (2 + 3.6) / 2 + (3.6 + 4) / 2) / 3
+    assert logs["loss"] == pytest.approx(expected, rel=1e-5)
+    assert logs["purity"] == pytest.approx(1 / 2)
+
+
+@SILENT
+def test_evaluation_looks_for_neighbours_and_leaves_the_bank_as_it_is():
+    model = bank_of([[1, 0], [0, 1]], num_neighbors=1)
+    views = {"query": points([[0, 1]]), "key": points([[3, 1]])}
+    logs = model.evaluate(views, verbose=0, return_dict=True)
+    assert logs["loss"] == pytest.approx(2.0)
+    np.testing.assert_array_equal(ops.convert_to_numpy(model.queue.embeddings), [[1, 0], [0, 1]])
+
+
+def trained(model):
+    random = np.random.RandomState(0)
+    views = {n: random.standard_normal((24, 4, 4, 1)) for n in ("query", "key")}
+    model.compile(keras_isd.optimizers.SGD(0.1))
+    losses = model.fit(views, batch_size=8, shuffle=False, epochs=2, verbose=0).history["loss"]
+    return losses, model.get_weights()
+
+
+def parts():
+    keras.utils.set_random_seed(0)
+    return plain_backbone(), None, keras_isd.heads.mlp(3, 6, 3, name="predictor")
+
+
+def test_the_first_neighbour_alone_is_byol():
+    model = MSFModel(*parts(), queue_size=16, num_neighbors=1)
+    byol = keras_isd.baselines.BYOLModel(*parts())
+    np.testing.assert_allclose(trained(model)[0], trained(byol)[0], rtol=1e-4)
+    for one, other in zip(model.trainable_variables, byol.trainable_variables, strict=True):
+        np.testing.assert_allclose(*map(ops.convert_to_numpy, (one, other)), atol=1e-5)
+
+
+def test_a_step_without_a_finite_loss_leaves_the_bank_as_it_was():
+    model = MSFModel(*parts(), queue_size=16, num_neighbors=2)
+    model.compile(keras_isd.optimizers.SGD(0.1))
+    before = [ops.convert_to_numpy(v) for v in model.queue.variables]
+    views = {n: np.random.rand(8, 4, 4, 1) for n in ("query", "key")}
+    views["query"][3] = np.nan  # the keys are finite
+    with pytest.raises(keras_isd.models.NonFiniteLossError):
+        model.fit(views, batch_size=8, verbose=0)
+    for variable, value in zip(model.queue.variables, before, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(variable), value)
+
+
+def test_settings_survive_a_file(tmp_path):
+    model = MSFModel(*parts(), queue_size=16, num_neighbors=3, queue_dtype="bfloat16")
+    trained(model)
+    model.save(tmp_path / "msf.keras")
+    loaded = keras.models.load_model(tmp_path / "msf.keras")
+    views = {n: unit_rows(8, 16, i).reshape(8, 4, 4, 1) for i, n in enumerate(("query", "key"))}
+    assert loaded.num_neighbors == 3
+    assert loaded.evaluate(views, verbose=0) == pytest.approx(model.evaluate(views, verbose=0))
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [(0, "`num_neighbors` must be a positive integer"), (17, "at most `queue_size`.*=17.*=16")],
+)
+def test_numbers_of_neighbours_that_cannot_be_are_refused(number, message):
+    with pytest.raises(ValueError, match=message):
+        MSFModel(*parts(), queue_size=16, num_neighbors=number)
