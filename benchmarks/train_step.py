@@ -7,7 +7,7 @@ Markdown, with the most memory that the process held while it trained:
 
 - `step`: a whole step of `fit`.
 - `bare passes`: student forward and backward, teacher forward, optimizer. The floor: no queue, no
-  similarities, a teacher that stands still.
+  similarities, a teacher that stands still. Of features beside the data there is no teacher.
 - `authors' step`: theirs, in PyTorch, given a checkout of their repository.
 - `step before`: that of another checkout of this package, such as of an earlier commit, given by
   `--before`.
@@ -25,7 +25,7 @@ from measured_process import MeasuredProcess, serve, take_turns
 
 REFERENCE = flags.DEFINE_string("reference", None, "Checkout of the authors' repository.")
 BEFORE = flags.DEFINE_string("before", None, "Another checkout of this package.")
-SETTINGS = flags.DEFINE_list("settings", ["cifar", "imagenet"], "Which of the two.")
+SETTINGS = flags.DEFINE_list("settings", ["cifar", "imagenet"], "Which of them.")
 DEVICES = flags.DEFINE_list("devices", [], "Numbers of devices beyond 1.")
 ROUNDS = flags.DEFINE_integer("rounds", 5, "Turns of each case.")
 STEPS = flags.DEFINE_integer("steps", 2, "Steps a turn.")
@@ -40,12 +40,31 @@ class Setting:
     batch_size: int
     queue_size: int
     image_size: int
+    frozen: str | None = None  # a teacher's "features" or the "network" itself, of distillation
 
 
 ALL_SETTINGS = {
     "cifar": Setting("cifar_resnet18", "train_isd_plus", 256, 65_536, 32),
     "imagenet": Setting("resnet18", "train_isd_r18", 32, 128_000, 224),
+    "features": Setting("distillation_cifar_resnet18", "", 256, 4_096, 32, "features"),
+    "teacher": Setting("distillation_cifar_resnet18", "", 256, 4_096, 32, "network"),
 }
+TEACHER_WIDTH = 1280  # of features; the network is a ResNet-18
+
+
+def make_model(setting, **kwargs):
+    import keras_isd
+
+    if setting.frozen is None:
+        return keras_isd.ISDModel.from_recipe(
+            setting.recipe, queue_size=setting.queue_size, **kwargs
+        )
+    teacher = TEACHER_WIDTH
+    if setting.frozen == "network":
+        teacher = keras_isd.backbones.ResNet18((setting.image_size, setting.image_size, 3), "small")
+    return keras_isd.DistillationModel.from_recipe(
+        setting.recipe, teacher=teacher, queue_size=setting.queue_size, **kwargs
+    )
 
 
 def bare_passes(model):
@@ -58,6 +77,7 @@ def bare_passes(model):
             super().__init__()
             self.student = [model.student_backbone, model.projector, model.predictor]
             self.teacher = [model.teacher_backbone, model.teacher_projector]
+            self.frozen_teacher = getattr(model, "teacher", None)
             self.built = True
 
         def call(self, inputs, training=False):
@@ -66,6 +86,8 @@ def bare_passes(model):
                 query = part(query, training=training)
             for part in filter(None, self.teacher):
                 key = part(key, training=training)
+            if self.frozen_teacher is not None:
+                key = self.frozen_teacher(key)
             return ops.sum(query * ops.stop_gradient(key), -1)
 
         def compute_loss(self, x, y, y_pred, sample_weight=None, training=True):
@@ -103,9 +125,7 @@ def make_step(setting, case, devices=1):
     import keras_isd
 
     with scope(devices):
-        model = keras_isd.ISDModel.from_recipe(
-            setting.recipe, queue_size=setting.queue_size, synchronized_batch_norm=devices > 1
-        )
+        model = make_model(setting, synchronized_batch_norm=devices > 1)
         if case == "bare":
             model = bare_passes(model)
         jit_compile = {"auto": "auto", "True": True, "False": False}[COMPILE.value]
@@ -115,6 +135,8 @@ def make_step(setting, case, devices=1):
         )
     shape = (setting.batch_size, setting.image_size, setting.image_size, 3)
     views = {name: np.random.rand(*shape).astype("float32") for name in ("query", "key")}
+    if setting.frozen == "features":
+        views["key"] = np.random.rand(setting.batch_size, TEACHER_WIDTH).astype("float32")
     return lambda count: fit_seconds(model, (views,), count)
 
 

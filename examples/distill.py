@@ -1,25 +1,26 @@
 """Makes a small network of a large pretrained one, for your own images: similarity distillation.
 
     python examples/distill.py --image_folder=DIR --teacher=EfficientNetV2B0
+    python examples/distill.py --image_folder=DIR --teacher=dinov2_small    # extra [hub]
     python examples/distill.py --image_folder=DIR --teacher=teacher.keras --teacher_size=224
     python examples/distill.py --image_folder=DIR --teacher_features=features.npy
 
 The teacher's features of all images are computed once, to `teacher_features.npy` in the output
 folder, and go on where they were stopped; the student then learns from them alone, and goes on too.
-The teacher is a network of `keras.applications`, a `.keras` file of a model from images in [0, 255]
-to features, or one of any framework whose features lie in a `.npy` file, a row an image, in the
-order that `keras_isd.data.from_folder(DIR).names` tells.
+The teacher is a network of `keras.applications`, a preset of keras-hub, a `.keras` file of a model
+from images in [0, 255] to features, or one of any framework whose features lie in a `.npy` file, a
+row an image, in the order that `keras_isd.data.from_folder(DIR).names` tells.
 """
 
 import quiet_start  # noqa: F401, before all else
 
 # isort: split
 import pathlib
-import sys
 
 import keras
 import numpy as np
 import run_flags
+import teachers
 from absl import app, flags
 
 import keras_isd
@@ -29,7 +30,9 @@ IMAGE_FOLDER = flags.DEFINE_string("image_folder", None, "Images; labels are not
 DATASET = flags.DEFINE_string("dataset", "cifar10", "Or a set of TensorFlow Datasets.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Where it is, or is to be put.")
 SPLIT = flags.DEFINE_string("split", "train", "Its split.")
-TEACHER = flags.DEFINE_string("teacher", None, "Of keras.applications, or a .keras file.")
+TEACHER = flags.DEFINE_string(
+    "teacher", None, "Of keras.applications or keras-hub, or a .keras file."
+)
 TEACHER_WEIGHTS = flags.DEFINE_string("teacher_weights", "imagenet", "Of keras.applications.")
 TEACHER_SIZE = flags.DEFINE_integer("teacher_size", 224, "Pixels that the teacher sees.", 1)
 TEACHER_FEATURES = flags.DEFINE_string("teacher_features", None, "File .npy, instead of a teacher.")
@@ -50,25 +53,6 @@ def images():
     return keras_isd.data.from_tfds(DATASET.value, SPLIT.value, data_dir=DATA_DIR.value)
 
 
-def make_teacher():
-    """A model from images in [0, 255] to features."""
-    if TEACHER.value.endswith(".keras"):
-        return keras.models.load_model(TEACHER.value)
-    make = getattr(keras.applications, TEACHER.value, None)
-    if make is None:
-        raise app.UsageError(
-            "--teacher must be a network of keras.applications or a .keras file. "
-            f"Received: {TEACHER.value}"
-        )
-    weights = None if TEACHER_WEIGHTS.value == "none" else TEACHER_WEIGHTS.value
-    pixels = keras.Input((TEACHER_SIZE.value, TEACHER_SIZE.value, 3))
-    network = make(
-        include_top=False, weights=weights, pooling="avg", input_shape=tuple(pixels.shape[1:])
-    )
-    preprocess = sys.modules[make.__module__].preprocess_input
-    return keras.Model(pixels, network(preprocess(pixels)))
-
-
 def teacher_features(source, folder):
     if TEACHER_FEATURES.value:
         return TEACHER_FEATURES.value
@@ -76,7 +60,9 @@ def teacher_features(source, folder):
         raise app.UsageError("Give a --teacher, or --teacher_features. Received: neither")
     path = folder / "teacher_features.npy"
     pixels = augmentation.Augmenter([augmentation.CentralCrop(TEACHER_SIZE.value)])
-    keras_isd.evaluation.cache_features(make_teacher(), source, pixels, path)
+    weights = None if TEACHER_WEIGHTS.value == "none" else TEACHER_WEIGHTS.value
+    teacher = teachers.make_teacher(TEACHER.value, TEACHER_SIZE.value, weights)
+    keras_isd.evaluation.cache_features(teacher, source, pixels, path)
     return path
 
 

@@ -1,18 +1,21 @@
 """Features that a teacher has of all images, by row: in an array, or in a file."""
 
+import mmap
 import os
+from typing import Any
 
 import numpy as np
 
-BLOCK = 10_000  # rows that are looked at together
+BLOCK = 1_000  # rows that are looked at together
 
 
 class TeacherFeatures:
     """Rows of features `(N, D)`, read when they are asked for.
 
     Args:
-        features: `(N, D)` array of floats, or the path of a `.npy` file of one. Of a file only the
-            rows that are asked for are in memory, and no longer than they are used.
+        features: `(N, D)` array of floats, or the path of a `.npy` file of one. Of a file, or of
+            one that is mapped into memory whole, only the rows that are asked for are in memory,
+            and no longer than they are used.
         count: int, N, the number of images that they must be of, or None if it is not known.
 
     Raises:
@@ -21,25 +24,27 @@ class TeacherFeatures:
     """
 
     def __init__(self, features, count=None):
-        self._path = os.fspath(features) if isinstance(features, (str, os.PathLike)) else None
-        self._array = None if self._path else np.asanyarray(features)
-        array = self._open()
+        if isinstance(features, (str, os.PathLike)):
+            features = np.load(features, mmap_mode="r")
+        array = np.asanyarray(features)
         if array.ndim != 2 or array.dtype.kind != "f" or count not in (None, len(array)):
             raise ValueError(
                 "Argument `teacher_features` must be floats of shape "
                 f"({'images' if count is None else count}, features), one row for each image. "
                 f"Received: shape {array.shape}, {array.dtype}"
             )
+        # What is read through a map counts as the process' memory, with much around it.
+        mapped = isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap)
+        in_file = mapped and array.filename and array.flags.c_contiguous
+        self._file = (array.filename, array.offset, array.dtype) if in_file else None
+        self._array: Any = None if in_file else array
         self.dim = array.shape[1]
         self._check_finite(len(array))
-
-    def _open(self):
-        return np.load(self._path, mmap_mode="r") if self._path else self._array
 
     def _check_finite(self, count):
         wrong = []
         for start in range(0, count, BLOCK):
-            rows = self._open()[start : start + BLOCK]
+            rows = self.rows(np.arange(start, min(start + BLOCK, count)))
             wrong += (start + np.flatnonzero(~np.isfinite(rows).all(axis=1))).tolist()
         if wrong:
             raise ValueError(
@@ -49,5 +54,12 @@ class TeacherFeatures:
 
     def rows(self, rows):
         """The features of some rows, `(B, D)` float32."""
-        # A file is opened anew, since what is read through a map stays in the process' memory.
-        return np.asarray(self._open()[rows], "float32")
+        if self._file is None:
+            return np.asarray(self._array[rows], "float32")
+        path, offset, dtype = self._file
+        found = np.empty((len(rows), self.dim), dtype)
+        with open(path, "rb", buffering=0) as file:
+            for place, row in enumerate(rows):
+                file.seek(offset + int(row) * found.itemsize * self.dim)
+                file.readinto(found[place])
+        return found.astype("float32", copy=False)

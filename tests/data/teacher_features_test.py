@@ -1,5 +1,7 @@
 """A teacher's features are joined to the views of their own images."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,8 @@ from PIL import Image
 
 tf = pytest.importorskip("tensorflow", reason="pipelines are tf.data's")
 from keras_isd import augmentation, data  # noqa: E402
+from keras_isd.data.teacher_features import TeacherFeatures  # noqa: E402
+from tests.support.processes import run_python  # noqa: E402
 
 pytestmark = pytest.mark.one_backend("tf.data is the same under any backend")
 
@@ -139,3 +143,38 @@ def test_a_key_that_is_made_stays_the_same_beside_several_queries():
 def test_no_query_at_all_is_refused():
     with pytest.raises(ValueError, match="`query_views` must be a positive integer"):
         batches(query_views=0)
+
+
+def test_a_file_that_is_mapped_whole_is_read_as_a_file_and_a_part_of_it_as_an_array(tmp_path):
+    np.save(tmp_path / "features.npy", np.concatenate([-FEATURES, FEATURES]))
+    mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
+    rows = np.array([3, 0, 22])
+    for features, expected in ((mapped, -FEATURES[rows]), (mapped[COUNT:], FEATURES[rows])):
+        np.testing.assert_array_equal(TeacherFeatures(features).rows(rows), expected)
+    np.save(tmp_path / "other.npy", np.asfortranarray(FEATURES))
+    found = TeacherFeatures(tmp_path / "other.npy").rows(rows)
+    np.testing.assert_array_equal(found, FEATURES[rows])
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux tells it there")
+def test_what_is_read_of_a_file_is_not_in_memory(tmp_path):
+    path = tmp_path / "features.npy"
+    rows = np.lib.format.open_memmap(path, "w+", "float32", (30_000, 1_000))  # 120 MB
+    rows[:] = 1
+    del rows
+    code = f"""
+import pathlib
+import numpy as np
+from keras_isd.data.teacher_features import TeacherFeatures
+
+def most():
+    [line] = [s for s in pathlib.Path("/proc/self/status").read_text().splitlines() if "VmHWM" in s]
+    return int(line.split()[1]) / 1024
+
+before = most()
+features = TeacherFeatures({str(path)!r}, 30_000)
+for seed in range(100):
+    features.rows(np.random.RandomState(seed).permutation(30_000)[:256])
+print(most() - before)
+"""
+    assert float(run_python("-c", code).split()[-1]) < 60

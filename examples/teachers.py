@@ -1,0 +1,56 @@
+"""Networks that are good already, as models from images in [0, 255] to features `(B, D)`."""
+
+import sys
+
+import keras
+from absl import app
+
+from keras_isd.extras import needs_extra
+
+
+def make_teacher(name, size, weights="imagenet"):
+    """A teacher by its name.
+
+    Args:
+        name: a `.keras` file, a network of `keras.applications`, or a preset of keras-hub.
+        size: int, pixels of a side that it sees; a file has its own.
+        weights: of `keras.applications`; None for random ones.
+    """
+    if name.endswith(".keras"):
+        return keras.models.load_model(name)
+    if hasattr(keras.applications, name):
+        return _of_applications(getattr(keras.applications, name), size, weights)
+    return _of_keras_hub(name, size)
+
+
+def _of_applications(make, size, weights):
+    pixels = keras.Input((size, size, 3))
+    network = make(
+        include_top=False, weights=weights, pooling="avg", input_shape=tuple(pixels.shape[1:])
+    )
+    preprocess = sys.modules[make.__module__].preprocess_input
+    return keras.Model(pixels, network(preprocess(pixels)))
+
+
+def _of_keras_hub(preset, size):
+    with needs_extra("hub"):
+        import keras_hub
+    try:
+        backbone = keras_hub.models.Backbone.from_preset(preset, image_shape=(size, size, 3))
+        converter = keras_hub.layers.ImageConverter.from_preset(preset)
+    except (ValueError, OSError) as error:
+        raise app.UsageError(
+            "--teacher must be a .keras file, a network of keras.applications or a preset of "
+            f"keras-hub, which says: {error} Received: {preset}"
+        ) from error
+    pixels = keras.Input((size, size, 3))
+    # What the converter does but for the size, which is right already.
+    scale = 1.0 if converter.scale is None else converter.scale
+    offset = 0.0 if converter.offset is None else converter.offset
+    scaled = keras.layers.Rescaling(scale, offset)(pixels)
+    features = backbone(keras.tree.pack_sequence_as(backbone.input, [scaled]))
+    if len(features.shape) == 4:  # a map of features
+        features = keras.layers.GlobalAveragePooling2D()(features)
+    elif len(features.shape) == 3:  # tokens, of which the first is of the whole image
+        features = features[:, 0]
+    return keras.Model(pixels, features)
