@@ -183,6 +183,7 @@ def main(_):
     features = None
     if METHOD.value == "distillation":
         features = cifar_distillation.features_of(images.rows, images.split_size)
+        settings["teacher_features"] = cifar_images.fingerprint(features)
     data = [cifar_images.fingerprint(part[0]) for part in (images.bank, images.queries)]
     facts = run_flags.facts(settings=settings, data=data)
     views, batch_size = settings["views"], settings["batch_size"]

@@ -94,9 +94,9 @@ def sets(train_images, test_images):
     return Images(train, rows, split_size, bank, queries, rare)
 
 
-def fingerprint(images):
+def fingerprint(array):
     """A number that tells a copy of the data, or an order of it, from another."""
-    return zlib.crc32(np.ascontiguousarray(images))
+    return zlib.crc32(np.ascontiguousarray(array))
 
 
 def augmenters(views):

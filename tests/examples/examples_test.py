@@ -66,6 +66,63 @@ def test_cifar_runs_on_real_images_and_saves(tmp_path):
     assert table(again, "20-NN") == table(output, "20-NN")  # one seed, one run
 
 
+def arrays_of_images(path):
+    """A file as `--arrays` takes it, and features of its 300 training images."""
+    random = np.random.RandomState(0)
+    arrays = {"x_train": (300, 32, 32, 3), "x_test": (64, 32, 32, 3)}
+    arrays = {name: random.randint(0, 256, shape, "uint8") for name, shape in arrays.items()}
+    np.savez(path / "a.npz", y_train=np.arange(300) % 10, y_test=np.arange(64) % 10, **arrays)
+    np.save(path / "features.npy", random.rand(300, 20).astype("float32"))
+    return f"--arrays={path / 'a.npz'}", f"--teacher_features={path / 'features.npy'}"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--set=query_views=2", "--student_heads=predictor"),
+        ("--views_on=device", "--anchors=all", "--student_heads=mlp"),
+    ],
+)
+def test_cifar_distils_and_goes_on_from_the_student(tmp_path, options):
+    arrays, features = arrays_of_images(tmp_path)
+    command = ("examples/cifar.py", "--preset=smoke", arrays)
+    output = run_python(
+        *command, "--method=distillation", features, *options, f"--output={tmp_path / 'a.keras'}"
+    )
+    assert "256 training and 64 test images of cifar10, distillation" in output
+    assert len(table(output, "20-NN")) == 2  # there is no second network to measure
+    run = json.loads((tmp_path / "a.json").read_text())
+    assert run["settings"]["teacher_features"] > 0
+    model = keras.models.load_model(tmp_path / "a.keras")
+    np.testing.assert_allclose(
+        model.teacher_center, np.load(tmp_path / "features.npy")[:256].mean(axis=0), rtol=1e-4
+    )
+    output = run_python(
+        *command, f"--backbone_of={tmp_path / 'a.keras'}", f"--output={tmp_path / 'b.keras'}"
+    )
+    assert table(output, "20-NN")[0] == round(run["accuracies"]["student"]["20-NN"], 3)
+
+
+@of_flags
+def test_cifar_takes_features_of_each_training_image_alone(tmp_path):
+    arrays, features = arrays_of_images(tmp_path)
+    command = ("examples/cifar.py", "--preset=smoke", "--method=distillation", arrays)
+    with pytest.raises(AssertionError, match="distillation takes --teacher_features"):
+        run_python(*command)
+    np.save(tmp_path / "features.npy", np.zeros((299, 20), "float32"))
+    with pytest.raises(AssertionError, match=r"each of the 300 training images. .*299, 20"):
+        run_python(*command, features)
+
+
+@pytest.mark.parametrize("method", ["msf", "ressl"])
+def test_cifar_trains_methods_of_the_family_on_few_images(tmp_path, method):
+    arrays, _ = arrays_of_images(tmp_path)
+    options = (f"--method={method}", "--train_images=128", f"--output={tmp_path / 'a.keras'}")
+    output = run_python("examples/cifar.py", "--preset=smoke", arrays, *options)
+    assert f"128 training and 64 test images of cifar10, {method}" in output
+    assert len(table(output, "1-NN")) == 3
+
+
 @pytest.mark.data
 @pytest.mark.skipif(not CIFAR.is_dir(), reason=f"CIFAR-10 is not in {CIFAR}")
 @of_flags
