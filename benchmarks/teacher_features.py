@@ -5,7 +5,7 @@
 Batches of a pipeline by tf.data of 100,000 images of 32 pixels and 1,280 features each. The three
 take turns, each in a process of its own; the median is printed, as Markdown, with the most memory
 that the process held beyond what it held before its pipeline was made, the images and an array of
-the features. `in a file` reads a memory-mapped `.npy` file.
+the features.
 """
 
 import os

@@ -167,6 +167,8 @@ def main(_):
     for name in SETTINGS.value:
         cases = {}
         for case in titles:
+            if case == "authors" and not ALL_SETTINGS[name].script:
+                continue
             path = {"PYTHONPATH": BEFORE.value} if case == "step before" else {}
             arguments = (f"--case={name},{case.removesuffix(' before')}", *own)
             cases[case] = MeasuredProcess(__file__, *arguments, **path)

@@ -151,7 +151,7 @@ def make_model(preset, settings, features, steps_per_epoch):
         arguments["backbone"] = keras.models.load_model(BACKBONE_OF.value).student_backbone
     elif preset.filters:
         arguments["backbone"] = keras_isd.backbones.ConvNet((32, 32, 3), preset.filters)
-    width = preset.filters[-1] if preset.filters else 512
+    width = arguments["backbone"].output_shape[-1] if arguments else 512
     if HEADS_OF.value:
         heads = keras_isd.recipes.get_recipe(HEADS_OF.value).heads(width)
         arguments |= {"projector": None, "predictor": None, **heads}
@@ -182,8 +182,8 @@ def main(_):
     measured = (images.bank, images.queries, images.rare)
     features = None
     if METHOD.value == "distillation":
-        features = cifar_distillation.features_of(images.rows, images.split_size)
-        settings["teacher_features"] = cifar_images.fingerprint(features)
+        features, which = cifar_distillation.features_of(images.rows, images.split_size)
+        settings["teacher_features"] = which
     data = [cifar_images.fingerprint(part[0]) for part in (images.bank, images.queries)]
     facts = run_flags.facts(settings=settings, data=data)
     views, batch_size = settings["views"], settings["batch_size"]
@@ -222,7 +222,7 @@ def main(_):
         callbacks=callbacks,
     )
     columns = {
-        "untrained": before,
+        "before" if BACKBONE_OF.value else "untrained": before,
         "student": accuracies(model.student_backbone, *measured),
     }
     if model.teacher_backbone is not None:  # else it was asked for its features alone

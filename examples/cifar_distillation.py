@@ -1,6 +1,7 @@
 """What `examples/cifar.py` adds for a student of a frozen teacher: its features, and the heads."""
 
 import numpy as np
+import run_flags
 from absl import app, flags
 
 import keras_isd
@@ -21,7 +22,7 @@ HIDDEN = 512  # numbers between the two layers
 
 
 def features_of(rows, split_size):
-    """The teacher's features of some rows of the training split, `(N, D)`."""
+    """The teacher's features of some rows of the training split, `(N, D)`, and a fingerprint."""
     if not TEACHER_FEATURES.value:
         raise app.UsageError("--method=distillation takes --teacher_features. Received: none")
     features = np.load(TEACHER_FEATURES.value, mmap_mode="r")
@@ -30,7 +31,7 @@ def features_of(rows, split_size):
             f"--teacher_features must have a row for each of the {split_size} training images. "
             f"Received: {features.shape}"
         )
-    return features[rows]
+    return features[rows], run_flags.fingerprint(features)
 
 
 def model_arguments(width, features):

@@ -56,6 +56,8 @@ def read(paths):
     for path in paths:
         run = json.loads(pathlib.Path(path).read_text())
         key = experiment(run["flags"])
+        if "teacher_features" in run["settings"]:  # another teacher is another experiment
+            key |= {("teacher_features", run["settings"]["teacher_features"])}
         # A recipe may have changed since, and copies of a data set differ in pixels and in order.
         images = tuple(run["flags"].get(name) for name in ("preset", "dataset", "queries"))
         for what, name in ((key, "settings"), (images, "data")):
@@ -75,7 +77,8 @@ def minus(runs, what):
         key, other = dict(key), dict(other)
         same = all(key.get(name) == other.get(name) for name in SHARED)
         if what == "recipe":
-            return same and key["method"] == other["method"] and set(other) <= {"method", *SHARED}
+            same = same and all(key.get(n) == other.get(n) for n in ("method", "teacher_features"))
+            return same and set(other) <= {"method", "teacher_features", *SHARED}
         return same and other["method"] == what
 
     differences = {}

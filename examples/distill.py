@@ -41,8 +41,9 @@ SIZE = flags.DEFINE_integer("size", 224, "Pixels that the student sees.", 1)
 WIDTH = flags.DEFINE_integer("width", 64, "Of the student's first stage.", 1)
 EPOCHS = flags.DEFINE_integer("epochs", 100, "Passes over the images.", 1)
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "", 1)
+QUERY_VIEWS = flags.DEFINE_integer("query_views", 1, "Of the student's, of each image.", 1)
 QUEUE_SIZE = flags.DEFINE_integer("queue_size", 4096, "Anchors, at most half of the images.", 1)
-LEARNING_RATE = flags.DEFINE_float("learning_rate", 0.05, "Of the first epoch.", 0)
+LEARNING_RATE = flags.DEFINE_float("learning_rate", 0.2, "Of the first epoch.", 0)
 SEED = flags.DEFINE_integer("seed", 0, "Fixes weights, order and views, and so the run.")
 OUTPUT = flags.DEFINE_string("output", "runs/distilled", "Folder of the run; it is gone on with.")
 
@@ -82,7 +83,11 @@ def main(_):
     keras.utils.set_random_seed(SEED.value)  # after the teacher, so that none changes the student
     center = np.load(features, mmap_mode="r").mean(axis=0, dtype="float64")
     resume = keras_isd.callbacks.Resume(folder / "checkpoints", every_n_steps=500)
-    run_flags.record(folder / "run.json", run_flags.facts(), resume)
+    settings = {
+        "learning_rate": LEARNING_RATE.value,
+        "teacher_features": run_flags.fingerprint(np.load(features, mmap_mode="r")),
+    }
+    run_flags.record(folder / "run.json", run_flags.facts(settings=settings), resume)
     batches = keras_isd.data.two_view_dataset(
         source,
         query=augmentation.strong(SIZE.value, blur=0.5 if SIZE.value > 64 else 0),
@@ -92,12 +97,14 @@ def main(_):
         initial_epoch=resume.initial_epoch,
         initial_step=resume.initial_step,
         teacher_features=features,
+        query_views=QUERY_VIEWS.value,
     )
     model = keras_isd.DistillationModel(
         make_student(),
         teacher=len(center),
         queue_size=min(QUEUE_SIZE.value, max(1, len(source) // 2)),
         teacher_center=center,
+        query_views=QUERY_VIEWS.value,
         seed=SEED.value,
     )
     schedule = keras_isd.optimizers.epoch_cosine(LEARNING_RATE.value, EPOCHS.value, len(batches))

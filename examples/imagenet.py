@@ -43,7 +43,11 @@ class Preset:
 
 
 PRESETS = {"full": Preset(), "smoke": Preset(64, 8, 1, 16, 64)}
-RECIPES = [n for n, r in keras_isd.recipes.RECIPES.items() if r.input_shape[0] == 224]
+RECIPES = [
+    name
+    for name, recipe in keras_isd.recipes.RECIPES.items()
+    if recipe.input_shape[0] == 224 and recipe.method is not keras_isd.DistillationModel
+]
 KNN_BANK, KNN_QUERIES = 20_000, 5_000  # labelled images of the accuracy while training, at most
 
 PRESET = flags.DEFINE_enum("preset", "full", list(PRESETS), "Scale of the run.")

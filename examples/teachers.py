@@ -1,5 +1,6 @@
 """Networks that are good already, as models from images in [0, 255] to features `(B, D)`."""
 
+import inspect
 import sys
 
 import keras
@@ -18,7 +19,7 @@ def make_teacher(name, size, weights="imagenet"):
     """
     if name.endswith(".keras"):
         return keras.models.load_model(name)
-    if hasattr(keras.applications, name):
+    if inspect.isfunction(getattr(keras.applications, name, None)):
         return _of_applications(getattr(keras.applications, name), size, weights)
     return _of_keras_hub(name, size)
 

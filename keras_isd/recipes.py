@@ -1,7 +1,7 @@
 """Recipes: the choices that make a run, each under a name.
 
-Those of ISD are in `keras_isd/models/isd_recipes.py`, those of MoCo and BYOL in
-`keras_isd/baselines/recipes.py`, beside their methods.
+Those of ISD, ReSSL and distillation are in `keras_isd/models/isd_recipes.py`, those of MoCo, BYOL
+and MSF in `keras_isd/baselines/recipes.py`, beside their methods.
 """
 
 import dataclasses
@@ -97,7 +97,7 @@ def build_parts(recipe, input_shape=None, backbone=None):
         backbone: built `keras.Model`, instead of the recipe's.
 
     Returns:
-        Dict of `backbone`, `predictor` and, where the recipe has one, `projector`.
+        Dict of `backbone` and, where the recipe has them, `projector` and `predictor`.
 
     Raises:
         ValueError: if both `input_shape` and `backbone` are given.

@@ -18,12 +18,12 @@ class MSFModel(QueueModel):
     nothing is pushed away.
 
     `fit` logs `loss`, in [0, 4], and `embedding_std`; given labels also `purity`: of a key's
-    neighbours, itself among them, the share with its label.
+    neighbours, in training itself among them, the share with its label.
 
     Args:
         backbone, projector, predictor, teacher_momentum and others: see `QueueModel` and
             `MomentumModel`.
-        queue_size: int >= 1, the number of embeddings in the memory bank.
+        queue_size: int, the number of embeddings in the memory bank; at least those of a batch.
         num_neighbors: int in [1, queue_size]; 1 for BYOL's loss.
 
     Raises:
@@ -69,6 +69,14 @@ class MSFModel(QueueModel):
                 f"Received: {num_neighbors=}, {queue_size=}"
             )
         self.num_neighbors = int(num_neighbors)
+
+    def check_training_sizes(self, sizes):
+        keys = {(2 if self.symmetric else 1) * size for size in sizes() - {None}}
+        if max(keys, default=0) > self.queue.size:
+            raise ValueError(
+                "Argument `queue_size` must be at least the keys of a batch, which are looked for "
+                f"in it. Received: queue_size={self.queue.size}, batches of {sorted(keys)} keys"
+            )
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
         """Mean squared distance of each query to its key's neighbours, mean over the batch."""

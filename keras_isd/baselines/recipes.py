@@ -80,7 +80,7 @@ register_recipe(
         views=(strong, strong),
     ),
 )
-# train_msf.py as its README calls it
+# train_msf.py as its README calls it, with a bank of 131,072 instead of 128,000
 register_recipe(
     "msf_resnet50",
     Recipe(

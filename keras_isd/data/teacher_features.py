@@ -35,31 +35,35 @@ class TeacherFeatures:
             )
         # What is read through a map counts as the process' memory, with much around it.
         mapped = isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap)
-        in_file = mapped and array.filename and array.flags.c_contiguous
+        in_file = mapped and array.filename and array.mode != "c" and array.flags.c_contiguous
         self._file = (array.filename, array.offset, array.dtype) if in_file else None
         self._array: Any = None if in_file else array
-        self.dim = array.shape[1]
-        self._check_finite(len(array))
+        self.count, self.dim = array.shape
+        self._check_finite()
 
-    def _check_finite(self, count):
+    def _check_finite(self):
         wrong = []
-        for start in range(0, count, BLOCK):
-            rows = self.rows(np.arange(start, min(start + BLOCK, count)))
+        for start in range(0, self.count, BLOCK):
+            rows = self.rows(np.arange(start, min(start + BLOCK, self.count)))
             wrong += (start + np.flatnonzero(~np.isfinite(rows).all(axis=1))).tolist()
         if wrong:
             raise ValueError(
-                f"Argument `teacher_features` must be finite. Received: {len(wrong)} of {count} "
-                f"rows with NaN or infinity, such as row {wrong[0]}"
+                "Argument `teacher_features` must be finite. Received: "
+                f"{len(wrong)} of {self.count} rows with NaN or infinity, such as row {wrong[0]}"
             )
 
     def rows(self, rows):
-        """The features of some rows, `(B, D)` float32."""
+        """The features of some rows, `(B, D)` float32; of one row `(D,)`."""
+        rows = np.asarray(rows)
+        if rows.size and rows.max() >= self.count:
+            raise IndexError(f"There are features of {self.count} images. Received: {rows.max()}")
         if self._file is None:
             return np.asarray(self._array[rows], "float32")
         path, offset, dtype = self._file
-        found = np.empty((len(rows), self.dim), dtype)
+        found = np.empty((*rows.shape, self.dim), dtype)
         with open(path, "rb", buffering=0) as file:
-            for place, row in enumerate(rows):
-                file.seek(offset + int(row) * found.itemsize * self.dim)
-                file.readinto(found[place])
+            for row, place in zip(rows.flat, found.reshape(-1, self.dim), strict=True):
+                file.seek(offset + int(row) * place.nbytes)
+                if file.readinto(place.data) != place.nbytes:
+                    raise OSError(f"{path} has become shorter: row {row} is not in it.")
         return found.astype("float32", copy=False)

@@ -98,6 +98,12 @@ class DistillationModel(ISDModel):
         **kwargs,
     ):
         check_positive_integer("query_views", query_views)
+        if kwargs.get("symmetric"):
+            raise ValueError(
+                "Query and key cannot change places, since the teacher is another network: leave "
+                "`symmetric` out, and give `query_views` for more of each image. "
+                f"Received: {kwargs['symmetric']=}"
+            )
         self.query_views = query_views  # `make_views` asks for it
         dim = encoder.feature_width("teacher", teacher)
         if projector is None:
@@ -180,7 +186,7 @@ class DistillationModel(ISDModel):
     def embed_query(self, images, training=False):
         """The student's embeddings, `(B n, D)`, those of an image's n views next to one another."""
         if self.query_views > 1:
-            images = ops.reshape(images, (-1, *images.shape[2:]))
+            images = ops.reshape(images, (-1, *ops.shape(images)[2:]))
         return super().embed_query(images, training=training)
 
     def embed_key(self, images, training=False):

@@ -16,7 +16,7 @@ def plot_views(dataset, images=8, statistics=IMAGENET, originals=None, path=None
     Args:
         dataset: iterable of batches as `fit` takes them, such as
             `keras_isd.data.two_view_dataset(...)`. Its first batch is drawn, which the first epoch
-            of training then sees all the same.
+            of training then sees all the same. A teacher's features are left out.
         images: int, how many columns.
         statistics: pair of channel means and standard deviations with which the views were
             normalised.
@@ -37,10 +37,17 @@ def plot_views(dataset, images=8, statistics=IMAGENET, originals=None, path=None
     6
     """
     views, _, _ = keras.utils.unpack_x_y_sample_weight(next(iter(dataset)))
-    rows = {name: to_unit_range(views[name][:images], statistics) for name in ("query", "key")}
+    rows = {}
+    for name in ("query", "key"):
+        several = np.asarray(keras.ops.convert_to_numpy(views[name]))[:images]
+        if several.ndim == 4:
+            rows[name] = to_unit_range(several, statistics)
+        elif several.ndim == 5:
+            pairs = enumerate(np.swapaxes(several, 0, 1))
+            rows |= {f"{name} {i}": to_unit_range(one, statistics) for i, one in pairs}
     if originals is not None:
         rows = {"original": np.asarray(originals[:images]) / 255.0, **rows}
-    columns = len(rows["query"])
+    columns = len(next(iter(rows.values())))
     figure, axes = new_grid(len(rows), columns, 1.2, 1.25, ticks=False)
     for (name, pictures), line in zip(rows.items(), axes, strict=True):
         line[0].set_ylabel(name)

@@ -102,6 +102,17 @@ def test_settings_survive_a_file(tmp_path):
     assert loaded.evaluate(views, verbose=0) == pytest.approx(model.evaluate(views, verbose=0))
 
 
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_batches_of_more_keys_than_the_bank_holds_are_refused(symmetric):
+    model = MSFModel(*parts(), queue_size=16, num_neighbors=2, symmetric=symmetric)
+    model.compile(keras_isd.optimizers.SGD(0.1))
+    size = 9 if symmetric else 17
+    views = {n: np.random.rand(size, 4, 4, 1) for n in ("query", "key")}
+    with pytest.raises(ValueError, match=r"`queue_size` must be at least .*=16, batches of \[1"):
+        model.fit(views, batch_size=size, verbose=0)
+    model.fit(views, batch_size=size - 1, verbose=0)
+
+
 @pytest.mark.parametrize(
     ("number", "message"),
     [(0, "`num_neighbors` must be a positive integer"), (17, "at most `queue_size`.*=17.*=16")],

@@ -32,6 +32,22 @@ def batches(dataset=None, features=FEATURES, **arguments):
     )
 
 
+@pytest.fixture(scope="module")
+def feature_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("teacher") / "features.npy"
+    np.save(path, FEATURES)
+    return path
+
+
+def test_a_file_that_becomes_shorter_gives_no_rows_that_it_does_not_have(tmp_path):
+    np.save(tmp_path / "features.npy", FEATURES)
+    features = TeacherFeatures(tmp_path / "features.npy")
+    with open(tmp_path / "features.npy", "r+b") as file:
+        file.truncate(200)
+    with pytest.raises(OSError, match="has become shorter: row 22"):
+        features.rows(np.array([0, 22]))
+
+
 @settings(deadline=None, max_examples=15)
 @given(
     batch_size=st.integers(1, 7),
@@ -39,12 +55,16 @@ def batches(dataset=None, features=FEATURES, **arguments):
     epoch=st.integers(0, 3),
     shards=st.integers(1, 3),
     stream=st.booleans(),
+    in_file=st.booleans(),
 )
-def test_every_row_goes_with_its_image(batch_size, seed, epoch, shards, stream):
+def test_every_row_goes_with_its_image(
+    feature_file, batch_size, seed, epoch, shards, stream, in_file
+):
     dataset = tf.data.Dataset.from_tensor_slices(IMAGES) if stream else None
     for shard in range(shards):
         found = batches(
             dataset,
+            feature_file if in_file else FEATURES,
             batch_size=batch_size,
             seed=seed,
             initial_epoch=epoch,
@@ -119,7 +139,10 @@ def test_several_queries_are_other_views_and_the_first_is_that_of_one(stream, tm
     for i, image in enumerate(IMAGES[:9]):
         Image.fromarray(image).resize((8 + i, 9)).save(tmp_path / f"{i}.png")
     dataset = data.from_folder(tmp_path) if stream else None  # image by image, or whole batches
-    features = FEATURES[:9] if stream else FEATURES
+    features = FEATURES
+    if stream:
+        features = tmp_path / "features.npy"
+        np.save(features, FEATURES[:9])
     one, three = (
         batches(dataset, features, query=WEAK, query_views=n, with_index=True) for n in (1, 3)
     )
@@ -149,8 +172,19 @@ def test_a_file_that_is_mapped_whole_is_read_as_a_file_and_a_part_of_it_as_an_ar
     np.save(tmp_path / "features.npy", np.concatenate([-FEATURES, FEATURES]))
     mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
     rows = np.array([3, 0, 22])
-    for features, expected in ((mapped, -FEATURES[rows]), (mapped[COUNT:], FEATURES[rows])):
-        np.testing.assert_array_equal(TeacherFeatures(features).rows(rows), expected)
+    changed = np.load(tmp_path / "features.npy", mmap_mode="c")
+    changed += 1  # in memory alone
+    for features, expected, in_file in (
+        (mapped, -FEATURES[rows], True),
+        (mapped[COUNT:], FEATURES[rows], False),
+        (changed, 1 - FEATURES[rows], False),
+    ):
+        made = TeacherFeatures(features)
+        np.testing.assert_array_equal(made.rows(rows), expected)
+        np.testing.assert_array_equal(made.rows(22), expected[2])
+        assert (made._file is not None) == in_file
+        with pytest.raises(IndexError, match=r"features of .* images. Received: 46"):
+            made.rows(np.array([46]))
     np.save(tmp_path / "other.npy", np.asfortranarray(FEATURES))
     found = TeacherFeatures(tmp_path / "other.npy").rows(rows)
     np.testing.assert_array_equal(found, FEATURES[rows])

@@ -60,6 +60,13 @@ def test_a_file_of_a_model_or_of_features_is_a_teacher_too(folder, tmp_path):
     assert np.load(features).shape == (20, 8)
     run_python(*given, f"--output={tmp_path / 'two'}", f"--teacher_features={features}")
     assert losses(tmp_path / "one") == losses(tmp_path / "two")
+    np.save(tmp_path / "other.npy", np.load(features) + 1)
+    other = (*given[:-1], "--epochs=2", f"--teacher_features={tmp_path / 'other.npy'}")
+    with pytest.raises(AssertionError, match="--resume goes on with the run it is of"):
+        run_python(*other, f"--output={tmp_path / 'two'}")
+    several = (f"--output={tmp_path / 'three'}", "--query_views=2")
+    run_python(*given, f"--teacher_features={features}", *several)
+    assert losses(tmp_path / "three") != losses(tmp_path / "one")
 
 
 def test_a_preset_of_keras_hub_sees_what_its_own_preprocessing_gives(tmp_path, monkeypatch):
@@ -91,7 +98,8 @@ def test_a_preset_of_keras_hub_sees_what_its_own_preprocessing_gives(tmp_path, m
     ("flags", "said"),
     [
         ((), "Give a --teacher, or --teacher_features"),
-        (("--teacher=Resnet999",), "a preset of keras-hub.*Received: Resnet999"),
+        (("--teacher=resnet50",), "(?s)a preset of keras-hub.*Received: resnet50"),
+        (("--teacher=Resnet999",), "(?s)a preset of keras-hub.*Received: Resnet999"),
     ],
 )
 def test_a_teacher_that_there_is_not_is_named(folder, tmp_path, flags, said):

@@ -198,7 +198,7 @@ def test_cifar_refuses_before_it_trains(flag, why):
         run_python("examples/cifar.py", "--preset=smoke", flag)
 
 
-def write_run(path, accuracy, settings=None, data=None, **flags):
+def write_run(path, accuracy, settings=(), data=None, **flags):
     run = {"flags": {"method": "isd", "set": [], **flags}, "settings": settings, "data": data}
     run["accuracies"] = {"student": {"1-NN": accuracy}, "teacher": {"1-NN": 0.0}}
     path.write_text(json.dumps(run))
@@ -233,6 +233,27 @@ def test_table_of_an_ablation_is_less_the_recipe_by_seed(tmp_path):
     paths.append(write_run(tmp_path / "tail.json", 0.4, subset="long_tail", set=["a=1"], seed=0))
     rows = run_python("examples/cifar_table.py", "--minus=recipe", *paths).splitlines()
     assert rows[2:] == ["| method=isd set=queue_size=1024 less recipe | 2 | -2.5 ± 0.7 |"]
+
+
+@of_flags
+def test_students_of_other_teachers_are_other_rows(tmp_path):
+    runs = enumerate([(7, 0, 0.5), (7, 1, 0.6), (8, 0, 0.7)])
+    paths = [
+        write_run(
+            tmp_path / f"{i}.json",
+            value,
+            method="distillation",
+            seed=seed,
+            settings={"teacher_features": teacher},
+            teacher_features=f"{i}.npy",
+        )
+        for i, (teacher, seed, value) in runs
+    ]
+    rows = run_python("examples/cifar_table.py", *paths).splitlines()
+    assert rows[2:] == [
+        "| method=distillation teacher_features=7 | 2 | 55.0 ± 7.1 |",
+        "| method=distillation teacher_features=8 | 1 | 70.0 |",
+    ]
 
 
 @pytest.mark.parametrize("differing", ["settings", "data"])

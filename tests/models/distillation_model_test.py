@@ -332,6 +332,7 @@ print(history["loss"], float(sum(np.abs(w).sum() for w in weights)))
         ({"anchors": np.full((3, 6), np.nan)}, r"`anchors` must be finite.*18 not finite"),
         ({"teacher_augmenter": keras_isd.augmentation.weak(8)}, "`teacher_augmenter` makes"),
         ({"query_augmenter": np.flip}, "`query_augmenter` must be"),
+        ({"symmetric": True}, "`symmetric` out, and give `query_views`"),
         ({"query_views": 0}, "`query_views` must be a positive integer"),
     ],
 )

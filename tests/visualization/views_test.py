@@ -30,3 +30,10 @@ def test_originals_come_first():
     figure = keras_isd.visualization.plot_views([batch()], originals=originals)
     assert len(figure.axes) == 9
     np.testing.assert_allclose(figure.axes[0].images[0].get_array(), 0.2)
+
+
+def test_several_queries_are_rows_and_features_of_a_teacher_are_none():
+    several = np.stack([batch()["query"], batch()["key"]], axis=1)
+    features = np.zeros((3, 7), "float32")
+    figure = keras_isd.visualization.plot_views([{"query": several, "key": features}])
+    assert [axis.get_ylabel() for axis in figure.axes[::3]] == ["query 0", "query 1"]
