@@ -81,11 +81,11 @@ def main(_):
     source = images()
     features = teacher_features(source, folder)
     keras.utils.set_random_seed(SEED.value)  # after the teacher, so that none changes the student
-    center = np.load(features, mmap_mode="r").mean(axis=0, dtype="float64")
+    rows = np.load(features, mmap_mode="r")
     resume = keras_isd.callbacks.Resume(folder / "checkpoints", every_n_steps=500)
     settings = {
         "learning_rate": LEARNING_RATE.value,
-        "teacher_features": run_flags.fingerprint(np.load(features, mmap_mode="r")),
+        "teacher_features": run_flags.fingerprint(rows),
     }
     run_flags.record(folder / "run.json", run_flags.facts(settings=settings), resume)
     batches = keras_isd.data.two_view_dataset(
@@ -101,9 +101,8 @@ def main(_):
     )
     model = keras_isd.DistillationModel(
         make_student(),
-        teacher=len(center),
+        teacher=rows.shape[1],
         queue_size=min(QUEUE_SIZE.value, max(1, len(source) // 2)),
-        teacher_center=center,
         query_views=QUERY_VIEWS.value,
         seed=SEED.value,
     )

@@ -3,6 +3,8 @@
 import math
 import numbers
 
+import numpy as np
+
 
 def check_bool(name, value):
     """Raises a ValueError unless the argument `name` is True or False."""
@@ -50,3 +52,17 @@ def check_interval(name, pair, low, high=math.inf):
         raise ValueError(
             f"Argument `{name}` must lie within [{low}, {high}], the lower first. Received: {pair}"
         )
+
+
+def finite_array(name, array, shape):
+    """An argument as a float32 array, once its shape (None: any size) and its values are right."""
+    array = np.asarray(array, "float32")
+    fits = len(array.shape) == len(shape) and all(
+        wanted in (None, size) for wanted, size in zip(shape, array.shape)
+    )
+    if not fits or not array.size or not np.isfinite(array).all():
+        raise ValueError(
+            f"Argument `{name}` must be finite numbers of shape {shape}. "
+            f"Received: shape {array.shape}, {np.count_nonzero(~np.isfinite(array))} not finite"
+        )
+    return array

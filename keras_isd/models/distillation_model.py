@@ -1,12 +1,11 @@
 """Similarity distillation from a teacher that does not move: CompRess and SEED."""
 
 import keras
-import numpy as np
 from keras import ops
 
-from keras_isd.argument_validation import check_positive_integer
+from keras_isd.argument_validation import check_positive_integer, finite_array
 from keras_isd.heads import linear
-from keras_isd.layers import FrozenTeacher, TwoViews
+from keras_isd.layers import Centering, FrozenTeacher, TwoViews
 from keras_isd.models import encoder
 from keras_isd.models.batches import check_shapes
 from keras_isd.models.isd_model import ISDModel
@@ -45,8 +44,9 @@ class DistillationModel(ISDModel):
         queue_size: int >= 1, the number of anchors.
         teacher_temperature, student_temperature: floats > 0. The defaults were the best of four
             pairs on CIFAR-10, with a centre; see the guide.
-        teacher_center: `(D,)` array that is taken off the teacher's features, such as their mean,
-            or None. Features that are never negative are all alike without.
+        teacher_center: what is taken off the teacher's features: `"mean"` for the mean of those
+            that were seen in training, or of the `anchors` where there are such; a `(D,)` array; or
+            None. Features that are never negative are all alike without.
         anchors: `(K, D)` array, features of the teacher to take as anchors once and for all, such
             as those of all images; None for the queue of its recent ones.
         query_augmenter: `keras_isd.augmentation.Augmenter`, for views made inside the step.
@@ -59,6 +59,7 @@ class DistillationModel(ISDModel):
 
     Attributes:
         teacher: `FrozenTeacher`, or None.
+        center: `keras_isd.layers.Centering`, or None.
         student_backbone, projector, predictor, queue: see `ISDModel`.
 
     Raises:
@@ -89,7 +90,7 @@ class DistillationModel(ISDModel):
         queue_size=4096,
         teacher_temperature=0.05,
         student_temperature=0.05,
-        teacher_center=None,
+        teacher_center="mean",
         anchors=None,
         query_augmenter=None,
         teacher_augmenter=None,
@@ -111,7 +112,7 @@ class DistillationModel(ISDModel):
             layers = [keras.Input((width,)), linear(width, dim, name="projector_0")]
             projector = keras.Sequential(layers, name="projector")
         if anchors is not None:
-            anchors = _checked("anchors", anchors, (None, dim))
+            anchors = finite_array("anchors", anchors, (None, dim))
             queue_size = len(anchors)
         super().__init__(
             backbone,
@@ -126,9 +127,7 @@ class DistillationModel(ISDModel):
             **kwargs,
         )
         encoder.check_width("projector", self.embedding_dim, dim)
-        if teacher_center is not None:
-            teacher_center = _checked("teacher_center", teacher_center, (dim,))
-        self.teacher_center = teacher_center
+        self.center = _centering(teacher_center, dim, anchors)
         self.fixed_anchors = anchors is not None
         self.save_teacher = save_teacher
         self.teacher = None
@@ -191,13 +190,8 @@ class DistillationModel(ISDModel):
 
     def embed_key(self, images, training=False):
         """The teacher's embeddings, `(B, D)`, unit rows: of images, or of its features of them."""
-        chain = () if len(images.shape) == 2 else (self.teacher,)
-        if self.teacher_center is not None:
-            chain = (*chain, self._centred)
-        return ops.stop_gradient(encoder.embed(chain, images, training=False))
-
-    def _centred(self, features, training):
-        return ops.cast(features, "float32") - self.teacher_center
+        teacher = None if len(images.shape) == 2 else self.teacher
+        return ops.stop_gradient(encoder.embed((teacher, self.center), images, training))
 
     def call(self, inputs, training=False):
         """Step 2, with a key for each of an image's queries."""
@@ -260,12 +254,17 @@ class DistillationModel(ISDModel):
         return {
             **config,
             "teacher": teacher,
-            "teacher_center": None if self.teacher_center is None else self.teacher_center.tolist(),
+            "teacher_center": self._center_config(),
             "fixed_anchors": self.fixed_anchors,
             "teacher_augmenter": teacher_augmenter,
             "query_views": self.query_views,
             "save_teacher": self.save_teacher,
         }
+
+    def _center_config(self):
+        if self.center is None:
+            return None
+        return self.center.get_config()["center"] or "mean"
 
     @classmethod
     def from_config(cls, config):
@@ -279,15 +278,15 @@ class DistillationModel(ISDModel):
         return model
 
 
-def _checked(name, array, shape):
-    """An argument as a float32 array, once its shape is right and its values are finite."""
-    array = np.asarray(array, "float32")
-    fits = len(array.shape) == len(shape) and all(
-        wanted in (None, size) for wanted, size in zip(shape, array.shape)
-    )
-    if not fits or not array.size or not np.isfinite(array).all():
+def _centering(center, dim, anchors):
+    """The layer for a `teacher_center`, or None."""
+    if center is None:
+        return None
+    if not isinstance(center, str):
+        return Centering(dim, finite_array("teacher_center", center, (dim,)))
+    if center != "mean":
         raise ValueError(
-            f"Argument `{name}` must be finite numbers of shape {shape}. "
-            f"Received: shape {array.shape}, {np.count_nonzero(~np.isfinite(array))} not finite"
+            'Argument `teacher_center` must be "mean", an array or None. '
+            f"Received: teacher_center={center!r}"
         )
-    return array
+    return Centering(dim, None if anchors is None else anchors.mean(axis=0))

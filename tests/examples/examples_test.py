@@ -95,7 +95,7 @@ def test_cifar_distils_and_goes_on_from_the_student(tmp_path, options):
     assert run["settings"]["teacher_features"] > 0
     model = keras.models.load_model(tmp_path / "a.keras")
     np.testing.assert_allclose(
-        model.teacher_center, np.load(tmp_path / "features.npy")[:256].mean(axis=0), rtol=1e-4
+        model.center.mean, np.load(tmp_path / "features.npy")[:256].mean(axis=0), rtol=1e-4
     )
     output = run_python(
         *command, f"--backbone_of={tmp_path / 'a.keras'}", f"--output={tmp_path / 'b.keras'}"

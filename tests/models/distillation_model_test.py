@@ -41,6 +41,7 @@ def distillation(teacher, **kwargs):
         "seed": 0,
         "teacher_temperature": 0.1,
         "student_temperature": 0.1,
+        "teacher_center": None,
         **kwargs,
     }
     return compiled(keras_isd.DistillationModel(network(8, seed=1), teacher, **arguments))
@@ -66,6 +67,7 @@ def test_the_loss_of_one_image_by_hand():
         anchors=[[2, 0], [0, 3]],
         teacher_temperature=0.5,
         student_temperature=0.1,
+        teacher_center=None,
     )
     model.compile("sgd")
     query = np.array([[2.0, 2.0]], "float32").reshape(1, 1, 1, 2)
@@ -101,7 +103,7 @@ def test_with_a_teacher_that_stands_still_it_is_isd():
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("center", [None, np.arange(6) / 10])
+@pytest.mark.parametrize("center", [None, np.arange(6) / 10, "mean"])
 def test_features_beside_the_data_are_the_teacher_in_the_step(center):
     teacher = network(normalized=True)
     features = teacher.predict(VIEWS["key"], verbose=0)
@@ -118,6 +120,29 @@ def test_a_center_is_taken_off_before_embeddings_get_their_length():
     expected = FEATURES - FEATURES.mean(0)
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(as_numpy(model.embed_key(FEATURES)), expected, atol=1e-5)
+
+
+def test_the_usual_center_is_the_mean_of_all_that_was_seen_in_training():
+    model = compiled(keras_isd.DistillationModel(network(8, seed=1), 6, queue_size=24))
+    batch = {"query": VIEWS["query"][:32], "key": FEATURES}
+    model.evaluate(batch, verbose=0)
+    np.testing.assert_array_equal(as_numpy(model.center.mean), 0)
+    model.fit(batch, batch_size=10, shuffle=False, epochs=2, verbose=0)  # of 10, 10, 10 and 2
+    np.testing.assert_allclose(as_numpy(model.center.mean), FEATURES.mean(0), rtol=1e-5)
+    assert as_numpy(model.center.count) == 64
+    of_anchors = keras_isd.DistillationModel(network(8, seed=1), 6, anchors=FEATURES)
+    np.testing.assert_allclose(as_numpy(of_anchors.center.mean), FEATURES.mean(0), rtol=1e-5)
+    compiled(of_anchors).fit({**batch, "key": batch["key"] + 1}, batch_size=8, verbose=0)
+    np.testing.assert_allclose(as_numpy(of_anchors.center.mean), FEATURES.mean(0), rtol=1e-5)
+
+
+def test_a_step_without_a_finite_loss_leaves_the_center_as_it_was():
+    model = compiled(keras_isd.DistillationModel(network(8, seed=1), 6, queue_size=24))
+    model.fit({"query": VIEWS["query"][:32], "key": FEATURES}, batch_size=8, verbose=0)
+    before = as_numpy(model.center.mean)
+    with pytest.raises(keras_isd.models.NonFiniteLossError):
+        model.fit({"query": VIEWS["query"][:32], "key": FEATURES * np.nan}, verbose=0)
+    np.testing.assert_array_equal(as_numpy(model.center.mean), before)
 
 
 def test_the_teacher_is_never_trained_and_none_of_its_variables_is_copied():
@@ -252,7 +277,7 @@ def test_a_resumed_run_ends_as_it_would_have_and_its_checkpoints_lack_the_teache
 
     def run(directory, epochs):
         resume = keras_isd.callbacks.Resume(directory)
-        model = distillation(teacher)
+        model = distillation(teacher, teacher_center="mean")
         model.fit(
             VIEWS,
             batch_size=8,
@@ -262,7 +287,8 @@ def test_a_resumed_run_ends_as_it_would_have_and_its_checkpoints_lack_the_teache
             verbose=0,
             callbacks=[resume],
         )
-        return [as_numpy(v) for v in (*model.trainable_variables, *model.queue.variables)]
+        own = (*model.trainable_variables, *model.queue.variables, *model.center.variables)
+        return [as_numpy(v) for v in own]
 
     whole = run(tmp_path / "whole", 3)
     run(tmp_path / "parts", 1)
@@ -309,7 +335,8 @@ scope = contextlib.nullcontext()
 if devices > 1:
     scope = replicas_script.{BACKEND}_scope(*{(2,) if BACKEND == "tensorflow" else (2, False)})
 with scope:
-    model = distillation({"6" if cached else "network(normalized=True)"})
+    teacher = {"6" if cached else "network(normalized=True)"}
+    model = distillation(teacher, teacher_center="mean")
     key = np.random.RandomState(5).rand(96, 6).astype("float32") if {cached} else views["key"]
     history, weights = trained(model, {{"query": views["query"], "key": key}})
 print(history["loss"], float(sum(np.abs(w).sum() for w in weights)))
@@ -328,6 +355,7 @@ print(history["loss"], float(sum(np.abs(w).sum() for w in weights)))
         ({"teacher": 0}, "`teacher` must be a positive integer"),
         ({"teacher": "vit"}, "`teacher` must be a keras.Model. Received: teacher='vit'"),
         ({"teacher": 7}, "`projector` must give as many.*7.*Received: projector that gives 6"),
+        ({"teacher_center": "median"}, '`teacher_center` must be "mean", an array or None'),
         ({"teacher_center": np.zeros(5)}, r"`teacher_center`.*shape \(6,\).*shape \(5,\)"),
         ({"anchors": np.full((3, 6), np.nan)}, r"`anchors` must be finite.*18 not finite"),
         ({"teacher_augmenter": keras_isd.augmentation.weak(8)}, "`teacher_augmenter` makes"),
