@@ -76,8 +76,8 @@ def bare_passes(model):
         def __init__(self):
             super().__init__()
             self.student = [model.student_backbone, model.projector, model.predictor]
-            self.teacher = [model.teacher_backbone, model.teacher_projector]
-            self.frozen_teacher = getattr(model, "teacher", None)
+            frozen = getattr(model, "teacher", None)
+            self.teacher = [model.teacher_backbone, model.teacher_projector, frozen]
             self.built = True
 
         def call(self, inputs, training=False):
@@ -86,8 +86,6 @@ def bare_passes(model):
                 query = part(query, training=training)
             for part in filter(None, self.teacher):
                 key = part(key, training=training)
-            if self.frozen_teacher is not None:
-                key = self.frozen_teacher(key)
             return ops.sum(query * ops.stop_gradient(key), -1)
 
         def compute_loss(self, x, y, y_pred, sample_weight=None, training=True):

@@ -71,7 +71,7 @@ class MSFModel(QueueModel):
         self.num_neighbors = int(num_neighbors)
 
     def check_training_sizes(self, sizes):
-        keys = {(2 if self.symmetric else 1) * size for size in sizes() - {None}}
+        keys = {self.pairs_per_image(training=True) * size for size in sizes() - {None}}
         if max(keys, default=0) > self.queue.size:
             raise ValueError(
                 "Argument `queue_size` must be at least the keys of a batch, which are looked for "
