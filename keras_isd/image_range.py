@@ -9,26 +9,37 @@ from absl import logging
 
 # A few images tell.
 SAMPLE = 32
+PIXELS = (0.0, 255.0)  # of 8 bits, and what most operations reckon with
 # Views that are normalised lie within 3 or so, those that the network normalises within 255.
 _LARGEST = 300.0
 _SMALLEST_SPREAD = 0.02
 
 
-def warn_of_pixels(images):
-    """Warns of images, to make views of, that do not look like pixels in [0, 255].
+def warn_of_pixels(images, value_range=PIXELS):
+    """Warns of images, to make views of, whose values do not look like those of a range.
 
     Args:
         images: array `(B, H, W, C)` or `(H, W, C)`, or a list of such that differ in size.
+        value_range: pair (low, high) of numbers, or of lists of one for each channel: what the
+            views are made for.
     """
     if not len(images):
         return
-    low, high = (float(f([f(image) for image in images[:SAMPLE]])) for f in (np.min, np.max))
-    if high <= 1 or high > 255 or low < 0:
+    low, high = (np.asarray(limit, "float64") for limit in value_range)
+    scaled = [(np.asarray(image, "float64") - low) / (high - low) for image in images[:SAMPLE]]
+    least, most = (float(f([f(image) for image in scaled])) for f in (np.min, np.max))
+    # A range that was measured may leave out a few values; of one that they hardly fill, as 12 bits
+    # do of 16, brightness and colours are not what they seem.
+    smallest, slack = (1 / 255, 0.0) if value_range == PIXELS else (0.02, 1.0)
+    if most <= smallest or most > 1 + slack or least < -slack:
+        values = [f([f(image) for image in images[:SAMPLE]]) for f in (np.min, np.max)]
         logging.warning(
-            "Images must have pixels in [0, 255] for views to be made of them. Received: first "
+            "Images must have pixels in [%g, %g] for views to be made of them; for others give "
+            "their own range, as `keras_isd.data.channel_statistics` measures it. Received: first "
             "images with pixels in [%g, %g]",
-            low,
-            high,
+            low.min(),
+            high.max(),
+            *values,
         )
 
 

@@ -125,7 +125,7 @@ def test_what_is_looked_at_is_read_once_and_as_it_would_have_been():
             read.append(batch)
             yield batch
 
-    again = looked_at(reading(), plain=False)
+    again = looked_at(reading(), value_range=None)
     assert not read
     assert [id(batch) for batch in again] == [id(batch) for batch in batches]
     assert len(read) == 3
@@ -147,7 +147,7 @@ def test_loaders_of_every_kind_are_left_to_their_samplers_and_workers():
     ]
     for loader in loaders:
         before = torch.random.get_rng_state()
-        again = looked_at(with_tuples(loader), plain=True)
+        again = looked_at(with_tuples(loader), value_range=(0.0, 255.0))
         assert torch.equal(before, torch.random.get_rng_state())
         assert not read
         for (one,), other in zip(again, loader, strict=True):
@@ -171,7 +171,7 @@ def test_a_data_set_of_ones_own_keeps_its_order_and_its_draws(caplog):
     def order(look):
         dataset = tf.data.Dataset.range(20).shuffle(20, seed=1).batch(4)
         dataset = dataset.map(lambda rows: {"query": tf.zeros((4, 8, 8, 3)), "rows": rows})
-        dataset = looked_at(dataset, plain=False) if look else dataset
+        dataset = looked_at(dataset, value_range=None) if look else dataset
         assert int(dataset.cardinality()) == 5
         return [batch["rows"].numpy().tolist() for _ in range(2) for batch in dataset]
 

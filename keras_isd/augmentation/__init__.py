@@ -2,8 +2,9 @@
 
 from keras_isd.augmentation.augmenter import Augmenter
 from keras_isd.augmentation.blur import GaussianBlur
-from keras_isd.augmentation.color import ColorJitter, Grayscale, Normalize, Solarize
+from keras_isd.augmentation.color import ColorJitter, Grayscale, Solarize
 from keras_isd.augmentation.geometry import CentralCrop, HorizontalFlip, RandomResizedCrop
+from keras_isd.augmentation.intensity import IntensityJitter, Normalize, Rescale
 from keras_isd.augmentation.policies import CIFAR10, IMAGENET, evaluation, strong, weak
 
 __all__ = [
@@ -16,8 +17,10 @@ __all__ = [
     "GaussianBlur",
     "Grayscale",
     "HorizontalFlip",
+    "IntensityJitter",
     "Normalize",
     "RandomResizedCrop",
+    "Rescale",
     "Solarize",
     "evaluation",
     "strong",

@@ -3,7 +3,9 @@
 import keras
 
 from keras_isd.augmentation.array_namespace import array_namespace, is_tensorflow
+from keras_isd.augmentation.intensity import Normalize, Rescale
 from keras_isd.float32_arithmetic import in_float32
+from keras_isd.image_range import PIXELS
 
 
 @keras.saving.register_keras_serializable("keras_isd")
@@ -19,16 +21,19 @@ class Augmenter:
         operations: list of operations of `keras_isd.augmentation`, the first of which gives all
             images one size.
 
-    Called on images `(B, H, W, 3)` or `(H, W, 3)`, values in [0, 255] of any type, it gives views
-    `(B, size, size, 3)` or `(size, size, 3)`, float32. Its second argument `numbers`, `(B, draws)`
-    uniform in [0, 1), determines them; left out, they come from the backend's own generator,
-    which follows `keras.utils.set_random_seed`.
+    Called on images `(B, H, W, C)` or `(H, W, C)`, values in `value_range` of any type, it gives
+    views `(B, size, size, C)` or `(size, size, C)`, float32. Its second argument `numbers`,
+    `(B, draws)` uniform in [0, 1), determines them; left out, they come from the backend's own
+    generator, which follows `keras.utils.set_random_seed`.
 
     Attributes:
         draws: int, how many numbers an image takes.
+        channels: int, C, how many channels images must have: those that `Normalize` has statistics
+            of; None without one.
+        value_range: pair, the values that images have: what `Rescale` says, or [0, 255].
 
     Raises:
-        ValueError: if images are not of rank 3 or 4 with three channels.
+        ValueError: if images are not of rank 3 or 4, or have another number of channels.
 
     Example:
 
@@ -41,14 +46,19 @@ class Augmenter:
     def __init__(self, operations):
         self.operations = list(operations)
         self.draws = sum(operation.draws for operation in self.operations)
+        normalize = [o for o in self.operations if isinstance(o, Normalize)]
+        self.channels = len(normalize[0].mean) if normalize else None
+        rescale = [o for o in self.operations if isinstance(o, Rescale)]
+        self.value_range = (rescale[0].low, rescale[0].high) if rescale else PIXELS
 
     @in_float32
     def __call__(self, images, numbers=None):
         xp = array_namespace(images)
-        if len(images.shape) not in (3, 4) or images.shape[-1] != 3:
+        if len(images.shape) not in (3, 4) or self.channels not in (None, images.shape[-1]):
+            c = self.channels or "C"
             raise ValueError(
-                "Images must be `(B, H, W, 3)` or `(H, W, 3)`. "
-                f"Received: shape={tuple(images.shape)}"
+                f"Images must be `(B, H, W, {c})` or `(H, W, {c})`, of as many channels as there "
+                f"are statistics of. Received: shape={tuple(images.shape)}"
             )
         single = len(images.shape) == 3
         images = xp.cast(xp.convert_to_tensor(images), "float32")
@@ -65,7 +75,7 @@ class Augmenter:
     def apply(self, images, numbers, operations=slice(None)):
         """Applies a slice of the operations; `numbers` `(B, draws)` are those of all of them.
 
-        `images` are `(B, H, W, 3)` float32 tensors.
+        `images` are `(B, H, W, C)` float32 tensors.
         """
         xp = array_namespace(images)
         chosen = range(len(self.operations))[operations]

@@ -1,19 +1,20 @@
-"""Colours of images: grey, jitter, solarisation, normalisation.
+"""Colours of images: grey, jitter, solarisation.
 
-Greys, blends and hue are as Pillow and torchvision define them, in float. The three channels are
-taken apart first: arithmetic on planes `(B, H, W)` is several times quicker than on a last axis of
-three.
+Greys, blends and hue are as Pillow and torchvision define them, in float. The channels are taken
+apart first: arithmetic on planes `(B, H, W)` is several times quicker than on a last axis of three.
 """
 
 import itertools
+import numbers
 
 import keras
 import numpy as np
 
 from keras_isd.argument_validation import check_interval
-from keras_isd.augmentation.operation import Operation, RandomApply, between, is_one
+from keras_isd.augmentation.operation import RandomApply, between, is_one, per_image, planes_of
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+RGB = (0, 1, 2)
 ORDERS = np.array(list(itertools.permutations(range(4))), "int32")
 
 
@@ -26,12 +27,14 @@ class ColorJitter(RandomApply):
             `[max(0, 1 - f), 1 + f]`, 1 changes nothing.
         hue: float f in `[0, 0.5]`; the shift is uniform in `[-f, f]` of the circle.
         rate: float, probability that an image is changed at all.
+        rgb: triple of ints, which channels are red, green and blue. Others stay as they are.
     """
 
     draws = 6
 
-    def __init__(self, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, rate=0.8):
+    def __init__(self, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, rate=0.8, rgb=RGB):
         super().__init__(rate)
+        self.rgb = _checked_rgb(rgb)
         check_interval("hue", (0, hue), 0, 0.5)
         self.brightness = brightness
         self.contrast = contrast
@@ -51,19 +54,26 @@ class ColorJitter(RandomApply):
 
     def change(self, xp, images, blends, shift, order):
         jitter = _jitter_one if is_one(images) else _jitter_all
-        return xp.stack(jitter(xp, _planes(images), blends, shift, order), axis=-1)
+        return _change_rgb(
+            xp, images, self.rgb, lambda planes: jitter(xp, planes, blends, shift, order)
+        )
 
 
 @keras.saving.register_keras_serializable("keras_isd")
 class Grayscale(RandomApply):
-    """Grey images, of three equal channels, with probability `rate`; grey as in Pillow's "L"."""
+    """Grey images, of three equal channels, with probability `rate`; grey as in Pillow's "L".
 
-    def __init__(self, rate=0.2):
+    Args:
+        rate: float, the probability.
+        rgb: triple of ints, which channels are red, green and blue. Others stay as they are.
+    """
+
+    def __init__(self, rate=0.2, rgb=RGB):
         super().__init__(rate)
+        self.rgb = _checked_rgb(rgb)
 
     def change(self, xp, images):
-        grey = _grey(_planes(images))
-        return xp.stack([grey, grey, grey], axis=-1)
+        return _change_rgb(xp, images, self.rgb, lambda planes: [_grey(planes)] * 3)
 
 
 @keras.saving.register_keras_serializable("keras_isd")
@@ -77,32 +87,28 @@ class Solarize(RandomApply):
         return xp.where(images >= 128.0, 255.0 - images, images)
 
 
-@keras.saving.register_keras_serializable("keras_isd")
-class Normalize(Operation):
-    """From [0, 255] to channels of mean 0 and standard deviation 1.
-
-    Args:
-        mean, std: of each channel, for images in [0, 1].
-    """
-
-    def __init__(self, mean, std):
-        self.mean = tuple(mean)
-        self.std = tuple(std)
-
-    def apply(self, xp, images):
-        planes = [
-            plane * (1 / (255 * std)) - mean / std
-            for plane, mean, std in zip(_planes(images), self.mean, self.std, strict=True)
-        ]
-        return xp.stack(planes, axis=-1)
+def _checked_rgb(rgb):
+    rgb = tuple(rgb)
+    if len(set(rgb)) != 3 or not all(isinstance(i, numbers.Integral) and int(i) >= 0 for i in rgb):
+        raise ValueError(
+            "Argument `rgb` must be the numbers of three channels: red, green and blue. "
+            f"Received: {rgb=}"
+        )
+    return tuple(map(int, rgb))
 
 
-def _planes(images):
-    return [images[..., channel] for channel in range(3)]
-
-
-def _per_image(values):
-    return values[:, None, None]
+def _change_rgb(xp, images, rgb, change):
+    """The images with a change of their red, green and blue planes."""
+    planes = planes_of(images)
+    if max(rgb) >= len(planes):
+        raise ValueError(
+            f"Colours take images with the channels {rgb}, red, green and blue. For images without "
+            "colour see `IntensityJitter`, which `strong` takes where its statistics are not of "
+            f"three channels. Received: images of {len(planes)} channels"
+        )
+    for channel, plane in zip(rgb, change([planes[channel] for channel in rgb])):
+        planes[channel] = plane
+    return xp.stack(planes, axis=-1)
 
 
 def _grey(planes):
@@ -118,12 +124,12 @@ def _jitter_one(xp, planes, blends, shift, order):
     """The four changes of one image, one after the other as its order says."""
 
     def blend(which, other):
-        factor = _per_image(blends[:, which])
+        factor = per_image(blends[:, which])
         return lambda planes: _blend(xp, planes, factor, (1.0 - factor) * other(planes))
 
     changes = [
         blend(BRIGHTNESS, lambda planes: 0.0),
-        blend(CONTRAST, lambda planes: _per_image(_mean_grey(xp, planes))),
+        blend(CONTRAST, lambda planes: per_image(_mean_grey(xp, planes))),
         blend(SATURATION, _grey),
         lambda planes: _shift_hue(xp, planes, shift),
     ]
@@ -158,9 +164,9 @@ def _blend_slot(xp, planes, blends, operation, active):
     """Blends each image as its operation says, where it is active."""
     is_it = [xp.cast(operation == index, "float32") * active for index in range(3)]
     away = [is_it[i] * (1.0 - blends[:, i]) for i in range(3)]  # the other image's share
-    other = _per_image(away[CONTRAST] * _mean_grey(xp, planes))
-    other = other + _per_image(away[SATURATION]) * _grey(planes)
-    return _blend(xp, planes, _per_image(1.0 - sum(away)), other)
+    other = per_image(away[CONTRAST] * _mean_grey(xp, planes))
+    other = other + per_image(away[SATURATION]) * _grey(planes)
+    return _blend(xp, planes, per_image(1.0 - sum(away)), other)
 
 
 def _blend(xp, planes, factor, other):
@@ -180,7 +186,7 @@ def _shift_hue(xp, planes, shift):
         (green - blue) * scale,
         xp.where(value == green, 2.0 + (blue - red) * scale, 4.0 + (red - green) * scale),
     )
-    hue = hue + _per_image(6.0 * shift)
+    hue = hue + per_image(6.0 * shift)
     turned = []
     for start in (5.0, 3.0, 1.0):  # of red, green, blue: the usual closed form of HSV to RGB
         place = hue + start

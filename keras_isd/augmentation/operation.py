@@ -4,7 +4,8 @@ them to a batch.
 An operation has `draws`, how many uniform numbers in [0, 1) an image costs; `factors`, from those
 numbers to its factors; and `apply`. All three are plain arithmetic on arrays, on `keras.ops` or on
 TensorFlow's functions (`xp` below), so that tf.data and a training step give the same pixels for
-the same numbers. Images are `(B, H, W, 3)` float32 in [0, 255].
+the same numbers. Images are `(B, H, W, C)` float32; behind `Rescale`, or if they are of 8 bits, in
+[0, 255].
 """
 
 from keras_isd.argument_validation import check_interval
@@ -58,6 +59,16 @@ class RandomApply(Operation):
     def change(self, xp, images, **factors):
         """All images changed."""
         raise NotImplementedError
+
+
+def planes_of(images):
+    """The channels of images, a list of `(B, H, W)`."""
+    return [images[..., channel] for channel in range(images.shape[-1])]
+
+
+def per_image(values):
+    """A number of each image, `(B,)`, for its plane."""
+    return values[:, None, None]
 
 
 def is_one(images):

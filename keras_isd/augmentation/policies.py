@@ -1,14 +1,19 @@
 """The views of the paper.
 
-Each recipe is an `Augmenter`: images `(B, H, W, 3)` with values in [0, 255] to views
-`(B, size, size, 3)`, float32, normalised. The paper's four pairings are the pairs of `weak` and
-`strong` as query and key; its best is a strong query and a weak key.
+Each recipe is an `Augmenter`: images `(B, H, W, C)` to views `(B, size, size, C)`, float32,
+normalised. The paper's four pairings are the pairs of `weak` and `strong` as query and key; its
+best is a strong query and a weak key.
+
+`statistics` are the channels' means and standard deviations, for [0, 1], and say by their number
+what C is. Photographs of 8 bits take those below; of other images
+`keras_isd.data.channel_statistics` measures them, with the range of values that is [0, 1].
 """
 
 from keras_isd.augmentation.augmenter import Augmenter
 from keras_isd.augmentation.blur import GaussianBlur
-from keras_isd.augmentation.color import ColorJitter, Grayscale, Normalize, Solarize
+from keras_isd.augmentation.color import RGB, ColorJitter, Grayscale, Solarize
 from keras_isd.augmentation.geometry import CentralCrop, HorizontalFlip, RandomResizedCrop
+from keras_isd.augmentation.intensity import IntensityJitter, Normalize, Rescale
 
 # Channel means and standard deviations, for images in [0, 1].
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -20,7 +25,8 @@ def weak(size, statistics=IMAGENET):
 
     Args:
         size: int, side of the square view in pixels.
-        statistics: pair of channel means and standard deviations, for [0, 1].
+        statistics: means and standard deviations of C channels, for [0, 1], and if images are not
+            of 8 bits the range of values that this is; see `keras_isd.data.channel_statistics`.
 
     Returns:
         An `Augmenter`.
@@ -32,21 +38,29 @@ def weak(size, statistics=IMAGENET):
     >>> tuple(keras_isd.augmentation.weak(32)(np.zeros((4, 40, 50, 3), "uint8")).shape)
     (4, 32, 32, 3)
     """
-    return Augmenter([RandomResizedCrop(size), HorizontalFlip(), Normalize(*statistics)])
+    return _policy(RandomResizedCrop(size), [HorizontalFlip()], statistics)
 
 
-def strong(size, statistics=IMAGENET, blur=0.5, solarize=0.0):
+def strong(size, statistics=IMAGENET, blur=0.5, solarize=0.0, rgb=None):
     """As `weak`, with colour jitter, random grayscale and Gaussian blur.
+
+    Where there is no colour, brightness and contrast of each channel change by themselves:
+    `IntensityJitter` instead of colour jitter and grayscale.
 
     Args:
         size: int, side of the square view in pixels.
-        statistics: pair of channel means and standard deviations, for [0, 1].
+        statistics: see `weak`.
         blur: float, probability of blur. For images of 32 pixels it is usually left out: 0.
         solarize: float, probability of solarisation. BYOL's two views are
             `strong(224, blur=1.0)` and `strong(224, blur=0.1, solarize=0.2)`.
+        rgb: triple of ints, which of the channels are red, green and blue: of Sentinel-2's thirteen
+            bands `(3, 2, 1)`. Where there are three channels they are; else None is for no colour.
 
     Returns:
         An `Augmenter`.
+
+    Raises:
+        ValueError: if `rgb` are not three of the channels.
 
     Source: `aug_strong` in the authors' `train_isd_plus.py`: jitter (0.4, 0.4, 0.4,
     0.1) with probability 0.8, grayscale 0.2, blur of sigma 0.1 to 2 with 0.5.
@@ -56,12 +70,22 @@ def strong(size, statistics=IMAGENET, blur=0.5, solarize=0.0):
     >>> tuple(keras_isd.augmentation.strong(32, blur=0)(np.zeros((4, 40, 50, 3), "uint8")).shape)
     (4, 32, 32, 3)
     """
-    chain = [RandomResizedCrop(size), ColorJitter(0.4, 0.4, 0.4, 0.1, rate=0.8), Grayscale(0.2)]
+    channels = len(statistics[0])
+    rgb = RGB if rgb is None and channels == 3 else rgb
+    chain = []
+    if rgb is not None:
+        chain += [ColorJitter(0.4, 0.4, 0.4, 0.1, rate=0.8, rgb=rgb), Grayscale(0.2, rgb=rgb)]
+        if max(rgb) >= channels:
+            raise ValueError(
+                f"Argument `rgb` must be three of the {channels} channels. Received: {rgb=}"
+            )
+    if without_color := sorted(set(range(channels)) - set(rgb or ())):
+        chain.append(IntensityJitter(without_color, 0.4, 0.4, rate=0.8))
     if blur:
         chain.append(GaussianBlur((0.1, 2.0), rate=blur))
     if solarize:
         chain.append(Solarize(solarize))
-    return Augmenter([*chain, HorizontalFlip(), Normalize(*statistics)])
+    return _policy(RandomResizedCrop(size), [*chain, HorizontalFlip()], statistics)
 
 
 def evaluation(size, statistics=IMAGENET, fraction=1.0):
@@ -69,7 +93,7 @@ def evaluation(size, statistics=IMAGENET, fraction=1.0):
 
     Args:
         size: int, side of the square view in pixels.
-        statistics: pair of channel means and standard deviations, for [0, 1].
+        statistics: see `weak`.
         fraction: float, side of the square by the image's shorter side. ImageNet's custom, to
             resize the shorter side to 256 and crop 224, is `evaluation(224, fraction=224 / 256)`.
 
@@ -81,4 +105,11 @@ def evaluation(size, statistics=IMAGENET, fraction=1.0):
     >>> tuple(keras_isd.augmentation.evaluation(32)(np.zeros((4, 40, 50, 3), "uint8")).shape)
     (4, 32, 32, 3)
     """
-    return Augmenter([CentralCrop(size, fraction), Normalize(*statistics)])
+    return _policy(CentralCrop(size, fraction), [], statistics)
+
+
+def _policy(crop, changes, statistics):
+    """An `Augmenter` of a crop, changes of pixels in [0, 255], and normalisation."""
+    mean, std, *value_range = statistics
+    rescale = [Rescale(*value_range[0])] if value_range else []
+    return Augmenter([crop, *rescale, *changes, Normalize(mean, std)])

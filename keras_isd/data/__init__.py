@@ -8,8 +8,11 @@ import importlib
 
 from keras_isd.data.array_batches import ArrayBatches, ViewBatches
 from keras_isd.data.arrays import from_arrays
-from keras_isd.data.folders import from_folder, from_list_file
+from keras_isd.data.file_lists import from_csv, from_list_file, from_paths
+from keras_isd.data.folders import from_folder
+from keras_isd.data.formats import UnreadableImageError
 from keras_isd.data.image_source import ImageSource
+from keras_isd.data.statistics import ChannelStatistics, channel_statistics
 from keras_isd.data.subsets import label_fraction, long_tail, of_classes, unbalanced
 from keras_isd.data.tfds import from_tfds
 
@@ -22,12 +25,17 @@ _ON_FIRST_USE = {
 
 __all__ = [
     "ArrayBatches",
+    "ChannelStatistics",
     "ImageSource",
     "ReportUnreadable",
+    "UnreadableImageError",
     "ViewBatches",
+    "channel_statistics",
     "from_arrays",
+    "from_csv",
     "from_folder",
     "from_list_file",
+    "from_paths",
     "from_tfds",
     "label_fraction",
     "long_tail",

@@ -1,75 +1,136 @@
-"""Image files of any kind to RGB."""
-
-import io
+"""Image files of any kind to arrays of the channels and the depth of a source."""
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+
+from keras_isd.data.formats import UnreadableImageError, read_image
+
+DTYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32")
+PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+# What loses nothing, and needs no word.
+WIDER = {"bool": "uint8", "int8": "int16", "float16": "float32", "float64": "float32"}
 
 
-class UnreadableImageError(ValueError):
-    """The contents of a file are no image, or not the whole of one."""
+class Decoder:
+    """From the contents of a file to an image `(H, W, channels)` of one depth.
 
-
-def decode_quickly(contents):
-    """Decodes JPEG and most PNG by TensorFlow, inside a graph and on as many threads as there are.
-
-    Fails where `decode_image` has to be asked. The settings are those of Pillow and torchvision,
-    to the last bit; TensorFlow's own are 4 % quicker and off by up to 22 levels.
-
-    Args:
-        contents: scalar string tensor.
-
-    Returns:
-        `(H, W, 3)` uint8 tensor.
-    """
-    from keras_isd.quiet_tensorflow import tf
-
-    image = tf.io.decode_jpeg(
-        contents, channels=3, dct_method="INTEGER_ACCURATE", fancy_upscaling=True
-    )
-    return tf.ensure_shape(image, (None, None, 3))  # animations have four axes
-
-
-def decode_image(contents):
-    """Decodes the contents of an image file, whatever its name says that it is, by Pillow.
-
-    Palettes are resolved, 16 bits become 8, transparency is dropped, of an animation the first
-    picture is taken.
+    One channel becomes three equal ones, and of three and a transparency the three are kept, where
+    three are wanted; colours become grey by Pillow's "L" where one is.
 
     Args:
-        contents: bytes.
+        channels: int, how many an image has.
+        dtype: str, what its numbers are.
+        decode: function from the contents of a file, bytes, to an array `(H, W)` or `(H, W, C)`,
+            for formats that are not known here; or None.
+        convert: bool, whether images of another depth are made of this one, 16 bits to 8 and the
+            other way by their share of the whole range, others to float32 as they are. Otherwise
+            they are unreadable.
 
-    Returns:
-        `(H, W, 3)` uint8 array.
+    Called on bytes it gives an array.
 
     Raises:
-        UnreadableImageError: if there is nothing, or no whole image, in it.
+        UnreadableImageError: if there is no whole image in them, or one of another kind.
 
     Example:
 
-    >>> from PIL import Image
     >>> import io
+    >>> from PIL import Image
     >>> file = io.BytesIO()
-    >>> Image.new("L", (3, 2), 7).save(file, "PNG")
-    >>> keras_isd.data.decoding.decode_image(file.getvalue())[0, 0].tolist()
+    >>> Image.new("L", (2, 1), 7).save(file, "PNG")
+    >>> keras_isd.data.decoding.Decoder(channels=3)(file.getvalue())[0, 0].tolist()
     [7, 7, 7]
     """
-    if not contents:
-        raise UnreadableImageError("the file is empty")
-    try:
-        image = Image.open(io.BytesIO(contents))
-        image.load()
-    except UnidentifiedImageError:
-        raise UnreadableImageError("it is no image of a known kind") from None
-    # Pillow raises these and more, by format, where data is cut off or makes no sense.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UnreadableImageError(str(error).split("\n")[0]) from None
-    return np.asarray(_in_8_bits(image).convert("RGB"))
+
+    def __init__(self, channels=3, dtype="uint8", decode=None, convert=False):
+        self.channels = channels
+        self.dtype = dtype
+        self.decode = decode
+        self.convert = convert
+
+    @property
+    def is_of_photographs(self):
+        """Whether it gives what `decode_quickly` does: RGB of 8 bits."""
+        return self.channels == 3 and self.dtype == "uint8" and self.decode is None
+
+    def __call__(self, contents):
+        image = self.stored(contents)
+        if isinstance(image, Image.Image):
+            if self.channels not in PILLOW_MODES:
+                self._refuse(len(image.getbands()), "uint8")
+            image = np.asarray(image.convert(PILLOW_MODES[self.channels]))
+            image = image[..., None] if image.ndim == 2 else image
+        return self._of_channels(self._of_dtype(image))
+
+    def stored(self, contents):
+        """The image as it is stored: a Pillow image of 8 bits, or an array `(H, W, C)`."""
+        try:
+            image = self._decoded(contents) if self.decode else read_image(contents)
+        except UnreadableImageError:
+            raise
+        except ImportError as error:
+            raise UnreadableImageError(str(error)) from error
+        # Of data that is cut off or makes no sense libraries raise errors of every kind.
+        except Exception as error:
+            reason = str(error).split("\n")[0] or type(error).__name__
+            raise UnreadableImageError(reason) from error
+        if isinstance(image, np.ndarray):
+            image = _native(image)
+        return image
+
+    def _decoded(self, contents):
+        image = np.asarray(self.decode(contents))
+        if image.ndim not in (2, 3):
+            raise UnreadableImageError(f"`decode` gave an array of shape {image.shape}")
+        return image[..., None] if image.ndim == 2 else image
+
+    def _of_channels(self, image):
+        channels = image.shape[-1]
+        if channels == self.channels:
+            return image
+        if channels == 1 and self.channels == 3:
+            return np.repeat(image, 3, axis=-1)
+        if channels in (3, 4) and image.dtype == "uint8" and self.channels in (1, 3):
+            colors = Image.fromarray(np.ascontiguousarray(image[..., :3]))
+            return np.asarray(colors.convert(PILLOW_MODES[self.channels])).reshape(
+                *image.shape[:2], self.channels
+            )
+        return self._refuse(channels, image.dtype)
+
+    def _of_dtype(self, image):
+        found = str(image.dtype)
+        if found == self.dtype:
+            return image
+        if not self.convert:
+            self._refuse(image.shape[-1], found)
+        if (found, self.dtype) == ("uint16", "uint8"):
+            return (image >> 8).astype("uint8")
+        if (found, self.dtype) == ("uint8", "uint16"):
+            return image.astype("uint16") * 257
+        if self.dtype == "float32":
+            return image.astype("float32")
+        return self._refuse(image.shape[-1], found)
+
+    def _refuse(self, channels, dtype):
+        raise UnreadableImageError(
+            f"it is of {channels} channels and {dtype}, and the other images of {self.channels} "
+            f"and {self.dtype}; the source's `channels` and `dtype` say what is made of all"
+        )
 
 
-def _in_8_bits(image):
-    if image.mode.startswith("I"):  # 16 bits a pixel, in one of three forms
-        return Image.fromarray((np.asarray(image).astype("uint32") >> 8).astype("uint8"))
-    if image.mode == "P":
-        return image.convert("RGBA")  # straight to RGB, Pillow warns of lost transparency
-    return image
+def _native(image):
+    """An array of one of `DTYPES`, in this machine's byte order; of floats all are finite."""
+    image = image.astype(image.dtype.newbyteorder("="), copy=False)
+    if image.dtype == bool:
+        image = image.astype("uint8") * 255
+    image = image.astype(WIDER.get(str(image.dtype), image.dtype), copy=False)
+    if str(image.dtype) not in DTYPES:
+        raise UnreadableImageError(f"it is of {image.dtype}, and not of {', '.join(DTYPES)}")
+    if 0 in image.shape:
+        raise UnreadableImageError(f"it is of shape {image.shape}")
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        count = np.count_nonzero(~np.isfinite(image))
+        raise UnreadableImageError(
+            f"{count} of its {image.size} numbers are not finite; a `decode` of your own may fill "
+            "them"
+        )
+    return np.ascontiguousarray(image)

@@ -2,12 +2,16 @@
 
 import concurrent.futures
 import itertools
+import operator
 import threading
 
 import numpy as np
 from absl import logging
 
-from keras_isd.data.decoding import UnreadableImageError, decode_image, decode_quickly
+from keras_isd.data.decoding import Decoder
+from keras_isd.data.formats import UnreadableImageError
+from keras_isd.data.quick_decoding import decode_quickly
+from keras_isd.data.row_checks import checked_labels, checked_rows
 from keras_isd.data.stored_images import FilesInMemory, row_tensor, stored
 
 GIBIBYTE = 2**30
@@ -20,9 +24,13 @@ class ImageSource:
     memory, a run resumes anywhere at no cost, and a subset is a list of rows. Made by
     `from_arrays`, `from_folder` and `from_tfds` of `keras_isd.data`.
 
+    It is a sequence: `source[row]` is an image, a NumPy array `(H, W, C)`, which takes no
+    TensorFlow, so that a PyTorch `DataLoader`, a Keras `PyDataset` or `grain` may read it too. A
+    copy of it may go to another process.
+
     Args:
-        images: `(N, H, W, 3)` uint8 array, or a function, in TensorFlow's operations, from a
-            scalar int64 row number to the contents of an image file.
+        images: `(N, H, W, C)` array, or a function, in TensorFlow's operations, from a scalar int64
+            row number to the contents of an image file.
         labels: `(N,)` integers, -1 where unknown, or None.
         count: int, N, where there are no labels.
         names: list of N str, what reports call the images, or None.
@@ -32,8 +40,11 @@ class ImageSource:
             training the source's next readable row stands in, so that the number of steps and all
             other views stay as they are; in `keras_isd.evaluation` the row is left out. The first
             three are logged, `unreadable` tells of all.
+        decoder: what makes an image of the contents of a file; by default an RGB one of 8 bits.
 
     Attributes:
+        channels: int, C.
+        dtype: str, of the images' numbers, such as `"uint8"`.
         labels: `(n,)` int32 or None.
         in_memory: bool, whether all images are of one size and any number of rows can be read at
             a time.
@@ -60,14 +71,15 @@ class ImageSource:
         class_names=None,
         rows=None,
         on_error="skip",
+        decoder=None,
     ):
         total = count if labels is None else len(labels)
         if on_error not in ("skip", "raise"):
             raise ValueError(
                 f'Argument `on_error` must be "skip" or "raise". Received: {on_error=}'
             )
-        labels = None if labels is None else _checked_labels(labels, class_names)
-        rows = _checked_rows(np.arange(total) if rows is None else rows, total)
+        labels = None if labels is None else checked_labels(labels, class_names)
+        rows = checked_rows(np.arange(total) if rows is None else rows, total)
         self._stored = stored(images)
         self._whole = {
             "images": self._stored,
@@ -76,7 +88,11 @@ class ImageSource:
             "names": names,
             "class_names": class_names,
             "on_error": on_error,
+            "decoder": decoder,
         }
+        self._decoder = decoder or Decoder()
+        kind = self._stored if self._stored.in_memory else self._decoder
+        self.channels, self.dtype = kind.channels, kind.dtype
         self._rows = rows
         self._row_numbers = row_tensor(rows)
         self._unreadable = {}
@@ -89,6 +105,26 @@ class ImageSource:
 
     def __len__(self):
         return len(self._rows)
+
+    def __getitem__(self, row):
+        return self.read_one(row)[0]
+
+    def __reduce__(self):
+        return _made_again, ({**self._whole, "images": self._stored, "rows": self._rows},)
+
+    def read_one(self, row):
+        """The image of a row as an array, and the row that it is of: without TensorFlow.
+
+        It is the row asked for, but where a file cannot be read: there the row that stands in, or
+        an error; see `on_error`.
+        """
+        row = operator.index(row)
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"There are {len(self)} images. Received: row {row}")
+        row %= len(self)
+        if self.in_memory:
+            return self._stored.image(self._rows[row]), row
+        return self._first_readable(row)
 
     def read(self, rows):
         """Images of rows, and labels: `(image, *label)` of TensorFlow tensors.
@@ -121,17 +157,20 @@ class ImageSource:
     def _read_file(self, row):
         from keras_isd.quiet_tensorflow import tf
 
-        # A data set of one element is how a graph can catch an error. Python, which runs on one
-        # thread at a time, is asked only where TensorFlow failed.
         one = tf.data.Dataset.from_tensors(row)
-        quick = one.map(lambda row: (decode_quickly(self._contents(row)), row)).ignore_errors()
-        return quick.concatenate(one.map(self._read_with_pillow)).take(1).get_single_element()
+        read = one.map(self._read_in_python)
+        if self._decoder.is_of_photographs:
+            # A data set of one element is how a graph can catch an error. Python, which runs on one
+            # thread at a time, is asked only where TensorFlow failed.
+            quick = one.map(lambda row: (decode_quickly(self._contents(row)), row)).ignore_errors()
+            read = quick.concatenate(read).take(1)
+        return read.get_single_element()
 
-    def _read_with_pillow(self, row):
+    def _read_in_python(self, row):
         from keras_isd.quiet_tensorflow import tf
 
-        image, row = tf.numpy_function(self._first_readable, [row], (tf.uint8, tf.int64))
-        return tf.ensure_shape(image, (None, None, 3)), tf.ensure_shape(row, ())
+        image, row = tf.numpy_function(self._first_readable, [row], (self.dtype, tf.int64))
+        return tf.ensure_shape(image, (None, None, self.channels)), tf.ensure_shape(row, ())
 
     def _contents(self, row):
         return self._stored.contents(self._row_numbers()[row])
@@ -164,17 +203,11 @@ class ImageSource:
             self._unreadable[name] = reason
 
     def _decoded(self, row):
-        from keras_isd.quiet_tensorflow import tf
-
-        try:
-            contents = self._contents(row).numpy()
-        except tf.errors.OpError as error:  # the file is gone, or may not be read
-            raise UnreadableImageError(error.message.split("} ")[-1]) from None
-        return decode_image(contents)
+        return self._decoder(self._stored.bytes_of(self._rows[row]))
 
     def subset(self, rows):
         """The source of these rows of this one, in this order."""
-        return ImageSource(**self._whole, rows=self._rows[_checked_rows(rows, len(self))])
+        return ImageSource(**self._whole, rows=self._rows[checked_rows(rows, len(self))])
 
     def cache(self, max_bytes=16 * GIBIBYTE):
         """This source with the contents of its files in memory, all read now.
@@ -204,15 +237,20 @@ class ImageSource:
                         "Argument `max_bytes` must be at least what the files take. Received: "
                         f"{max_bytes=}, reached after {len(contents)} of {len(self)} files"
                     )
-        on_error = self._whole["on_error"]
-        return encoded_source(contents, self.labels, self.names, self.class_names, on_error)
+        return ImageSource(
+            FilesInMemory(contents),
+            self.labels,
+            len(contents),
+            names=self.names,
+            class_names=self.class_names,
+            on_error=self._whole["on_error"],
+            decoder=self._decoder,
+        )
 
     def _contents_or_nothing(self, row):
-        from keras_isd.quiet_tensorflow import tf
-
         try:
-            return self._contents(tf.constant(row, tf.int64)).numpy()
-        except tf.errors.OpError:
+            return self._stored.bytes_of(self._rows[row])
+        except UnreadableImageError:
             return b""  # which is reported when its turn comes
 
     def dataset(self):
@@ -238,44 +276,6 @@ class ImageSource:
         return list(found.items())
 
 
-def encoded_source(contents, labels, names, class_names, on_error):
-    """A source of image files whose contents, a list of bytes, are in memory."""
-    return ImageSource(
-        FilesInMemory(contents),
-        labels,
-        len(contents),
-        names=names,
-        class_names=class_names,
-        on_error=on_error,
-    )
-
-
-def _checked_rows(rows, count):
-    rows = np.asarray(rows)
-    if rows.ndim != 1 or rows.dtype.kind not in "iu" or len(rows) == 0:
-        raise ValueError(
-            f"Argument `rows` must be a list of at least one row number. Received: rows={rows}"
-        )
-    if rows.min() < 0 or rows.max() >= count:
-        raise ValueError(
-            f"Argument `rows` must lie in [0, {count}). "
-            f"Received: rows from {rows.min()} to {rows.max()}"
-        )
-    return rows.astype("int64")
-
-
-def _checked_labels(labels, class_names):
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise ValueError(
-            "Argument `labels` must be integers of shape (images,). "
-            f"Received: labels of shape {labels.shape}, {labels.dtype}"
-        )
-    limit = np.inf if class_names is None else len(class_names)
-    wrong = np.flatnonzero((labels < -1) | (labels >= limit))
-    if len(wrong):
-        raise ValueError(
-            f"Argument `labels` must lie in [-1, {limit}), -1 where unknown. "
-            f"Received: label {labels[wrong[0]]} of row {wrong[0]}"
-        )
-    return labels.astype("int32")
+def _made_again(arguments):
+    """A source that was taken to another process."""
+    return ImageSource(**arguments)

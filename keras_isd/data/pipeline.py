@@ -47,9 +47,9 @@ def view_batches(
             f"there are several. Received: {shard_index=}, {num_shards=}, {drop_remainder=}"
         )
     own_views = all(isinstance(view, Augmenter) for view in augmenters.values())
-    check_images(dataset, channels=3 if own_views else None)
-    if own_views:
-        look_at_pixels(dataset)
+    ranges = {name: v.value_range for name, v in augmenters.items() if own_views}
+    check_images(dataset, {name: v.channels for name, v in augmenters.items() if own_views})
+    look_at_pixels(dataset, ranges)
     from_source = isinstance(dataset, ImageSource)
     count = len(dataset) if from_source else int(dataset.cardinality())
     together = batch_size * num_shards
@@ -94,7 +94,7 @@ def view_batches(
     if steps is not None and initial_step == 0:
         batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
     if not own_views:
-        batches = look_in_graph(batches, Look(plain=False))
+        batches = look_in_graph(batches, Look())
     batches = batches.prefetch(tf.data.AUTOTUNE)
     # Behind the prefetch, so that what is read ahead for a look at some batches does not count.
     if steps is None:

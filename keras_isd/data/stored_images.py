@@ -3,23 +3,35 @@
 TensorFlow is imported where tf.data asks for an image, and not before.
 """
 
+import os
 import threading
+from typing import Any
 
 import numpy as np
 
+from keras_isd.data.formats import UnreadableImageError
+
 
 class ArrayImages:
-    """Images `(N, H, W, 3)` uint8 in memory, of which any number of rows is read at a time."""
+    """Images `(N, H, W, C)` in memory, of which any number of rows is read at a time."""
 
     in_memory = True
 
     def __init__(self, images):
         self._variable = MadeOnce(_variable, images)
+        self.channels, self.dtype = images.shape[-1], str(images.dtype)
 
     def read(self, rows):
         from keras_isd.quiet_tensorflow import tf
 
         return tf.gather(self._variable(), rows)
+
+    def image(self, row):
+        """The image of a row, an array."""
+        return self._variable.value_of(row)
+
+    def __reduce__(self):
+        return ArrayImages, (self._variable.values(),)
 
 
 class ImageFiles:
@@ -34,30 +46,67 @@ class ImageFiles:
     def __init__(self, contents):
         self.contents = contents
 
+    def bytes_of(self, row):
+        """The contents, without TensorFlow where it is not what reads them.
+
+        Raises:
+            UnreadableImageError: if the file is gone, or may not be read.
+        """
+        from keras_isd.quiet_tensorflow import tf
+
+        try:
+            return self.contents(tf.constant(row, tf.int64)).numpy()
+        except tf.errors.OpError as error:
+            raise UnreadableImageError(error.message.split("} ")[-1]) from None
+
 
 class FilesOnDisk(ImageFiles):
-    """Image files by their paths."""
+    """Image files by their paths, local or such as `gs://bucket/name`."""
 
     def __init__(self, paths):
-        self._paths = MadeOnce(_constant, paths)
+        self.paths = paths
+        self._tensor = MadeOnce(lambda paths: _constant([*map(os.fsencode, paths)]), paths)
         super().__init__(self._read)
 
     def _read(self, row):
         from keras_isd.quiet_tensorflow import tf
 
-        return tf.io.read_file(self._paths()[row])
+        return tf.io.read_file(self._tensor()[row])
+
+    def bytes_of(self, row):
+        path = self.paths[row]
+        try:
+            if "://" in path:
+                from etils import epath  # which TensorFlow Datasets brings
+
+                return epath.Path(path).read_bytes()
+            with open(path, "rb") as file:
+                return file.read()
+        except OSError as error:
+            raise UnreadableImageError(f"{error.strerror or error}") from None
+
+    def __reduce__(self):
+        return FilesOnDisk, (self.paths,)
 
 
 class FilesInMemory(ImageFiles):
     """Image files whose contents, a list of bytes, are in memory."""
 
     def __init__(self, contents):
-        contents = MadeOnce(_constant, contents)
-        super().__init__(lambda row: contents()[row])
+        self._tensor = MadeOnce(_constant, contents)
+        super().__init__(lambda row: self._tensor()[row])
+
+    def bytes_of(self, row):
+        return self._tensor.value_of(row)
+
+    def __reduce__(self):
+        return FilesInMemory, (self._tensor.values(),)
 
 
 class MadeOnce:
-    """A tensor or variable of values, made when it is first asked for; the values are then let go.
+    """A tensor or variable of values, made when it is first asked for.
+
+    The values are then let go, which would be a second copy.
 
     In a thread of its own: there no graph is being made, and no strategy of `tf.distribute` is in
     scope, which would put a copy on every device.
@@ -65,8 +114,19 @@ class MadeOnce:
 
     def __init__(self, make, values):
         self._make, self._values = make, values
+        self._made: Any
         self._lock = threading.Lock()
         self._made = None
+
+    def values(self):
+        """The values, as they were given or as an array."""
+        with self._lock:
+            return self._values if self._values is not None else self._made.numpy()
+
+    def value_of(self, row):
+        """One of the values."""
+        with self._lock:
+            return self._values[row] if self._values is not None else self._made[row].numpy()
 
     def __call__(self):
         with self._lock:
@@ -81,7 +141,7 @@ class MadeOnce:
     def _run(self):
         try:
             self._made = self._make(self._values)
-            self._values = None  # which would be a second copy
+            self._values = None
         except Exception as error:
             self._made = error
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from keras_isd.data.arrays import from_arrays
-from keras_isd.data.image_source import GIBIBYTE, encoded_source
+from keras_isd.data.image_source import GIBIBYTE, ImageSource
+from keras_isd.data.stored_images import FilesInMemory
 
 
 def from_tfds(name, split="train", data_dir=None, on_error="skip", max_bytes=16 * GIBIBYTE):
@@ -63,4 +64,5 @@ def from_tfds(name, split="train", data_dir=None, on_error="skip", max_bytes=16 
     class_names = features["label"].names if "label" in features else None
     if fixed:
         return from_arrays(np.stack(images), known, class_names)
-    return encoded_source(images, known, None, class_names, on_error)
+    files = FilesInMemory(images)
+    return ImageSource(files, known, len(images), class_names=class_names, on_error=on_error)

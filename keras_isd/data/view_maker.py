@@ -35,9 +35,9 @@ class ViewMaker:
         self._compiled_boxes = tf.function(self._boxes, autograph=False, jit_compile=True)
 
     def of_batch(self, epoch, rows, images, *labels):
-        """Views of images of one size, `(B, H, W, 3)`, as `fit` takes them."""
+        """Views of images of one size, `(B, H, W, C)`, as `fit` takes them."""
         if self.stateless:
-            images = tf.ensure_shape(images, (None, None, None, 3))
+            images = tf.ensure_shape(images, (None, None, None, self._channels(images)))
         views = {}
         for view, (name, augmenter) in enumerate(self.augmenters.items()):
             if not self.stateless:
@@ -53,7 +53,7 @@ class ViewMaker:
         return self._with(rows, views, labels)
 
     def of_one(self, epoch, row, image, *labels):
-        """Views of an image `(H, W, 3)` of any size, not yet in a batch.
+        """Views of an image `(H, W, C)` of any size, not yet in a batch.
 
         Their first operation, the crop, is made by TensorFlow's resize, which equals it, and whose
         time is in proportion to the crop and not to two whole matrices. One image at a time fits
@@ -68,7 +68,7 @@ class ViewMaker:
                 "operation is a crop, which brings them to one size. "
                 f"Received: {self.augmenters}"
             )
-        image = tf.ensure_shape(image, (None, None, 3))
+        image = tf.ensure_shape(image, (None, None, self._channels(image)))
         height, width = tf.unstack(tf.shape(image)[:2])
         boxes = self._compiled_boxes(epoch, row[None], height, width)
         views = {}
@@ -97,7 +97,13 @@ class ViewMaker:
         part = image[top : top + height, left : left + width]
         for _ in range(2):  # the rows, then what were columns
             part = tf.transpose(_resize_rows(part, size), (1, 0, 2))
-        return tf.ensure_shape(part, (size, size, 3))[None]
+        return tf.ensure_shape(part, (size, size, image.shape[-1]))[None]
+
+    def _channels(self, images):
+        """The channels of images; a data set's own need not say, and then the views do."""
+        known = images.shape[-1] if images.shape.rank else None
+        said = (getattr(augmenter, "channels", None) for augmenter in self.augmenters.values())
+        return known or next((channels for channels in said if channels), None)
 
     def _operations(self, epoch, rows, images, view, start, stop):
         augmenter = list(self.augmenters.values())[view]
@@ -144,5 +150,6 @@ def _resize_rows(image, size):
     Whole rows are taken for channels, along which TensorFlow's loops are vectorised.
     """
     rows, columns = tf.unstack(tf.shape(image)[:2])
-    flat = tf.reshape(image, (rows, 1, columns * 3))
-    return tf.reshape(tf.image.resize(flat, (size, 1), antialias=True), (size, columns, 3))
+    channels = image.shape[-1]
+    flat = tf.reshape(image, (rows, 1, columns * channels))
+    return tf.reshape(tf.image.resize(flat, (size, 1), antialias=True), (size, columns, channels))

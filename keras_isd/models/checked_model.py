@@ -84,7 +84,7 @@ class CheckedModel(keras.Model):
         count = image_count(*training)
         if count is not None and "steps_per_epoch" not in given:
             self.check_training_images(count)
-        given["x"] = looked_at(given.get("x"), self.takes_plain_images())
+        given["x"] = looked_at(given.get("x"), self.plain_value_range())
         if given.get("validation_data") is not None:
             data = given["validation_data"] = with_tuples(given["validation_data"])
             part = data[0] if isinstance(data, (tuple, list)) else data
@@ -140,6 +140,10 @@ class CheckedModel(keras.Model):
     def takes_plain_images(self):
         """Whether the model makes the two views of plain images itself."""
         return False
+
+    def plain_value_range(self):
+        """The values of images, of which the model makes views itself; None if it makes none."""
+        return None
 
     def check_training_sizes(self, sizes):
         """Raises a ValueError for batches of sizes `sizes()` that the method cannot train on."""

@@ -18,11 +18,11 @@ class Look:
     a class, since the workers of a PyTorch DataLoader get a copy.
 
     Args:
-        plain: bool, whether the model makes views of plain images.
+        value_range: pair, of the plain images that the model makes views of; None if it makes none.
     """
 
-    def __init__(self, plain):
-        self.plain = plain
+    def __init__(self, value_range=None):
+        self.value_range = value_range
         self.is_over = False
 
     def __call__(self, batch):
@@ -34,17 +34,17 @@ class Look:
     def _look_at(self, batch):
         views, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
         if not isinstance(views, dict):
-            views = {"images": views} if self.plain else {}
+            views = {"images": views} if self.value_range else {}
         for name, images in views.items():
             if len(getattr(images, "shape", ())) != 4:  # a key may be features
                 continue
             if name in VIEWS:
                 warn_of_views(ops.convert_to_numpy(images[:SAMPLE]))
             elif name == "images":
-                warn_of_pixels(ops.convert_to_numpy(images[:SAMPLE]))
+                warn_of_pixels(ops.convert_to_numpy(images[:SAMPLE]), self.value_range)
 
 
-def looked_at(x, plain):
+def looked_at(x, value_range):
     """What `fit` was given, or what gives the same and warns where the first batch is not right.
 
     No batch is read for it but the first of a `PyDataset`. Not looked at are what
@@ -52,9 +52,9 @@ def looked_at(x, plain):
 
     Args:
         x: what `fit` was given.
-        plain: bool, whether the model makes views of plain images.
+        value_range: see `Look`.
     """
-    look = Look(plain)
+    look = Look(value_range)
     if isinstance(x, types.GeneratorType):
         return (look(batch) for batch in x)
     if hasattr(x, "element_spec"):  # tf.data

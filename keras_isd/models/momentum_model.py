@@ -268,6 +268,9 @@ class MomentumModel(CheckedModel):
     def takes_plain_images(self):
         return self.two_views is not None
 
+    def plain_value_range(self):
+        return self.query_augmenter and self.query_augmenter.value_range
+
     # What is compiled, and what of it is trained
 
     @in_float32

@@ -5,8 +5,9 @@ import numpy as np
 from keras import ops
 
 from keras_isd.augmentation import IMAGENET
+from keras_isd.image_range import PIXELS
 from keras_isd.visualization.figure import new_grid, save
-from keras_isd.visualization.views import to_unit_range
+from keras_isd.visualization.views import in_color, to_unit_range
 
 
 def plot_neighbors(model, batch, images, count=6, neighbors=8, statistics=IMAGENET, path=None):
@@ -23,12 +24,11 @@ def plot_neighbors(model, batch, images, count=6, neighbors=8, statistics=IMAGEN
         model: `ISDModel`, trained for long enough that its queue holds keys.
         batch: `{"query": (B, H, W, 3), "key": (B, H, W, 3)}`, views as `fit` takes them, or a pair
             of that and labels.
-        images: `(N, H, W, 3)` array in [0, 255], by the numbers that the queue keeps; or a function
-            from a number to such an image.
+        images: `(N, H, W, C)` array, by the numbers that the queue keeps; or a source of images, or
+            a function from a number to an image.
         count: int, rows, at most.
         neighbors: int, anchors in a row, at most K.
-        statistics: pair of channel means and standard deviations with which the views were
-            normalised.
+        statistics: channel means and standard deviations with which the views were normalised.
         path: where to save the figure, or None.
 
     Returns:
@@ -56,15 +56,17 @@ def plot_neighbors(model, batch, images, count=6, neighbors=8, statistics=IMAGEN
     keys = ops.convert_to_tensor(views["key"][:count])
     indices, weights = nearest_anchors(model, keys, neighbors)
     pictures = [to_unit_range(views[name][:count], statistics) for name in ("query", "key")]
-    find = images if callable(images) else images.__getitem__
+    low, high = statistics[2] if len(statistics) > 2 else PIXELS
+    find = images if callable(images) else images.__getitem__  # also a source's
     figure, axes = new_grid(len(indices), 2 + indices.shape[1], 1.1, 1.35, ticks=False)
     for row, line in enumerate(axes):
         for axis, name, views_of in zip(line, ("query", "key"), pictures):
-            axis.imshow(views_of[row])
+            axis.imshow(in_color(views_of[row]))
             axis.set_title(name, fontsize=8)
         for axis, index, weight in zip(line[2:], indices[row], weights[row], strict=True):
             if index >= 0:
-                axis.imshow(np.asarray(find(int(index)), "float32") / 255)
+                image = (np.asarray(find(int(index)), "float32") - low) / np.subtract(high, low)
+                axis.imshow(in_color(np.clip(image, 0, 1)))
             axis.set_title(f"{weight:.2f}", fontsize=8)
     figure.suptitle("The teacher's weights of its nearest anchors; contrastive learning gives 0")
     save(figure, path)

@@ -7,7 +7,7 @@ from keras_isd.augmentation import IMAGENET
 from keras_isd.visualization.figure import new_grid, save
 
 
-def plot_views(dataset, images=8, statistics=IMAGENET, originals=None, path=None):
+def plot_views(dataset, images=8, statistics=IMAGENET, originals=None, path=None, rgb=None):
     """Draws query and key views in columns, one for each image.
 
     The first thing to look at before a long run: whether views are of one image, in range, and
@@ -18,10 +18,11 @@ def plot_views(dataset, images=8, statistics=IMAGENET, originals=None, path=None
             `keras_isd.data.two_view_dataset(...)`. Its first batch is drawn, which the first epoch
             of training then sees all the same. A teacher's features are left out.
         images: int, how many columns.
-        statistics: pair of channel means and standard deviations with which the views were
-            normalised.
+        statistics: channel means and standard deviations with which the views were normalised.
         originals: `(N, H, W, 3)` in [0, 255], images of that batch, for a first row; or None.
         path: where to save the figure, or None.
+        rgb: triple of ints, which channels to draw as red, green and blue. By default the first
+            three; of one or two channels the first, as grey.
 
     Returns:
         The `matplotlib.figure.Figure`.
@@ -52,12 +53,19 @@ def plot_views(dataset, images=8, statistics=IMAGENET, originals=None, path=None
     for (name, pictures), line in zip(rows.items(), axes, strict=True):
         line[0].set_ylabel(name)
         for axis, picture in zip(line, pictures, strict=True):
-            axis.imshow(picture)
+            axis.imshow(in_color(picture, rgb))
     save(figure, path)
     return figure
 
 
 def to_unit_range(views, statistics):
     """Views as they were before they were normalised, in [0, 1]."""
-    mean, std = (np.array(values, "float32") for values in statistics)
+    mean, std = (np.array(values, "float32") for values in statistics[:2])
     return np.clip(keras.ops.convert_to_numpy(views) * std + mean, 0.0, 1.0)
+
+
+def in_color(image, rgb=None):
+    """Of an image `(H, W, C)` three channels to draw, or a grey one of fewer."""
+    if rgb is None:
+        rgb = (0, 1, 2) if image.shape[-1] >= 3 else (0, 0, 0)
+    return image[..., list(rgb)]

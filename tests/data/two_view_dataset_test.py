@@ -256,8 +256,6 @@ def plain(*shape, dtype="uint8"):
 @pytest.mark.parametrize(
     "dataset",
     [
-        plain(8, 8, 4),  # whose fourth channel would be lost
-        plain(8, 8, 1),
         plain(8, 8),
         plain(8, 8, 3).batch(2),
         plain(8, 8, 3).map(lambda image: {"image": image}),

@@ -1,0 +1,114 @@
+"""Values of images of any channels: their range, brightness and contrast, normalisation."""
+
+import keras
+import numpy as np
+
+from keras_isd.argument_validation import check_in_range, check_positive_integer
+from keras_isd.augmentation.operation import Operation, RandomApply, between, per_image, planes_of
+from keras_isd.image_range import PIXELS
+
+
+@keras.saving.register_keras_serializable("keras_isd")
+class Rescale(Operation):
+    """From a range of values to [0, 255], in float32; values outside are not cut off.
+
+    For images of more than 8 bits, whose numbers stay as they are up to here.
+
+    Args:
+        low, high: floats, or a list of one for each channel: what becomes 0 and 255.
+
+    Raises:
+        ValueError: if `low` is not below `high`, or they are not finite.
+    """
+
+    def __init__(self, low, high):
+        pairs = np.stack(np.broadcast_arrays(np.atleast_1d(low), np.atleast_1d(high)), axis=-1)
+        if pairs.ndim != 2 or not (np.isfinite(pairs).all() and (pairs[:, 0] < pairs[:, 1]).all()):
+            raise ValueError(
+                "Argument `value_range` must be finite numbers (low, high), low below high, or "
+                f"lists of such for each channel. Received: ({low}, {high})"
+            )
+        self.low, self.high = (np.asarray(value, "float64").tolist() for value in (low, high))
+
+    def apply(self, xp, images):
+        low, high = np.asarray(self.low, "float64"), np.asarray(self.high, "float64")
+        scale = PIXELS[1] / (high - low)
+        return (images - low.astype("float32")) * scale.astype("float32")
+
+
+@keras.saving.register_keras_serializable("keras_isd")
+class IntensityJitter(RandomApply):
+    """Brightness and contrast of each channel by its own factors: jitter where there is no colour.
+
+    A channel v becomes `b * (c * v + (1 - c) * mean(v))`; since nothing is cut off, the order of
+    the two makes no difference.
+
+    Args:
+        channels: int, C, how many channels images have; or a list of those to change.
+        brightness, contrast: float f; the factor is uniform in `[max(0, 1 - f), 1 + f]`.
+        rate: float, probability that an image is changed at all.
+
+    Raises:
+        ValueError: if `channels` is not positive, or a strength is negative.
+    """
+
+    def __init__(self, channels, brightness=0.4, contrast=0.4, rate=0.8):
+        super().__init__(rate)
+        if isinstance(channels, int):
+            check_positive_integer("channels", channels)
+            channels = range(channels)
+        check_in_range("brightness", brightness, 0)
+        check_in_range("contrast", contrast, 0)
+        self.channels = list(channels)
+        self.brightness = brightness
+        self.contrast = contrast
+
+    @property
+    def draws(self):
+        return 1 + 2 * len(self.channels)
+
+    def change_factors(self, xp, numbers):
+        half = len(self.channels)
+        return {
+            name: between(part, max(0.0, 1 - f), 1.0 + f)
+            for name, part, f in (
+                ("brightness", numbers[:, :half], self.brightness),
+                ("contrast", numbers[:, half:], self.contrast),
+            )
+        }
+
+    def change(self, xp, images, brightness, contrast):
+        planes = planes_of(images)
+        for place, channel in enumerate(self.channels):
+            b, c = (per_image(factors[:, place]) for factors in (brightness, contrast))
+            mean = per_image(xp.mean(planes[channel], axis=(1, 2)))
+            planes[channel] = b * (c * planes[channel] + (1.0 - c) * mean)
+        return xp.stack(planes, axis=-1)
+
+
+@keras.saving.register_keras_serializable("keras_isd")
+class Normalize(Operation):
+    """From [0, 255] to channels of mean 0 and standard deviation 1.
+
+    Args:
+        mean, std: of each channel, for images in [0, 1].
+
+    Raises:
+        ValueError: if they are not as many, or not finite, or a deviation is not positive.
+    """
+
+    def __init__(self, mean, std):
+        self.mean, self.std = (tuple(map(float, values)) for values in (mean, std))
+        right = len(self.mean) == len(self.std) > 0 and np.isfinite(self.mean + self.std).all()
+        if not right or min(self.std) <= 0:
+            raise ValueError(
+                "Argument `statistics` must be means and positive standard deviations of each "
+                f"channel, for images in [0, 1]. Received: {mean=}, {std=}"
+            )
+
+    def apply(self, xp, images):
+        planes = [
+            plane * (1 / (255 * std)) - mean / std
+            for plane, mean, std in zip(planes_of(images), self.mean, self.std, strict=True)
+        ]
+        return xp.stack(planes, axis=-1)

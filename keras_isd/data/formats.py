@@ -1,0 +1,189 @@
+"""Image files of many formats, read as the format's own library reads them.
+
+What a file is, its first bytes say, whatever its name. Files are data: nothing in one is run or
+unpickled, and none may take more memory than a large image does.
+"""
+
+import io
+import re
+import zipfile
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from keras_isd.extras import needs_extra
+
+# Of Pillow's formats those that hold pixels; EPS, for one, is a program.
+# JPEG's has MPO with it.
+PILLOW = (
+    *("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000"),
+    *("PCX", "PNG", "PPM", "SGI", "TGA", "TIFF", "WEBP"),
+)
+DEEP_PNG = (b"\x10\2", b"\x10\4", b"\x10\6")  # 16 bits, in colour or with transparency
+PAGES = 1_000  # of a TIFF, or frames, at most
+RAW_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")  # of Pillow, of more than 8 bits
+
+
+class UnreadableImageError(ValueError):
+    """The contents of a file are no image, or not the whole of one."""
+
+
+def read_image(contents):
+    """The image in a file: of 8 bits as Pillow's, of another kind as an array `(H, W, C)`.
+
+    Args:
+        contents: bytes.
+
+    Returns:
+        `PIL.Image.Image` of mode L, RGB or RGBA; or an array of the values as they are stored,
+        whose last axis is of bands, samples, pages or frames.
+
+    Raises:
+        UnreadableImageError: if there is nothing, or no whole image, in it, or it is too large.
+    """
+    if not contents:
+        raise UnreadableImageError("the file is empty")
+    if contents[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return _of_tiff(contents)
+    if contents[:6] == b"\x93NUMPY":
+        return _of_npy(contents)
+    if contents[:4] == b"PK\x03\x04":
+        return _of_npz(contents)
+    if contents[128:132] == b"DICM":
+        return _of_dicom(contents)
+    if contents[:8] == b"\x89PNG\r\n\x1a\n" and contents[24:26] in DEEP_PNG:
+        return _of_deep_png(contents)
+    deep = re.match(rb"P6\s+(?:#.*\n)?\s*\d+\s+\d+\s+(\d+)\s", contents)
+    if deep and int(deep[1][:6]) > 255:
+        raise UnreadableImageError("it is a PPM of 16 bits, which Pillow cuts to 8: make it a TIFF")
+    return _of_pillow(contents)
+
+
+def _of_pillow(contents):
+    try:
+        file = Image.open(io.BytesIO(contents), formats=PILLOW)
+    except UnidentifiedImageError:
+        raise UnreadableImageError("it is no image of a known kind") from None
+    file.load()
+    image = ImageOps.exif_transpose(file)
+    if image.mode in RAW_MODES:
+        deep = np.asarray(image)
+        return (deep.astype("uint16") if file.format == "PPM" else deep)[..., None]
+    return image.convert(_mode_of_8_bits(image))
+
+
+def _mode_of_8_bits(image):
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        return "RGBA"
+    return "L" if image.mode in ("1", "L") else "RGB"
+
+
+def _of_tiff(contents):
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(contents)) as file:
+        if len(file.pages) > PAGES:
+            raise UnreadableImageError(f"it has {len(file.pages)} pages, of at most {PAGES}")
+        series, page = file.series[0], file.pages.first
+        check_size(series.shape)
+        if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+            return _of_pillow(contents)
+        try:
+            array = series.asarray()
+        except ValueError as error:
+            if "imagecodecs" not in str(error):
+                raise
+            # Pillow has codecs of its own, and keeps what is of 8 bits, or gray of 16.
+            plain = page.samplesperpixel == 1 or page.bitspersample == 8
+            if plain and page.samplesperpixel <= 4 and len(file.pages) == 1:
+                return _of_pillow(contents)
+            with needs_extra("formats"):
+                import imagecodecs  # noqa: F401 - for the error that says what brings it
+            raise
+        array = _channels_last(array, series.axes)
+        orientation = page.tags.get("Orientation")
+        return oriented(array, 1 if orientation is None else int(orientation.value))
+
+
+def _channels_last(array, axes):
+    """`(H, W, C)` of an array of tifffile's axes, of which all but Y and X are channels.
+
+    An array `(H, W, C)` that is written without a word on its axes has, for tifffile, H pages: of
+    three axes, the first unnamed, the smallest is taken for the channels'.
+    """
+    if axes == "QYX" and array.shape[2] < min(array.shape[:2]):
+        axes = "YXS"
+    if axes.count("Y") != 1 or axes.count("X") != 1:
+        raise UnreadableImageError(f"it has the axes {axes}, and no picture of Y and X")
+    array = np.moveaxis(array, (axes.index("Y"), axes.index("X")), (0, 1))
+    return array.reshape(*array.shape[:2], -1)
+
+
+def oriented(array, orientation):
+    """An array `(H, W, C)` as its orientation, 1 to 8 of TIFF and EXIF, says that it is seen."""
+    if orientation in (5, 6, 7, 8):
+        array = array.swapaxes(0, 1)
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return array[::rows, ::columns]
+
+
+def _of_dicom(contents):
+    with needs_extra("dicom"):
+        import pydicom
+    data = pydicom.dcmread(io.BytesIO(contents))
+    frames = int(data.get("NumberOfFrames", 1) or 1)
+    samples = int(data.get("SamplesPerPixel", 1))
+    if frames > PAGES:
+        raise UnreadableImageError(f"it has {frames} frames, of at most {PAGES}")
+    check_size((frames, int(data.Rows), int(data.Columns), samples))
+    array = pydicom.pixels.pixel_array(data)
+    axes = ("Q" if frames > 1 else "") + "YX" + ("S" if samples > 1 else "")
+    return _channels_last(array, axes)
+
+
+def _of_npy(contents):
+    file = io.BytesIO(contents)
+    version = np.lib.format.read_magic(file)
+    read = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
+    check_size(getattr(np.lib.format, read)(file)[0])
+    return _with_channels(np.load(io.BytesIO(contents), allow_pickle=False))
+
+
+def _of_npz(contents):
+    with zipfile.ZipFile(io.BytesIO(contents)) as archive:
+        members = archive.infolist()
+        if len(members) != 1 or not members[0].filename.endswith(".npy"):
+            raise UnreadableImageError(
+                f"it is an archive of {len(members)} files, and not of one array"
+            )
+        check_size((members[0].file_size // 4,))
+        return _of_npy(archive.read(members[0]))
+
+
+def _with_channels(array):
+    if array.ndim not in (2, 3):
+        raise UnreadableImageError(f"it is an array of shape {array.shape}, and no (H, W, C)")
+    return array[..., None] if array.ndim == 2 else array
+
+
+def _of_deep_png(contents):
+    """A PNG of 16 bits in colour, or with transparency: Pillow would cut it to 8."""
+    with needs_extra("formats"):
+        import imagecodecs
+    width, height = (int.from_bytes(contents[at : at + 4]) for at in (16, 20))
+    check_size((height, width, 4))
+    array = imagecodecs.png_decode(contents)
+    return array[..., : 3 if array.shape[-1] >= 3 else 1]
+
+
+def check_size(shape):
+    """Raises an UnreadableImageError for an image of more numbers than Pillow takes pixels of.
+
+    The limit is Pillow's, twice `PIL.Image.MAX_IMAGE_PIXELS`, of three channels.
+    """
+    count = int(np.prod([int(size) for size in shape], dtype=object))
+    if Image.MAX_IMAGE_PIXELS and count > 6 * Image.MAX_IMAGE_PIXELS:
+        raise UnreadableImageError(
+            f"it is of {count} numbers, more than `PIL.Image.MAX_IMAGE_PIXELS` allows"
+        )

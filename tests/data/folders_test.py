@@ -1,0 +1,168 @@
+"""Folders: which files of one are taken, their classes, and what is left out."""
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from keras_isd import data
+
+pytestmark = pytest.mark.one_backend("files are listed alike under any backend")
+
+
+def make(folder, *names, mode="RGB"):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith((".png", ".jpg")):
+            Image.new(mode, (9, 8)).save(folder / name)
+        else:
+            (folder / name).write_text("")
+
+
+def taken(source, folder):
+    return [name.removeprefix(f"{folder}/") for name in source.names]
+
+
+def test_images_at_any_depth_are_of_the_class_of_their_first_folder(tmp_path):
+    make(tmp_path, "b/2.png", "a/deep/er/1.png", "a/0.jpg", "empty/notes.txt")
+    source = data.from_folder(tmp_path)
+    assert taken(source, tmp_path) == ["a/0.jpg", "a/deep/er/1.png", "b/2.png"]
+    assert source.class_names == ["a", "b"]
+    assert source.labels.tolist() == [0, 0, 1]
+
+
+def test_folders_are_no_classes_where_no_labels_are_asked_for(tmp_path):
+    make(tmp_path, "2023/01/a.png", "2023/02/b.png", "2024/01/c.png")
+    source = data.from_folder(tmp_path, labels=None)
+    assert len(source) == 3
+    assert source.labels is None
+    assert source.class_names is None
+    make(tmp_path, "d.png")
+    assert data.from_folder(tmp_path).labels is None
+    source = data.from_folder(tmp_path, labels="folder")
+    assert taken(source, tmp_path)[-1] == "d.png"
+    assert source.labels.tolist() == [0, 0, 1, -1]
+
+
+def test_what_is_left_out_is_counted_by_reason_and_said_once(tmp_path, caplog):
+    folder, outside = tmp_path / "images", tmp_path / "outside"
+    make(outside, "far.png")
+    make(folder, "a.png", "b.PNG", "notes.txt", "more.txt", "README", ".hidden.png", ".git/x.png")
+    (folder / "b.PNG").write_bytes((folder / "a.png").read_bytes())
+    (folder / "link.png").symlink_to(outside / "far.png")
+    (folder / "linked").symlink_to(outside)
+    (folder / "gone.png").symlink_to(outside / "gone.png")
+    with caplog.at_level("WARNING", logger="absl"):
+        source = data.from_folder(folder)
+    assert taken(source, folder) == ["a.png", "b.PNG"]
+    [said] = [record.message for record in caplog.records]
+    for reason in (
+        "2 .txt files",
+        "1 files without an extension",
+        "2 links that lead out of it (`follow_links=True` takes them)",
+        "1 links to what is not there",
+    ):
+        assert reason in said
+    assert "hidden" not in said
+    source = data.from_folder(folder, follow_links=True)
+    assert taken(source, folder) == ["a.png", "b.PNG", "link.png", "linked/far.png"]
+
+
+def test_links_inside_a_folder_are_taken_once_and_circles_end(tmp_path):
+    make(tmp_path, "a/1.png")
+    (tmp_path / "a" / "again").symlink_to(tmp_path)
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    (tmp_path / "2.png").symlink_to(tmp_path / "a" / "1.png")
+    source = data.from_folder(tmp_path, labels=None)
+    assert "2.png" in taken(source, tmp_path)
+    assert 2 <= len(source) <= 3  # "a", and perhaps "b" under its own name
+
+
+def test_names_that_are_not_of_utf8_are_read(tmp_path):
+    name = os.fsencode(tmp_path) + b"/\xe4.png"
+    make(tmp_path, "a.png")
+    os.rename(tmp_path / "a.png", name)
+    source = data.from_folder(tmp_path)
+    assert source.names == [f"{tmp_path}/\\xe4.png"]
+    assert source[0].shape == (8, 9, 3)
+    assert len(list(source.dataset())) == 1
+    assert source.unreadable() == []
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "none", "splits"])
+def test_folders_without_images_or_of_several_splits_are_refused(tmp_path, kind):
+    folder = tmp_path / "images"
+    if kind != "missing":
+        folder.mkdir()
+    if kind == "none":
+        make(folder, "a.txt", "b.txt", "c.raw")
+    if kind == "splits":
+        make(folder, "train/cat/1.png", "val/cat/2.png")
+    message = {
+        "missing": "`directory` must be a folder",
+        "empty": "must hold image files",
+        "none": r"must hold image files .* with 2 \.txt files, 1 \.raw files",
+        "splits": r"`split` must name .* split=None, .* with train, val",
+    }[kind]
+    with pytest.raises(ValueError, match=message):
+        data.from_folder(folder)
+
+
+def test_other_extensions_are_taken_when_asked_for(tmp_path):
+    make(tmp_path, "a.png", "b.raw")
+    (tmp_path / "b.raw").write_bytes(bytes(range(6)))
+    decode = lambda contents: np.frombuffer(contents, "uint8").reshape(2, 3)  # noqa: E731
+    source = data.from_folder(tmp_path, extensions=[".RAW"], decode=decode, channels=1)
+    assert taken(source, tmp_path) == ["b.raw"]
+    assert source[0][..., 0].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_a_split_that_lacks_a_class_has_the_labels_of_the_other(tmp_path):
+    for name in ("train/ant", "train/bee", "train/cow", "val/bee", "val/cow"):
+        (tmp_path / name).mkdir(parents=True)
+        Image.new("RGB", (9, 8)).save(tmp_path / name / "1.png")
+    train = data.from_folder(tmp_path, "train")
+    val = data.from_folder(tmp_path, "val", class_names=train.class_names)
+    assert val.class_names == ["ant", "bee", "cow"]
+    assert val.labels.tolist() == [1, 2]
+    with pytest.raises(ValueError, match=r"`class_names` must have all.*without \['cow'\]"):
+        data.from_folder(tmp_path, "val", class_names=["ant", "bee"])
+
+
+def test_a_table_names_files_and_labels(tmp_path):
+    make(tmp_path, "x/1.png", "2.png", "3.png")
+    table = tmp_path / "table.csv"
+    table.write_text("file,kind\n2.png,dog\nx/1.png,\n3.png,ant\n", encoding="utf-8-sig")
+    source = data.from_csv(table, path="file", label="kind")
+    assert taken(source, tmp_path) == ["2.png", "x/1.png", "3.png"]
+    assert source.class_names == ["ant", "dog"]
+    assert source.labels.tolist() == [1, -1, 0]
+    assert data.from_csv(table, path="file", label=None).labels is None
+    with pytest.raises(ValueError, match=r"must name columns .* Received: \['path'\] where"):
+        data.from_csv(table, label="kind")
+    with pytest.raises(ValueError, match=r"`class_names` must have all labels.*\['dog'\]"):
+        data.from_csv(table, path="file", label="kind", class_names=["ant"])
+    with pytest.raises(ValueError, match=r"must be as many, .* 2 paths, 1 labels"):
+        data.from_paths(["a", "b"], labels=[1])
+
+
+names = st.lists(
+    st.text("abAB01 ._-", min_size=1, max_size=6).filter(lambda name: name[0] != "."), max_size=3
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(names, min_size=1, max_size=8), st.randoms())
+def test_every_image_is_listed_once_in_an_order_that_is_not_the_disks(
+    tmp_path_factory, parts, random
+):
+    folder = tmp_path_factory.mktemp("images")
+    wanted = {"/".join([*(f"{part}+" for part in path), "image.png"]) for path in parts}
+    for name in random.sample(sorted(wanted), len(wanted)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (2, 2)).save(folder / name)
+    source = data.from_folder(folder, labels=None)
+    assert taken(source, folder) == sorted(wanted, key=lambda path: path.split("/"))
