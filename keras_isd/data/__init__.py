@@ -6,15 +6,17 @@ without it.
 
 import importlib
 
-from keras_isd.data.array_batches import ArrayBatches, ViewBatches
+from keras_isd.data.array_batches import ArrayBatches
 from keras_isd.data.arrays import from_arrays
 from keras_isd.data.file_lists import from_csv, from_list_file, from_paths
 from keras_isd.data.folders import from_folder
 from keras_isd.data.formats import UnreadableImageError
+from keras_isd.data.image_batches import ImageBatches
 from keras_isd.data.image_source import ImageSource
 from keras_isd.data.statistics import ChannelStatistics, channel_statistics
 from keras_isd.data.subsets import label_fraction, long_tail, of_classes, unbalanced
 from keras_isd.data.tfds import from_tfds
+from keras_isd.data.view_batches import ViewBatches
 
 _ON_FIRST_USE = {
     "one_view_dataset": "keras_isd.data.datasets",
@@ -26,6 +28,7 @@ _ON_FIRST_USE = {
 __all__ = [
     "ArrayBatches",
     "ChannelStatistics",
+    "ImageBatches",
     "ImageSource",
     "ReportUnreadable",
     "UnreadableImageError",

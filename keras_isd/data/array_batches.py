@@ -1,17 +1,17 @@
-"""Batches of arrays, without TensorFlow: shuffled for training, or in order and as views."""
+"""Batches of rows of arrays, without TensorFlow, shuffled for training."""
 
 import keras
 import numpy as np
 
 from keras_isd.argument_validation import check_positive_integer, check_seed
-from keras_isd.image_range import SAMPLE, warn_of_pixels
 
 
 class ArrayBatches(keras.utils.PyDataset):
     """Batches of rows of arrays, in another order each epoch, on every backend alike.
 
-    The order of an epoch depends on `seed` and its number alone, so that a run can begin in any
-    epoch. Of images and labels, it is what `fit` takes of a model that makes its views itself.
+    The order of an epoch depends on `seed` and its number alone, so that a run can begin at any
+    step of any epoch. Of images and labels, it is what `fit` takes of a model that makes its views
+    itself.
 
     Args:
         *arrays: arrays of as many rows each, such as images and labels, or dicts of such, such as
@@ -20,11 +20,13 @@ class ArrayBatches(keras.utils.PyDataset):
         seed: int, of the order; None for another in each run.
         shuffle: bool, whether rows are not simply in their own order.
         drop_remainder: bool, whether to leave out an epoch's last batch where it is smaller.
-        initial_epoch: int, with which the first pass begins, to resume a run.
+        initial_epoch, initial_step: ints, with which the first pass begins, to resume a run.
+        **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of `keras.utils.PyDataset`.
 
     Raises:
         ValueError: if the arrays differ in length, or `batch_size` is not a positive integer, or
-            larger than they are where the remainder is dropped.
+            larger than they are where the remainder is dropped, or the first step is outside the
+            epoch.
 
     Example:
 
@@ -41,8 +43,10 @@ class ArrayBatches(keras.utils.PyDataset):
         shuffle=True,
         drop_remainder=False,
         initial_epoch=0,
+        initial_step=0,
+        **kwargs,
     ):
-        super().__init__()
+        super().__init__(**kwargs)
         check_positive_integer("batch_size", batch_size)
         check_seed("seed", seed)
         lengths = sorted({len(array) for array in keras.tree.flatten(arrays)})
@@ -58,55 +62,46 @@ class ArrayBatches(keras.utils.PyDataset):
         self.batch_size = batch_size
         self.drop_remainder = drop_remainder
         self.shuffle = shuffle
+        steps = self.rows // batch_size if drop_remainder else -(-self.rows // batch_size)
+        if not 0 <= initial_step < steps:
+            raise ValueError(
+                f"Argument `initial_step` must be in [0, {steps}), the steps of an epoch. "
+                f"Received: {initial_step=}"
+            )
+        self.steps = steps
         self.random = np.random.default_rng(seed)
         for _ in range(initial_epoch + 1):
-            self.on_epoch_end()
+            self._draw_order()
+        self.first_step = initial_step
+        self.in_pass = False
 
     def __len__(self):
-        whole = self.rows // self.batch_size
-        return whole if self.drop_remainder else -(-self.rows // self.batch_size)
+        # Keras asks before the first pass, and takes the answer for the length of all.
+        return self.steps - self._offset()
 
     def __getitem__(self, index):
-        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        return self.batch_of(self.rows_of(index))
+
+    def rows_of(self, index):
+        """Row numbers of a batch of this pass."""
+        first = (index + self._offset()) * self.batch_size
+        return self.order[first : first + self.batch_size]
+
+    def batch_of(self, rows):
+        """The batch of some rows."""
         return keras.tree.map_structure(lambda array: array[rows], self.arrays)
 
+    def on_epoch_begin(self):
+        self.in_pass = True
+
     def on_epoch_end(self):
+        if self.in_pass:  # Keras also ends one before the first begins
+            self.first_step, self.in_pass = 0, False
+            self._draw_order()
+
+    def _offset(self):
+        """How many batches of this pass are left out before the first."""
+        return self.first_step if self.in_pass else 0
+
+    def _draw_order(self):
         self.order = self.random.permutation(self.rows) if self.shuffle else np.arange(self.rows)
-
-
-class ViewBatches:
-    """Batches of a view of images that lie in an array, in their order, with labels: to evaluate.
-
-    As `one_view_dataset` of `from_arrays`, but without TensorFlow: the backend makes the views.
-
-    Args:
-        images: `(N, H, W, 3)` in [0, 255], of any type.
-        labels: `(N,)` integers, or None.
-        view: function from a batch of images to views, such as
-            `keras_isd.augmentation.evaluation(32)`.
-        batch_size: int.
-
-    Raises:
-        ValueError: as `ArrayBatches`.
-
-    Example:
-
-    >>> view = keras_isd.augmentation.evaluation(8)
-    >>> batches = keras_isd.data.ViewBatches(np.zeros((5, 9, 9, 3)), np.arange(5), view, 3)
-    >>> [(tuple(views.shape), labels.tolist()) for views, labels in batches]
-    [((3, 8, 8, 3), [0, 1, 2]), ((2, 8, 8, 3), [3, 4])]
-    """
-
-    def __init__(self, images, labels, view, batch_size):
-        arrays = (images,) if labels is None else (images, labels)
-        self.batches = ArrayBatches(*arrays, batch_size=batch_size, shuffle=False)
-        warn_of_pixels(keras.ops.convert_to_numpy(images[:SAMPLE]))
-        self.view = view
-
-    def __len__(self):
-        return len(self.batches)
-
-    def __iter__(self):
-        for number in range(len(self)):
-            images, *labels = self.batches[number]
-            yield (self.view(images), *labels)

@@ -1,5 +1,6 @@
 """Features of many images in a file, written in pieces, of which no work is lost."""
 
+import importlib.util
 import itertools
 import json
 import os
@@ -9,6 +10,7 @@ import numpy as np
 from absl import logging
 
 from keras_isd.argument_validation import check_positive_integer
+from keras_isd.data import ViewBatches
 from keras_isd.evaluation.features import extract_features
 
 PIECE = 4096  # images between two notes of how far it is, at most
@@ -61,9 +63,6 @@ def cache_features(model, source, view, path, batch_size=64, dtype="float32", ve
 
 
 def _write(model, source, view, path, batch_size, dtype, verbose):
-    # Here, and not above: of data sets TensorFlow is needed, of what else is here it is not.
-    from keras_isd.data import one_view_dataset
-
     part, note = (path.with_name(f"{path.name}.{ending}") for ending in ("part", "part.json"))
     path.parent.mkdir(parents=True, exist_ok=True)
     done, features = 0, None
@@ -76,7 +75,7 @@ def _write(model, source, view, path, batch_size, dtype, verbose):
     ends = np.linspace(0, len(source), -(-len(source) // PIECE) + 1).astype("int64")
     for start, end in itertools.pairwise(ends[ends >= done]):
         rows = np.arange(start, end)
-        batches = one_view_dataset(source.subset(rows), view, batch_size)
+        batches = _batches(source.subset(rows), view, batch_size)
         found = extract_features(model, batches, dtype=dtype, verbose=verbose)
         if features is None:
             shape = (len(source), found.features.shape[1])
@@ -88,6 +87,15 @@ def _write(model, source, view, path, batch_size, dtype, verbose):
     note.unlink()
 
 
+def _batches(source, view, batch_size):
+    """Batches of the view, by tf.data where that is installed: it reads on all cores."""
+    if importlib.util.find_spec("tensorflow") is None:
+        return ViewBatches(source, None, view, batch_size)
+    from keras_isd.data import one_view_dataset  # here, and not above: it loads TensorFlow
+
+    return one_view_dataset(source, view, batch_size)
+
+
 def _write_whole(path, text):
     beside = path.with_suffix(".new")
     beside.write_text(text)
@@ -96,10 +104,8 @@ def _write_whole(path, text):
 
 def _check_same(model, source, view, path, dtype):
     """Raises a ValueError unless the first rows of a file are what would be written now."""
-    from keras_isd.data import one_view_dataset
-
     rows = range(min(8, len(source)))
-    batches = one_view_dataset(source.subset(rows), view, len(rows))
+    batches = _batches(source.subset(rows), view, len(rows))
     found = extract_features(model, batches, dtype=dtype, verbose=0)
     there = np.load(path, mmap_mode="r")
     wanted = (len(source), found.features.shape[1])

@@ -11,6 +11,8 @@ of_numpy = pytest.mark.one_backend("NumPy is the same under any backend")
 def epochs(batches, count):
     """The rows of each batch of some epochs, as `fit` goes through them."""
     for _ in range(count):
+        batches.on_epoch_end()  # as Keras does before a run
+        batches.on_epoch_begin()
         yield [batches[i][0].tolist() for i in range(len(batches))]
         batches.on_epoch_end()
 

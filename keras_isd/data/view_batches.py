@@ -1,0 +1,92 @@
+"""Batches of views to evaluate on, without TensorFlow."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_isd.argument_validation import check_positive_integer
+from keras_isd.data.image_source import ImageSource
+from keras_isd.data.resizing import crop_and_resize
+from keras_isd.image_range import PIXELS, SAMPLE, warn_of_pixels
+
+
+class ViewBatches:
+    """Batches of a view of images, in their order, with labels: to evaluate.
+
+    As `one_view_dataset`, but without TensorFlow: the backend makes the views. Of a source the view
+    of a file that cannot be read is NaN, which `keras_isd.evaluation` leaves out.
+
+    Args:
+        images: `(N, H, W, C)`, of any type; or a `keras_isd.data.ImageSource`, whose images may
+            differ in size.
+        labels: `(N,)` integers, or None; of a source None is for its own.
+        view: function from a batch of images to views, such as
+            `keras_isd.augmentation.evaluation(32)`.
+        batch_size: int.
+
+    Raises:
+        ValueError: if labels are not as many, `batch_size` is not positive, or images of a source
+            differ in size where `view` is no `Augmenter` that begins with a crop.
+
+    Example:
+
+    >>> view = keras_isd.augmentation.evaluation(8)
+    >>> batches = keras_isd.data.ViewBatches(np.zeros((5, 9, 9, 3)), np.arange(5), view, 3)
+    >>> [(tuple(views.shape), labels.tolist()) for views, labels in batches]
+    [((3, 8, 8, 3), [0, 1, 2]), ((2, 8, 8, 3), [3, 4])]
+    """
+
+    def __init__(self, images, labels, view, batch_size):
+        check_positive_integer("batch_size", batch_size)
+        self.images = images
+        self.labels = getattr(images, "labels", None) if labels is None else labels
+        self.view = view
+        self.batch_size = batch_size
+        if self.labels is not None and len(self.labels) != len(images):
+            raise ValueError(
+                "Arguments `images` and `labels` must be as many. "
+                f"Received: {len(images)} images, {len(self.labels)} labels"
+            )
+        first = images[0][None] if isinstance(images, ImageSource) else images[:SAMPLE]
+        warn_of_pixels(ops.convert_to_numpy(first), getattr(view, "value_range", PIXELS))
+
+    def __len__(self):
+        return -(-len(self.images) // self.batch_size)
+
+    def __iter__(self):
+        for start in range(0, len(self.images), self.batch_size):
+            rows = slice(start, min(start + self.batch_size, len(self.images)))
+            if isinstance(self.images, ImageSource):
+                views = self._views_of_rows(range(rows.start, rows.stop))
+            else:
+                views = self.view(self.images[rows])
+            yield (views,) if self.labels is None else (views, self.labels[rows])
+
+    def _views_of_rows(self, rows):
+        """Views of images that may differ in size: cropped one by one, then changed together."""
+        read = [self.images.read_one(row) for row in rows]
+        unreadable = np.array([of != row for row, (_, of) in zip(rows, read)])
+        images = [image for image, _ in read]
+        operations = getattr(self.view, "operations", [None])
+        if not hasattr(operations[0], "size"):
+            if len({image.shape for image in images}) > 1:
+                raise ValueError(
+                    "Argument `view` must be an `Augmenter` that begins with a crop, where images "
+                    f"differ in size. Received: {self.view!r}, images of shapes "
+                    f"{sorted({image.shape for image in images})[:2]}"
+                )
+            views = self.view(np.stack(images))
+        else:
+            numbers = keras.random.uniform((len(images), self.view.draws))
+            crops = [
+                _cropped(operations[0], image, numbers[place : place + 1])
+                for place, image in enumerate(images)
+            ]
+            views = self.view.apply(ops.convert_to_tensor(np.stack(crops)), numbers, slice(1, None))
+        return ops.where(unreadable[:, None, None, None], np.nan, views)
+
+
+def _cropped(crop, image, numbers):
+    factors = crop.factors(ops, numbers[:, : crop.draws], *image.shape[:2])
+    part = {name: int(ops.convert_to_numpy(factor)[0]) for name, factor in factors.items()}
+    return crop_and_resize(image, **part, size=crop.size)

@@ -1,0 +1,273 @@
+"""Sources read without TensorFlow: as a sequence, by other loaders, and as batches of one size."""
+
+import pickle
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_isd
+from keras_isd import augmentation, data, evaluation
+from tests.support.photographs import photographs, small_photographs
+from tests.support.processes import run_python
+
+SIZES = [(40, 60), (60, 40), (48, 48), (90, 50), (33, 77), (64, 64), (50, 41), (70, 70)]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Parts of photographs of many sizes, of two classes."""
+    for number, (height, width) in enumerate(SIZES):
+        part = photographs()[number % 2][100 : 100 + height, 200 : 200 + width]
+        path = tmp_path / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(part).save(path)
+    return tmp_path
+
+
+@pytest.mark.one_backend("NumPy arrays are the same under any backend")
+def test_a_source_is_a_sequence_of_arrays(folder):
+    source = data.from_folder(folder)
+    images = list(source)
+    assert [image.shape[:2] for image in images] == [SIZES[i] for i in (0, 2, 4, 6, 1, 3, 5, 7)]
+    assert all(type(image) is np.ndarray and image.dtype == "uint8" for image in images)
+    np.testing.assert_array_equal(source[-1], images[-1])
+    np.testing.assert_array_equal(source[np.int64(2)], images[2])
+    part = source.subset([5, 0])
+    np.testing.assert_array_equal(part[0], images[5])
+    for row in (8, -9):
+        with pytest.raises(IndexError, match=f"There are 8 images. Received: row {row}"):
+            source[row]
+    array = data.from_arrays(small_photographs()).subset([3, 1])
+    np.testing.assert_array_equal(array[1], small_photographs()[1])
+
+
+@pytest.mark.one_backend("NumPy arrays are the same under any backend")
+def test_a_copy_in_another_process_reads_the_same(folder):
+    sources = [
+        data.from_folder(folder).subset([3, 1]),
+        data.from_folder(folder).subset([3, 1]).cache(),
+        data.from_arrays(small_photographs(), labels=[0, 1, 2, 3]).subset([3, 1]),
+    ]
+    for source in sources:
+        copy = pickle.loads(pickle.dumps(source))
+        assert copy.names == source.names
+        assert copy.labels.tolist() == source.labels.tolist()
+        np.testing.assert_array_equal(copy[0], source[0])
+
+
+@pytest.mark.one_backend("NumPy arrays are the same under any backend")
+def test_arrays_and_cached_files_are_read_after_tensorflow_has_taken_them(folder):
+    tf = pytest.importorskip("tensorflow", reason="it takes them")
+    cached = data.from_folder(folder).cache()
+    array = data.from_arrays(small_photographs())
+    for source in (cached, array):
+        before = source[2]
+        image, *_ = source.read(tf.constant(2, tf.int64))
+        np.testing.assert_array_equal(image, before)
+        np.testing.assert_array_equal(source[2], before)
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(source))[2], before)
+
+
+@pytest.mark.one_backend("NumPy arrays are the same under any backend")
+def test_a_row_that_cannot_be_read_is_told_apart(folder):
+    source = data.from_folder(folder)
+    with open(source.names[1], "wb"):
+        pass
+    image, row = source.read_one(1)
+    assert row == 2
+    np.testing.assert_array_equal(image, source[2])
+    assert source.unreadable() == [(source.names[1], "the file is empty")]
+    strict = data.from_folder(folder, on_error="raise")
+    with pytest.raises(ValueError, match=r"2\.png cannot be read: the file is empty"):
+        strict[1]
+
+
+@pytest.mark.one_backend("PyTorch's loader is the same under any backend")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_pytorchs_loader_takes_a_source_as_it_is(folder, workers):
+    torch = pytest.importorskip("torch", reason="its loader")
+    source = data.from_folder(folder).subset([3, 1, 7])
+    loader = torch.utils.data.DataLoader(source, batch_size=None, num_workers=workers)
+    for found, wanted in zip(loader, source, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.one_backend("grain is the same under any backend")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_grain_takes_a_source_as_it_is(folder, workers):
+    pytest.importorskip("grain", reason="its loader")
+    folder = str(folder)
+    code = f"""
+import grain, numpy as np
+from absl import flags
+from keras_isd import data
+flags.FLAGS(["grain"])
+source = data.from_folder({folder!r}, labels=None)
+sampler = grain.samplers.IndexSampler(len(source), shuffle=True, num_epochs=1, seed=3)
+loader = grain.DataLoader(data_source=source, sampler=sampler, worker_count={workers})
+print(sorted(int(image.sum()) for image in loader) == sorted(int(image.sum()) for image in source))
+"""
+    assert run_python("-c", code).split()[-1] == "True"
+
+
+def square(image, size):
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    part = Image.fromarray(image).crop((left, top, left + side, top + side))
+    return np.asarray(part.resize((size, size), Image.Resampling.BILINEAR))
+
+
+@pytest.mark.one_backend("NumPy arrays are the same under any backend")
+def test_batches_of_one_size_are_pillows_central_squares(folder):
+    source = data.from_folder(folder)
+    batches = data.ImageBatches(source, size=32, batch_size=3, shuffle=False, drop_remainder=False)
+    wanted = [square(image, 32) for image in source]
+    found = [batches[number] for number in range(len(batches))]
+    np.testing.assert_array_equal(np.concatenate([images for images, _ in found]), wanted)
+    assert np.concatenate([labels for _, labels in found]).tolist() == source.labels.tolist()
+
+
+@pytest.mark.one_backend("NumPy arrays are the same under any backend")
+def test_deep_images_are_resized_in_float_and_keep_their_type(tmp_path):
+    deep = np.random.default_rng(0).integers(0, 65535, (2, 20, 30, 5)).astype("uint16")
+    batch = data.ImageBatches(data.from_arrays(deep), size=8, batch_size=2, shuffle=False)[0]
+    assert batch.dtype == "uint16"
+    plane = Image.fromarray(deep[1, :, 5:25, 3].astype("float32")).resize((8, 8), Image.BILINEAR)
+    np.testing.assert_allclose(batch[1, ..., 3], np.asarray(plane), atol=0.51)
+
+
+@pytest.mark.one_backend("NumPy arrays are the same under any backend")
+def test_a_stand_in_brings_its_label_and_features_along(folder):
+    source = data.from_folder(folder)
+    with open(source.names[3], "wb"):  # the last of class "a"
+        pass
+    features = np.arange(8.0)[:, None] * np.ones((1, 4))
+    batches = data.ImageBatches(source, 16, 8, shuffle=False, teacher_features=features)
+    views, labels = batches[0]
+    np.testing.assert_array_equal(views["images"][3], views["images"][4])
+    assert labels.tolist() == [0, 0, 0, 1, 1, 1, 1, 1]
+    assert views["key"][:, 0].tolist() == [0, 1, 2, 4, 4, 5, 6, 7]
+
+
+class Recorded(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.losses = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.losses.append(float(logs["loss"]))
+
+
+def trained(source, epochs=2, **arguments):
+    keras.utils.set_random_seed(0)
+    model = keras_isd.ISDModel(
+        keras_isd.backbones.ConvNet((16, 16, 3), (4, 8)),
+        queue_size=8,
+        query_augmenter=augmentation.weak(16),
+        key_augmenter=augmentation.weak(16),
+        seed=0,
+    )
+    model.compile(keras_isd.optimizers.SGD(0.05))
+    recorded = Recorded()
+    batches = data.ImageBatches(source, size=20, batch_size=2, seed=1, **arguments)
+    model.fit(batches, epochs=epochs, verbose=0, callbacks=[recorded])
+    return model, recorded.losses
+
+
+def test_workers_change_nothing(folder):
+    source = data.from_folder(folder)
+    _, one = trained(source)
+    _, more = trained(source, workers=3)
+    assert one == more
+
+
+def test_an_order_is_another_in_each_epoch_and_that_of_its_seed(folder):
+    source = data.from_folder(folder)
+
+    def orders(seed):
+        batches = data.ImageBatches(source, size=20, batch_size=2, seed=seed)
+        found = []
+        for _ in range(3):
+            batches.on_epoch_begin()
+            found.append(np.concatenate([batches.rows_of(i) for i in range(len(batches))]).tolist())
+            batches.on_epoch_end()
+        return found
+
+    assert orders(1) == orders(1)
+    assert orders(1) != orders(2)
+    assert len({str(order) for order in orders(1)}) == 3
+    assert [sorted(order) for order in orders(1)] == [list(range(8))] * 3
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # a resumed epoch is shorter
+def test_a_run_begins_at_any_step(folder):
+    source = data.from_folder(folder)
+    seen = {}
+    for place in ({}, {"initial_step": 3}, {"initial_epoch": 1, "initial_step": 1}):
+        batches = data.ImageBatches(source, size=20, batch_size=2, seed=1, **place)
+        read = []
+        for _ in range(2):
+            batches.on_epoch_end()
+            batches.on_epoch_begin()
+            read += [batches[number][1].tolist() for number in range(len(batches))]
+            batches.on_epoch_end()
+        seen[str(place)] = read
+    whole, later, second = seen.values()
+    assert whole[3:] == later
+    assert whole[5:] == second[:3]
+    _, losses = trained(source, initial_step=3)
+    assert len(losses) == 1 + 4
+
+
+def test_views_to_evaluate_on_are_those_of_tf_data(folder):
+    pytest.importorskip("tensorflow", reason="beside its views")
+    source = data.from_folder(folder)
+    view = augmentation.evaluation(24, fraction=0.8)
+    batches = data.one_view_dataset(source, view, 3)
+    for (found, labels), (wanted, wanted_labels) in zip(
+        data.ViewBatches(source, None, view, 3), batches, strict=True
+    ):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(found), wanted, atol=1e-4)
+        assert labels.tolist() == wanted_labels.numpy().tolist()
+
+
+def test_images_that_cannot_be_read_have_no_features(folder):
+    source = data.from_folder(folder)
+    with open(source.names[2], "wb"):
+        pass
+    backbone = keras_isd.backbones.ConvNet((16, 16, 3), (4, 8))
+    batches = data.ViewBatches(source, None, augmentation.evaluation(16), 3)
+    found = evaluation.extract_features(backbone, batches, names=source.names, verbose=0)
+    assert found.indices.tolist() == [0, 1, 3, 4, 5, 6, 7]
+    assert found.names == [source.names[i] for i in found.indices]
+    assert found.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda s: data.ImageBatches(small_photographs(), 8, 2), "`source` must be a"),
+        (lambda s: data.ImageBatches(s, 0, 2), "`size` must be a positive integer"),
+        (lambda s: data.ImageBatches(s, 8, 9), "`batch_size` must be at most the number of rows"),
+        (
+            lambda s: data.ImageBatches(s, 8, 2, initial_step=4),
+            r"`initial_step` must be in \[0, 4\)",
+        ),
+        (
+            lambda s: data.ImageBatches(s, 8, 2, teacher_features=np.ones((7, 4))),
+            "shape \\(8, feat",
+        ),
+        (lambda s: data.ViewBatches(s, [0], augmentation.evaluation(8), 2), "8 images, 1 labels"),
+        (
+            lambda s: list(data.ViewBatches(s, None, lambda x: x, 2)),
+            "`view` must be an `Augmenter`",
+        ),
+    ],
+)
+@pytest.mark.one_backend("arguments are checked alike under any backend")
+def test_batches_of_what_does_not_fit_are_refused(folder, make, message):
+    with pytest.raises(ValueError, match=message):
+        make(data.from_folder(folder))
