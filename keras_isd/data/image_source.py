@@ -10,7 +10,6 @@ from absl import logging
 
 from keras_isd.data.decoding import Decoder
 from keras_isd.data.formats import UnreadableImageError
-from keras_isd.data.quick_decoding import decode_quickly
 from keras_isd.data.row_checks import checked_labels, checked_rows
 from keras_isd.data.stored_images import FilesInMemory, row_tensor, stored
 
@@ -145,7 +144,7 @@ class ImageSource:
         if self.in_memory:
             images = self._stored.read(tf.gather(self._row_numbers(), rows))
         else:
-            images, rows = self._read_file(rows)
+            rows, images, _ = self.read_file(rows)
         return (rows, images) if self.labels is None else (rows, images, self.labels_of(rows))
 
     def labels_of(self, rows):
@@ -154,23 +153,26 @@ class ImageSource:
 
         return tf.gather(self.labels, rows)
 
-    def _read_file(self, row):
-        from keras_isd.quiet_tensorflow import tf
+    def read_file(self, row, reduction_for=None):
+        """The image of a file, perhaps at a reduced scale: `(row, image, size)` of tensors.
 
-        one = tf.data.Dataset.from_tensors(row)
-        read = one.map(self._read_in_python)
-        if self._decoder.is_of_photographs:
-            # A data set of one element is how a graph can catch an error. Python, which runs on one
-            # thread at a time, is asked only where TensorFlow failed.
-            quick = one.map(lambda row: (decode_quickly(self._contents(row)), row)).ignore_errors()
-            read = quick.concatenate(read).take(1)
-        return read.get_single_element()
+        Args:
+            row: scalar int64 tensor.
+            reduction_for: function from row, height and width to the largest reduction that will
+                do, or None for none. They are those before reduction, as is the `size`.
+        """
+        if not self._decoder.is_of_photographs:
+            return self._read_in_python(row)
+        from keras_isd.data.quick_decoding import read_quickly
+
+        return read_quickly(row, self._contents, self._read_in_python, reduction_for)
 
     def _read_in_python(self, row):
         from keras_isd.quiet_tensorflow import tf
 
         image, row = tf.numpy_function(self._first_readable, [row], (self.dtype, tf.int64))
-        return tf.ensure_shape(image, (None, None, self.channels)), tf.ensure_shape(row, ())
+        image = tf.ensure_shape(image, (None, None, self.channels))
+        return tf.ensure_shape(row, ()), image, tf.shape(image)[:2]
 
     def _contents(self, row):
         return self._stored.contents(self._row_numbers()[row])

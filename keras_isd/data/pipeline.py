@@ -3,8 +3,6 @@
 import functools
 import random
 
-import numpy as np
-
 from keras_isd.argument_validation import check_positive_integer, check_seed
 from keras_isd.augmentation import Augmenter
 from keras_isd.data.checks import check_images, look_at_pixels
@@ -83,11 +81,8 @@ def view_batches(
                 lambda rows: views.of_batch(epoch, *dataset.read_with_rows(rows)),
                 num_parallel_calls=calls,
             )
-        if mark_unreadable:
-            one = functools.partial(_marked_views, dataset, views, epoch)
-            return batch(rows.unbatch().map(one, num_parallel_calls=calls))
-        elements = rows.unbatch().map(dataset.read_with_rows, num_parallel_calls=calls)
-        return _of_elements(elements, batch, views, epoch, calls)
+        one = functools.partial(views.of_file, epoch, dataset, mark_unreadable)
+        return batch(rows.unbatch().map(one, num_parallel_calls=calls))
 
     passes = tf.data.Dataset.from_tensors(0).map(lambda _: epoch.read_value())
     batches = passes.flat_map(one_pass)
@@ -124,16 +119,6 @@ def _count_at_the_end(batches, epoch):
     """The batches of a pass of unknown length; where it has ended the next epoch begins."""
     end = tf.data.Dataset.range(1).filter(lambda _: epoch.assign_add(1) < 0)
     return batches.concatenate(end.flat_map(lambda _: batches.take(0)))
-
-
-def _marked_views(source, views, epoch, row):
-    """The views of an image by its row, all NaN where its file cannot be read."""
-    read, image, *label = source.read_with_rows(row)
-    label = label and [source.labels_of(row)]
-    made = views.of_one(epoch, row, image, *label)
-    made, *label = made if label else (made,)
-    made = {name: tf.where(read == row, view, np.nan) for name, view in made.items()}
-    return (made, *label) if label else made
 
 
 def _of_elements(elements, batch, views, epoch, calls):

@@ -1,5 +1,9 @@
 """The views of images that are all of one size, and of images that differ."""
 
+import functools
+from typing import Any
+
+import numpy as np
 from absl import logging
 
 from keras_isd.augmentation import Augmenter
@@ -52,28 +56,60 @@ class ViewMaker:
             views[name] = x
         return self._with(rows, views, labels)
 
+    def of_file(self, epoch, source, mark_unreadable, row):
+        """Views of a file of a source, not yet in a batch.
+
+        A JPEG is decoded at the smallest scale at which no crop has to be enlarged for it. Where a
+        file cannot be read they are those of the image that stands in, or marked: all NaN.
+        """
+        self._check_crops()
+        expected: dict[str, Any] = {}
+
+        def reduction(of, *size):
+            """How much smaller an image may be for no crop of it to be enlarged for that."""
+            boxes = self._compiled_boxes(epoch, (row if mark_unreadable else of)[None], *size)
+            if not expected:
+                expected.update(size=tf.stack(size), boxes=boxes)
+            sides = [
+                tf.reduce_min(boxes[name][2:]) // augmenter.operations[0].size
+                for name, augmenter in self.augmenters.items()
+            ]
+            return tf.reduce_min(sides)
+
+        read, image, size = source.read_file(row, reduction)
+        drawn_for = row if mark_unreadable else read
+        label = [] if source.labels is None else [source.labels_of(drawn_for)]
+        boxes = lambda: self._compiled_boxes(epoch, drawn_for[None], *tf.unstack(size))  # noqa: E731
+        if expected:
+            as_expected = (drawn_for == row) & tf.reduce_all(size == expected["size"])
+            boxes = functools.partial(tf.cond, as_expected, lambda: expected["boxes"], boxes)
+        made = self._views(epoch, drawn_for, image, label, size, boxes())
+        if not mark_unreadable:
+            return made
+        made, *label = made if label else (made,)
+        made = {name: tf.where(read == row, view, np.nan) for name, view in made.items()}
+        return (made, *label) if label else made
+
     def of_one(self, epoch, row, image, *labels):
-        """Views of an image `(H, W, C)` of any size, not yet in a batch.
+        """Views of an image `(H, W, C)` of any size, not yet in a batch."""
+        self._check_crops()
+        size = tf.shape(image)[:2]
+        boxes = self._compiled_boxes(epoch, row[None], *tf.unstack(size))
+        return self._views(epoch, row, image, labels, size, boxes)
+
+    def _views(self, epoch, row, image, labels, size, boxes):
+        """Views of one image by the boxes of their crops, which are in pixels of its whole `size`.
 
         Their first operation, the crop, is made by TensorFlow's resize, which equals it, and whose
         time is in proportion to the crop and not to two whole matrices. One image at a time fits
         into a core's cache, as a batch of photographs does not, and what is not drawn for it, such
         as a blur, costs nothing.
         """
-        if not self.stateless or not all(
-            hasattr(augmenter.operations[0], "size") for augmenter in self.augmenters.values()
-        ):
-            raise ValueError(
-                "Images that differ in size need an `Augmenter` for each view, whose first "
-                "operation is a crop, which brings them to one size. "
-                f"Received: {self.augmenters}"
-            )
         image = tf.ensure_shape(image, (None, None, self._channels(image)))
-        height, width = tf.unstack(tf.shape(image)[:2])
-        boxes = self._compiled_boxes(epoch, row[None], height, width)
+        reduced = tf.cast(tf.shape(image)[:2], tf.float32) / tf.cast(size, tf.float32)
         views = {}
         for view, name in enumerate(self.augmenters):
-            crop = self._crop(image, boxes[name], name)
+            crop = self._crop(image, boxes[name], name, reduced)
             views[name] = self._compiled_operations(epoch, row[None], crop, view, 1, None)[0]
         return self._with(row, views, labels)
 
@@ -91,12 +127,28 @@ class ViewMaker:
         read = tf.numpy_function(self.teacher_features.rows, [rows], tf.float32)
         return tf.ensure_shape(read, (*rows.shape, self.teacher_features.dim))
 
-    def _crop(self, image, box, name):
-        top, left, height, width = tf.unstack(box)
+    def _check_crops(self):
+        """Raises a ValueError unless each view begins with a crop."""
+        if not self.stateless or not all(
+            hasattr(augmenter.operations[0], "size") for augmenter in self.augmenters.values()
+        ):
+            raise ValueError(
+                "Images that differ in size need an `Augmenter` for each view, whose first "
+                "operation is a crop, which brings them to one size. "
+                f"Received: {self.augmenters}"
+            )
+
+    def _crop(self, image, box, name, reduced):
         size = self.augmenters[name].operations[0].size
-        part = image[top : top + height, left : left + width]
-        for _ in range(2):  # the rows, then what were columns
-            part = tf.transpose(_resize_rows(part, size), (1, 0, 2))
+        box = tf.cast(box, tf.float32) * tf.tile(reduced, [2])
+        start, length = box[:2], box[2:]
+        first = tf.floor(start)
+        last = tf.minimum(tf.math.ceil(start + length), tf.cast(tf.shape(image)[:2], tf.float32))
+        (top, left), (bottom, right) = (tf.unstack(tf.cast(x, tf.int32)) for x in (first, last))
+        part = image[top:bottom, left:right]
+        for axis in range(2):  # the rows, then what were columns
+            resized = _resize_rows(part, size, start[axis] - first[axis], length[axis])
+            part = tf.transpose(resized, (1, 0, 2))
         return tf.ensure_shape(part, (size, size, image.shape[-1]))[None]
 
     def _channels(self, images):
@@ -144,12 +196,21 @@ def _warn_of_repeated_draws(name):
         )
 
 
-def _resize_rows(image, size):
-    """As `tf.image.resize` of the rows alone, with antialiasing, but quicker.
+def _resize_rows(image, size, start, length):
+    """As `tf.image.resize` of the rows from `start` on alone, with antialiasing, but quicker.
 
     Whole rows are taken for channels, along which TensorFlow's loops are vectorised.
     """
     rows, columns = tf.unstack(tf.shape(image)[:2])
     channels = image.shape[-1]
-    flat = tf.reshape(image, (rows, 1, columns * channels))
-    return tf.reshape(tf.image.resize(flat, (size, 1), antialias=True), (size, columns, channels))
+    flat = tf.cast(tf.reshape(image, (1, rows, 1, columns * channels)), tf.float32)
+    scale = size / length
+    resized = tf.raw_ops.ScaleAndTranslate(
+        images=flat,
+        size=(size, 1),
+        scale=(scale, 1.0),
+        translation=(-start * scale, 0.0),
+        kernel_type="triangle",
+        antialias=True,
+    )
+    return tf.reshape(resized, (size, columns, channels))
