@@ -156,7 +156,9 @@ def main(_):
         files = tf.data.Dataset.from_tensor_slices(source.names)
 
         def decode(path):
-            return keras_isd.data.quick_decoding.decode_quickly(tf.io.read_file(path), 1)
+            return keras_isd.data.quick_decoding.decode_quickly(
+                tf.io.read_file(path), tf.constant(1)
+            )
 
         decoded = files.map(decode, tf.data.AUTOTUNE)
         pipelines = {

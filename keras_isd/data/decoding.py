@@ -25,6 +25,8 @@ class Decoder:
         convert: bool, whether images of another depth are made of this one, 16 bits to 8 and the
             other way by their share of the whole range, others to float32 as they are. Otherwise
             they are unreadable.
+        is_large: bool, whether photographs are large, so that to decode them at a reduced scale
+            saves more than it costs to find out which will do.
 
     Called on bytes it gives an array.
 
@@ -41,11 +43,12 @@ class Decoder:
     [7, 7, 7]
     """
 
-    def __init__(self, channels=3, dtype="uint8", decode=None, convert=False):
+    def __init__(self, channels=3, dtype="uint8", decode=None, convert=False, is_large=False):
         self.channels = channels
         self.dtype = dtype
         self.decode = decode
         self.convert = convert
+        self.is_large = is_large
 
     @property
     def is_of_photographs(self):

@@ -8,6 +8,7 @@ from keras_isd.argument_validation import check_positive_integer
 from keras_isd.data.decoding import DTYPES, Decoder
 from keras_isd.data.formats import UnreadableImageError
 
+LARGE = 1_000_000  # pixels of a photograph
 TRIES = 20  # of files that cannot be read, before the kind is taken for that of photographs
 
 
@@ -34,9 +35,11 @@ def decoder_for(files, names, channels=None, dtype=None, decode=None):
         )
     count = len(names)
     found: dict[tuple[int, str], str] = {}
-    for row in sorted({0, count // 2, count - 1}) if None in (channels, dtype) else ():
+    is_large = False
+    for row in sorted({0, count // 2, count - 1}):
         image, name = _first_stored(files, range(row, min(row + TRIES, count)), names, decode)
         if image is not None:
+            is_large |= isinstance(image, Image.Image) and image.width * image.height > LARGE
             kind = (channels or _channels(image, name), dtype or _dtype(image))
             found.setdefault(kind, name)
     if len(found) > 1:
@@ -46,7 +49,9 @@ def decoder_for(files, names, channels=None, dtype=None, decode=None):
             f"Received: {channels=}, {dtype=}, with {kinds}"
         )
     known_channels, known_dtype = next(iter(found), (channels or 3, dtype or "uint8"))
-    return Decoder(known_channels, known_dtype, decode, convert=dtype is not None)
+    return Decoder(
+        known_channels, known_dtype, decode, convert=dtype is not None, is_large=is_large
+    )
 
 
 def _first_stored(files, rows, names, decode):

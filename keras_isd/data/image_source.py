@@ -154,7 +154,7 @@ class ImageSource:
         return tf.gather(self.labels, rows)
 
     def read_file(self, row, reduction_for=None):
-        """The image of a file, perhaps at a reduced scale: `(row, image, size)` of tensors.
+        """The image of a file, if it is large perhaps at a reduced scale: `(row, image, size)`.
 
         Args:
             row: scalar int64 tensor.
@@ -163,9 +163,11 @@ class ImageSource:
         """
         if not self._decoder.is_of_photographs:
             return self._read_in_python(row)
-        from keras_isd.data.quick_decoding import read_quickly
+        from keras_isd.data.quick_decoding import read_reduced, read_whole
 
-        return read_quickly(row, self._contents, self._read_in_python, reduction_for)
+        if reduction_for is None or not self._decoder.is_large:
+            return read_whole(row, self._contents, self._read_in_python)
+        return read_reduced(row, self._contents, self._read_in_python, reduction_for)
 
     def _read_in_python(self, row):
         from keras_isd.quiet_tensorflow import tf

@@ -14,39 +14,47 @@ from keras_isd.quiet_tensorflow import tf
 REDUCTIONS = (1, 2, 4, 8)  # JPEG's discrete cosine transform has these scales
 
 
-def read_quickly(row, contents_of, in_python, reduction_for=None):
+def read_whole(row, contents_of, in_python):
     """The image of a file by TensorFlow, by Python where that fails: `(row, image, size)`.
 
-    Python runs on one thread at a time. It may give another row's image, that stands in; then
-    TensorFlow is asked once more, for that row, so that it is what it is for the row itself.
+    Python runs on one thread at a time.
 
     Args:
         row: scalar int64 tensor.
         contents_of: function from a row to the file's contents.
-        in_python: function from a row to a row, its image and the image's size.
-        reduction_for: see `ImageSource.read_file`.
+        in_python: function from a row to a row, perhaps another that stands in, its image and the
+            image's size.
     """
 
-    def quickly(row):
-        """The image, empty where there is none, and its size before reduction."""
+    def quickly():
+        contents = contents_of(row)
+        image = decode_quickly(contents, read_header(contents)[1])
+        return row, image, tf.shape(image)[:2]
 
-        def header():
-            contents = contents_of(row)
-            return contents, *read_header(contents)
+    return or_else(quickly, lambda: in_python(row))
 
-        contents, size, orientation = or_else(header, ("", tf.zeros(2, tf.int32), 0))
-        reduction = 1 if reduction_for is None else reduction_for(row, *tf.unstack(size))
-        empty = tf.zeros((0, 0, 3), tf.uint8)
-        return or_else(lambda: decode_quickly(contents, orientation, reduction), empty), size
 
-    def by_python():
-        of, image, size = in_python(row)
-        nothing = image[:0], size
-        again = tf.cond(of != row, lambda: quickly(of), lambda: nothing)
-        return of, *tf.cond(tf.size(again[0]) > 0, lambda: again, lambda: (image, size))
+def read_reduced(row, contents_of, in_python, reduction_for):
+    """As `read_whole`, but a JPEG at a reduced scale; the size is that before.
 
-    image, size = quickly(row)
-    return tf.cond(tf.size(image) > 0, lambda: (row, image, size), by_python)
+    Args:
+        row, contents_of, in_python: see `read_whole`.
+        reduction_for: function from row, height and width to the largest reduction that will do.
+    """
+
+    def header_of(row):
+        contents = contents_of(row)
+        return row, contents, *read_header(contents)
+
+    def of_stand_in():
+        of, _, size = in_python(row)
+        return or_else(lambda: header_of(of), lambda: (of, "", size, 1))
+
+    of, contents, size, orientation = or_else(lambda: header_of(row), of_stand_in)
+    reduction = reduction_for(of, *tf.unstack(size))
+    return or_else(
+        lambda: (of, decode_quickly(contents, orientation, reduction), size), lambda: in_python(of)
+    )
 
 
 def read_header(contents):
@@ -61,30 +69,31 @@ def read_header(contents):
     size, orientation = tf.cond(
         tf.io.is_jpeg(contents), lambda: _jpeg_header(contents), lambda: _png_header(contents)
     )
-    largest = 2 * (Image.MAX_IMAGE_PIXELS or 2**60)
-    fits = tf.debugging.assert_less_equal(
-        tf.reduce_prod(tf.cast(size, tf.int64)), np.int64(largest)
-    )
-    with tf.control_dependencies([fits]):
+    pixels = tf.reduce_prod(tf.cast(size, tf.int64))
+    fits = pixels <= np.int64(2 * (Image.MAX_IMAGE_PIXELS or 2**60))
+    with tf.control_dependencies([tf.debugging.Assert(fits, ["asks for `Decoder`"])]):
         return tf.identity(size), orientation
 
 
-def decode_quickly(contents, orientation, reduction=1):
+def decode_quickly(contents, orientation, reduction=None):
     """Decodes what `read_header` takes; fails where there is no whole image.
 
     Args:
         contents: scalar string tensor.
         orientation: scalar int32 tensor, 1 to 8 of EXIF.
-        reduction: scalar int32 tensor, how much smaller a JPEG may be. Most of a large photograph's
-            decoding is saved by it.
+        reduction: scalar int32 tensor, how much smaller a JPEG may be; None for not at all. Most of
+            a large photograph's decoding is saved by it.
 
     Returns:
         `(H, W, 3)` uint8 tensor.
     """
-    reached = reduction >= tf.constant(REDUCTIONS)
-    which = tf.maximum(tf.reduce_sum(tf.cast(reached, tf.int32)) - 1, 0)
-    which = tf.where(tf.io.is_jpeg(contents), which, 0)
-    image = tf.switch_case(which, [lambda r=r: _decoded(contents, r) for r in REDUCTIONS])
+    if reduction is None:
+        image = _decoded(contents, 1)
+    else:
+        reached = reduction >= tf.constant(REDUCTIONS)
+        which = tf.maximum(tf.reduce_sum(tf.cast(reached, tf.int32)) - 1, 0)
+        which = tf.where(tf.io.is_jpeg(contents), which, 0)
+        image = tf.switch_case(which, [lambda r=r: _decoded(contents, r) for r in REDUCTIONS])
     image = tf.ensure_shape(image, (None, None, 3))  # animations have four axes
     return tf.cond(orientation > 1, lambda: _turned(image, orientation), lambda: image)
 
@@ -101,7 +110,7 @@ def _decoded(contents, reduction):
 
 def _jpeg_header(contents):
     orientation = tf.cond(
-        _mentions_exif(contents), lambda: _orientation(contents), lambda: tf.constant(1)
+        _has_exif(contents), lambda: _orientation(contents), lambda: tf.constant(1)
     )
     size = tf.io.extract_jpeg_shape(contents)[:2]
     return tf.where(orientation >= 5, size[::-1], size), orientation
@@ -117,12 +126,18 @@ def _png_header(contents):
     return tf.ensure_shape(size[::-1], (2,)), tf.constant(1)
 
 
+def _has_exif(contents):
+    """Whether a JPEG's first segment, or the one behind JFIF's, which is 18 bytes, is of EXIF."""
+    return (tf.strings.substr(contents, 6, 4) == b"Exif") | (
+        tf.strings.substr(contents, 24, 4) == b"Exif"
+    )
+
+
 def _mentions_exif(contents):
-    """Whether near the beginning stands `Exif`, as in JPEG, or `eXIf`, as in PNG."""
-    head = tf.cast(tf.io.decode_raw(tf.strings.substr(contents, 0, 4096), tf.uint8), tf.int32)
-    head = tf.bitwise.bitwise_or(head, 32)  # small letters
+    """Whether near the beginning of a PNG stands `eXIf`, the name of a chunk."""
+    head = tf.io.decode_raw(tf.strings.substr(contents, 0, 4096), tf.uint8)
     places = tf.shape(head)[0] - 3
-    found = [head[i : places + i] == ord(letter) for i, letter in enumerate("exif")]
+    found = [head[i : places + i] == ord(letter) for i, letter in enumerate("eXIf")]
     return tf.reduce_any(found[0] & found[1] & found[2] & found[3])
 
 
@@ -145,10 +160,10 @@ def _turned(image, orientation):
 
 
 def or_else(make, otherwise):
-    """What `make()` gives, or where an operation of it fails what is given otherwise.
+    """What `make()` gives, or where an operation of it fails what `otherwise()` does.
 
     A data set of one element is how a graph can catch an error.
     """
-    tried = tf.data.Dataset.from_tensors(0).map(lambda _: make()).ignore_errors()
-    given = tf.data.Dataset.from_tensors(0).map(lambda _: otherwise)
-    return tried.concatenate(given).take(1).get_single_element()
+    one = tf.data.Dataset.from_tensors(0)
+    tried = one.map(lambda _: make()).ignore_errors()
+    return tried.concatenate(one.map(lambda _: otherwise())).take(1).get_single_element()

@@ -87,7 +87,7 @@ def test_crops_that_need_it_are_taken_at_full_scale(tmp_path):
 @pytest.mark.parametrize("contents", [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a"])
 def test_what_has_no_header_is_left_to_others(contents):
     otherwise = (tf.zeros(2, tf.int32), 0)
-    size, orientation = or_else(lambda: read_header(tf.constant(contents)), otherwise)
+    size, orientation = or_else(lambda: read_header(tf.constant(contents)), lambda: otherwise)
     assert size.numpy().tolist() == [0, 0]
     assert int(orientation) == 0
 
