@@ -32,8 +32,8 @@ def two_view_dataset(
 
     Args:
         dataset: `keras_isd.data.ImageSource`, or a `tf.data.Dataset` of single images
-            `(H, W, 3)` in [0, 255], or of pairs (image, integer label), in the same order
-            whenever it is read. Images may differ in size.
+            `(H, W, C)`, or of pairs (image, integer label), in the same order whenever it is read.
+            Images may differ in size.
         query: `keras_isd.augmentation.Augmenter`, for the student's views, such as
             `keras_isd.augmentation.strong(32)`; or any function from a batch of images of one
             size to views, whose randomness is then its own affair.
@@ -60,9 +60,9 @@ def two_view_dataset(
             `keras_isd.DistillationModel` of as many.
 
     Returns:
-        `tf.data.Dataset` of `{"query": (B, size, size, 3), "key": (B, size, size, 3)}`, or with
+        `tf.data.Dataset` of `{"query": (B, size, size, C), "key": (B, size, size, C)}`, or with
         `teacher_features` of a `"key"` `(B, D)`, and with labels `(B,)` as a pair. Several queries
-        are `(B, query_views, size, size, 3)`. Its length, that of a whole pass, is known where that
+        are `(B, query_views, size, size, C)`. Its length, that of a whole pass, is known where that
         of `dataset` is.
 
     Raises:
@@ -118,7 +118,7 @@ def one_view_dataset(dataset, view, batch_size, seed=None, shuffle_buffer=0, dro
 
     Args:
         dataset: `keras_isd.data.ImageSource`, or a `tf.data.Dataset` of single images
-            `(H, W, 3)` in [0, 255], or of pairs (image, integer label). Images may differ in size.
+            `(H, W, C)`, or of pairs (image, integer label). Images may differ in size.
         view: `keras_isd.augmentation.Augmenter`, such as `keras_isd.augmentation.evaluation(32)`,
             or any function from a batch of images of one size to views.
         batch_size: int.
@@ -127,7 +127,7 @@ def one_view_dataset(dataset, view, batch_size, seed=None, shuffle_buffer=0, dro
         drop_remainder: bool, whether to leave out a last batch that is smaller.
 
     Returns:
-        `tf.data.Dataset` of `(B, size, size, 3)`, with labels `(B,)` as a pair.
+        `tf.data.Dataset` of `(B, size, size, C)`, with labels `(B,)` as a pair.
 
     Raises:
         ValueError: if `batch_size` is not positive, or with `drop_remainder` too large.

@@ -4,8 +4,11 @@ What a file is, its first bytes say, whatever its name. Files are data: nothing 
 unpickled, and none may take more memory than a large image does.
 """
 
+import contextlib
 import io
+import logging
 import re
+import threading
 import zipfile
 
 import numpy as np
@@ -81,7 +84,7 @@ def _mode_of_8_bits(image):
 def _of_tiff(contents):
     import tifffile
 
-    with tifffile.TiffFile(io.BytesIO(contents)) as file:
+    with _quiet("tifffile"), tifffile.TiffFile(io.BytesIO(contents)) as file:
         if len(file.pages) > PAGES:
             raise UnreadableImageError(f"it has {len(file.pages)} pages, of at most {PAGES}")
         series, page = file.series[0], file.pages.first
@@ -100,9 +103,23 @@ def _of_tiff(contents):
             with needs_extra("formats"):
                 import imagecodecs  # noqa: F401 - for the error that says what brings it
             raise
+        if array.shape != series.shape:
+            raise UnreadableImageError(f"it is cut off: of {series.shape} there is {array.shape}")
         array = _channels_last(array, series.axes)
         orientation = page.tags.get("Orientation")
         return oriented(array, 1 if orientation is None else int(orientation.value))
+
+
+@contextlib.contextmanager
+def _quiet(name):
+    """Context in which a logger says nothing in this thread: errors tell of what is wrong."""
+    thread = threading.get_ident()
+    logger, others = logging.getLogger(name), lambda record: record.thread != thread
+    logger.addFilter(others)
+    try:
+        yield
+    finally:
+        logger.removeFilter(others)
 
 
 def _channels_last(array, axes):

@@ -25,11 +25,11 @@ class DistillationModel(ISDModel):
 
     - With a `teacher`, `fit` takes `{"query": (B, H, W, C), "key": (B, H', W', C')}`, the key as
       the teacher wants its images. With a `query_augmenter` and a `teacher_augmenter` both are made
-      of plain images `(B, H, W, 3)` in the step.
+      of plain images `(B, H, W, C)` in the step.
     - Without, the key is the teacher's features of the images, `(B, D)`, computed beforehand, once,
       by any network of any framework: `keras_isd.data.two_view_dataset(..., teacher_features=)`.
       Nothing of the teacher runs while training. With a `query_augmenter` the batches are
-      `{"images": (B, H, W, 3), "key": (B, D)}`.
+      `{"images": (B, H, W, C), "key": (B, D)}`.
 
     With `query_views=n` the queries are `(B, n, H, W, C)`, n views of each image for one key.
 

@@ -40,9 +40,9 @@ class MomentumModel(CheckedModel):
 
     `fit` takes batches of `{"query": (B, H, W, C), "key": (B, H, W, C)}`, or a pair
     of that and integer labels `(B,)`, -1 where unknown. Labels serve metrics alone. With a
-    `query_augmenter` and a `key_augmenter` it also takes plain images `(B, H, W, 3)` in
-    [0, 255] and makes both views itself, on the accelerator; `predict` still takes images as the
-    backbone sees them, such as `keras_isd.augmentation.evaluation` gives.
+    `query_augmenter` and a `key_augmenter` it also takes plain images `(B, H, W, C)`,
+    of the range that these say, and makes both views itself, on the accelerator; `predict` still
+    takes images as the backbone sees them, such as `keras_isd.augmentation.evaluation` gives.
 
     A training step whose loss is not finite changes nothing, and `fit` then stops
     with an error that names it.

@@ -131,6 +131,13 @@ def test_a_png_of_16_bits_in_colour_keeps_them():
     np.testing.assert_array_equal(Decoder(3, "uint16")(imagecodecs.png_encode(COLORS)), COLORS)
 
 
+def small_photographs_of_pillow(size):
+    """Small photographs in Pillow's formats."""
+    small = photograph().resize((size, size))
+    forms = ("JPEG", "PNG", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA", "BMP", "GIF", "ICO", "TIFF")
+    return [saved(small, form) for form in forms]
+
+
 EIGHT_BITS = {
     "JPEG": saved(photograph(), "JPEG", quality=90),
     "PNG": saved(photograph(), "PNG"),
