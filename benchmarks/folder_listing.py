@@ -36,7 +36,7 @@ def make(folder):
 
 def main(_):
     weak = keras_isd.augmentation.weak(8)
-    images = keras_isd.data.from_arrays(np.zeros((8, 8, 8, 3), "uint8"))
+    images = keras_isd.data.from_arrays(np.full((8, 8, 8, 3), 100, "uint8"))
     next(iter(keras_isd.data.two_view_dataset(images, weak, weak, 8)))  # loads what there is
     with tempfile.TemporaryDirectory(dir=FOLDER.value) as folder:
         make(folder)

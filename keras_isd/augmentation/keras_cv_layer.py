@@ -4,12 +4,13 @@ import keras
 import keras_cv
 
 from keras_isd.augmentation.array_namespace import array_namespace
+from keras_isd.augmentation.augmenter import Augmenter
 from keras_isd.quiet_tensorflow import tf
 
 
 @keras.saving.register_keras_serializable("keras_isd")
 class AugmentationLayer(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
-    """An operation of `keras_isd.augmentation` as a layer of keras-cv.
+    """An operation of `keras_isd.augmentation`, or a chain of them, as a layer of keras-cv.
 
     It takes and gives what keras-cv's own layers do, images or dicts with "images", one or a
     batch, and runs in tf.data under any backend. Unlike keras-cv 0.9's layers it draws what
@@ -20,7 +21,8 @@ class AugmentationLayer(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
     its blur has zeros beyond the border.
 
     Args:
-        operation: such as `keras_isd.augmentation.ColorJitter()`.
+        operation: such as `keras_isd.augmentation.ColorJitter()`, or an `Augmenter`, such as
+            `keras_isd.augmentation.strong(32)`: the paper's views in a pipeline of keras-cv layers.
         seed: int or None. One seed gives one sequence of draws, call after call.
         **kwargs: `name`.
 
@@ -46,10 +48,14 @@ class AugmentationLayer(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
 
     def get_random_transformation_batch(self, batch_size, images=None, **kwargs):
         numbers = self._random_generator.uniform((batch_size, self.operation.draws))
+        if isinstance(self.operation, Augmenter):
+            return {"numbers": numbers}
         height, width = tf.unstack(tf.shape(images)[1:3])
         return self.operation.factors(array_namespace(numbers), numbers, height, width)
 
     def augment_images(self, images, transformations, **kwargs):
+        if isinstance(self.operation, Augmenter):
+            return self.operation.apply(images, **transformations)
         return self.operation.apply(array_namespace(images), images, **transformations)
 
     def augment_labels(self, labels, transformations, **kwargs):

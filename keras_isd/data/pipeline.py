@@ -5,6 +5,7 @@ import random
 
 from keras_isd.argument_validation import check_positive_integer, check_seed
 from keras_isd.augmentation import Augmenter
+from keras_isd.augmentation.layer_chain import as_views
 from keras_isd.data.checks import check_images, look_at_pixels
 from keras_isd.data.image_source import ImageSource
 from keras_isd.data.order import shuffled_elements, shuffled_rows
@@ -44,6 +45,7 @@ def view_batches(
             "Argument `shard_index` must be in [0, num_shards), and `drop_remainder` True where "
             f"there are several. Received: {shard_index=}, {num_shards=}, {drop_remainder=}"
         )
+    augmenters = as_views(augmenters)
     own_views = all(isinstance(view, Augmenter) for view in augmenters.values())
     ranges = {name: v.value_range for name, v in augmenters.items() if own_views}
     check_images(dataset, {name: v.channels for name, v in augmenters.items() if own_views})

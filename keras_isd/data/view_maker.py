@@ -8,8 +8,14 @@ from absl import logging
 
 from keras_isd.augmentation import Augmenter
 from keras_isd.augmentation.array_namespace import array_namespace
+from keras_isd.augmentation.layer_chain import LayerChain
 from keras_isd.data.threefry import uniform
 from keras_isd.quiet_tensorflow import tf
+
+SIZES = (
+    "Images that differ in size need an `Augmenter` for each view, whose first operation is a "
+    "crop, which brings them to one size, or layers that do. Received: {}"
+)
 
 
 class ViewMaker:
@@ -33,20 +39,22 @@ class ViewMaker:
         self.seed = seed
         self.with_index = with_index
         self.teacher_features = teacher_features
-        self.stateless = all(isinstance(a, Augmenter) for a in augmenters.values())
+        self.cropped = {n: a for n, a in self.augmenters.items() if isinstance(a, Augmenter)}
+        self.stateless = len(self.cropped) == len(self.augmenters)
         # XLA fuses the dozens of small steps of an operation into few loops, several times quicker.
         self._compiled_operations = tf.function(self._operations, autograph=False, jit_compile=True)
         self._compiled_boxes = tf.function(self._boxes, autograph=False, jit_compile=True)
 
     def of_batch(self, epoch, rows, images, *labels):
         """Views of images of one size, `(B, H, W, C)`, as `fit` takes them."""
-        if self.stateless:
+        if self.cropped:
             images = tf.ensure_shape(images, (None, None, None, self._channels(images)))
         views = {}
         for view, (name, augmenter) in enumerate(self.augmenters.items()):
-            if not self.stateless:
+            if name not in self.cropped:
                 views[name] = augmenter(images)
-                _warn_of_repeated_draws(name)
+                if not isinstance(augmenter, LayerChain):
+                    _warn_of_repeated_draws(name)
                 continue
             # One by one: across operations XLA would fuse too much, and compute one anew for each
             # neighbour that another sums over.
@@ -72,11 +80,11 @@ class ViewMaker:
                 expected.update(size=tf.stack(size), boxes=boxes)
             sides = [
                 tf.reduce_min(boxes[name][2:]) // augmenter.operations[0].size
-                for name, augmenter in self.augmenters.items()
+                for name, augmenter in self.cropped.items()
             ]
             return tf.reduce_min(sides)
 
-        read, image, size = source.read_file(row, reduction)
+        read, image, size = source.read_file(row, reduction if self.stateless else None)
         drawn_for = row if mark_unreadable else read
         label = [] if source.labels is None else [source.labels_of(drawn_for)]
         boxes = lambda: self._compiled_boxes(epoch, drawn_for[None], *tf.unstack(size))  # noqa: E731
@@ -108,9 +116,15 @@ class ViewMaker:
         image = tf.ensure_shape(image, (None, None, self._channels(image)))
         reduced = tf.cast(tf.shape(image)[:2], tf.float32) / tf.cast(size, tf.float32)
         views = {}
-        for view, name in enumerate(self.augmenters):
-            crop = self._crop(image, boxes[name], name, reduced)
-            views[name] = self._compiled_operations(epoch, row[None], crop, view, 1, None)[0]
+        for view, (name, augmenter) in enumerate(self.augmenters.items()):
+            if name in self.cropped:
+                crop = self._crop(image, boxes[name], name, reduced)
+                made = self._compiled_operations(epoch, row[None], crop, view, 1, None)
+            else:  # layers, or a function: of an image alone, so that each has draws of its own
+                made = augmenter(tf.cast(image, tf.float32)[None])
+            views[name] = made[0]
+            if not made.shape[1:].is_fully_defined():
+                raise ValueError(SIZES.format(self.augmenters))
         return self._with(row, views, labels)
 
     def _with(self, rows, views, labels):
@@ -128,15 +142,10 @@ class ViewMaker:
         return tf.ensure_shape(read, (*rows.shape, self.teacher_features.dim))
 
     def _check_crops(self):
-        """Raises a ValueError unless each view begins with a crop."""
-        if not self.stateless or not all(
-            hasattr(augmenter.operations[0], "size") for augmenter in self.augmenters.values()
-        ):
-            raise ValueError(
-                "Images that differ in size need an `Augmenter` for each view, whose first "
-                "operation is a crop, which brings them to one size. "
-                f"Received: {self.augmenters}"
-            )
+        """Raises a ValueError unless each `Augmenter` begins with a crop."""
+        for augmenter in self.cropped.values():
+            if not hasattr(augmenter.operations[0], "size"):
+                raise ValueError(SIZES.format(self.augmenters))
 
     def _crop(self, image, box, name, reduced):
         size = self.augmenters[name].operations[0].size
@@ -165,6 +174,8 @@ class ViewMaker:
     def _boxes(self, epoch, rows, height, width):
         boxes = {}
         for view, (name, augmenter) in enumerate(self.augmenters.items()):
+            if name not in self.cropped:
+                continue
             crop = augmenter.operations[0]
             numbers = uniform(self.seed, epoch, rows, view, augmenter.draws)[:, : crop.draws]
             factors = crop.factors(array_namespace(numbers), numbers, height, width)

@@ -5,6 +5,7 @@ import keras
 from keras_isd import backend
 from keras_isd.argument_validation import check_seed
 from keras_isd.augmentation import Augmenter
+from keras_isd.augmentation.layer_chain import LayerChain, as_views
 
 
 @keras.saving.register_keras_serializable("keras_isd")
@@ -16,7 +17,8 @@ class TwoViews(keras.layers.Layer):
     same, so that `evaluate` changes nothing and gives one result.
 
     Args:
-        query, key: `keras_isd.augmentation.Augmenter`s; of a key of None there is the query alone.
+        query, key: `keras_isd.augmentation.Augmenter`s, or layers or lists of layers of Keras,
+            whose draws are their own; of a key of None there is the query alone.
         seed: int or None.
         query_views: int, how many queries there are of an image; several as `(B, n, H, W, C)`.
 
@@ -29,15 +31,22 @@ class TwoViews(keras.layers.Layer):
         augmenters = {"query": query, "key": key}
         if key is None:
             del augmenters["key"]
+        augmenters = as_views(augmenters)
         for name, augmenter in augmenters.items():
-            if not isinstance(augmenter, Augmenter):
+            if not isinstance(augmenter, (Augmenter, LayerChain)):
                 raise ValueError(
                     f"Argument `{name}_augmenter` must be a `keras_isd.augmentation.Augmenter`, "
-                    "such as `keras_isd.augmentation.strong(32)`; other layers and functions make "
-                    f"views in the data. Received: {augmenter!r}"
+                    "such as `keras_isd.augmentation.strong(32)`, or a layer or list of layers of "
+                    f"Keras; other functions make views in the data. Received: {augmenter!r}"
                 )
         check_seed("seed", seed)
         self.augmenters = augmenters
+        chains = [chain for chain in augmenters.values() if isinstance(chain, LayerChain)]
+        if chains:  # for Keras to find the layers' seeds
+            self.view_layers = [layer for chain in chains for layer in chain.layers]
+            for layer in self.view_layers:
+                if not layer.built:
+                    layer.build((None, None, None, 3))
         self.query_views = query_views
         # On PyTorch Keras' generator takes no larger one.
         self.seeds = keras.random.SeedGenerator(None if seed is None else seed % 2**31)
@@ -56,7 +65,11 @@ class TwoViews(keras.layers.Layer):
         used = 0
         for name in views:
             augmenter = self.augmenters[name]
-            made[name].append(augmenter(images, numbers[:, used : used + augmenter.draws]))
+            own = numbers[:, used : used + augmenter.draws]
+            if isinstance(augmenter, LayerChain):
+                made[name].append(augmenter(images, training=training))
+            else:
+                made[name].append(augmenter(images, own))
             used += augmenter.draws
         return {
             name: parts[0] if len(parts) == 1 else keras.ops.stack(parts, axis=1)

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_isd import backend
 from keras_isd.argument_validation import check_bool
+from keras_isd.augmentation.layer_chain import as_view
 from keras_isd.float32_arithmetic import in_float32
 from keras_isd.keras_internals import (
     all_layers,
@@ -59,8 +60,8 @@ class MomentumModel(CheckedModel):
         predictor: built `keras.Model`, `(B, D)` to `(B, D)`, or None.
         teacher_momentum: float in `[0, 1]`, or a schedule from the number of updates made so far to
             one, such as `keras_isd.optimizers.momentum_cosine(0.99, total_steps)`.
-        query_augmenter, key_augmenter: `keras_isd.augmentation.Augmenter`s, both or
-            none, for views made inside the training step.
+        query_augmenter, key_augmenter: `keras_isd.augmentation.Augmenter`s, or layers or lists of
+            layers of Keras, both or none, for views made inside the training step.
         seed: int or None, for those views.
         synchronized_batch_norm: bool, whether the batch normalisation of all sub-models uses the
             statistics of the whole batch under a `tf.distribute` strategy, instead of those of a
@@ -123,8 +124,8 @@ class MomentumModel(CheckedModel):
         self.make_teacher()
         self.built = True
         freeze(self.parameter_pairs())
-        self.query_augmenter = query_augmenter
-        self.key_augmenter = key_augmenter
+        self.query_augmenter = as_view(query_augmenter)
+        self.key_augmenter = as_view(key_augmenter)
         self.seed = seed
         self.symmetric = symmetric
         self.two_views = self.make_views()
