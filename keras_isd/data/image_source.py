@@ -3,15 +3,14 @@
 import concurrent.futures
 import itertools
 import operator
-import threading
 
 import numpy as np
-from absl import logging
 
 from keras_isd.data.decoding import Decoder
 from keras_isd.data.formats import UnreadableImageError
 from keras_isd.data.row_checks import checked_labels, checked_rows
 from keras_isd.data.stored_images import FilesInMemory, row_tensor, stored
+from keras_isd.data.unreadable import UnreadableFiles
 
 GIBIBYTE = 2**30
 
@@ -94,9 +93,7 @@ class ImageSource:
         self.channels, self.dtype = kind.channels, kind.dtype
         self._rows = rows
         self._row_numbers = row_tensor(rows)
-        self._unreadable = {}
-        self._warnings = 0
-        self._lock = threading.Lock()
+        self._unreadable = UnreadableFiles()
         self.in_memory = self._stored.in_memory
         self.class_names = class_names
         self.labels = None if labels is None else labels[rows]
@@ -189,22 +186,8 @@ class ImageSource:
                 last = f"{name} cannot be read: {error}"
                 if self._whole["on_error"] == "raise":
                     raise ValueError(last) from None
-                self._remember(name, str(error))
+                self._unreadable.add(name, str(error))
         raise ValueError(f"None of {len(self)} images can be read. The last: {last}")
-
-    def _remember(self, name, reason):
-        with self._lock:
-            if name not in self._unreadable and self._warnings < 3:
-                self._warnings += 1
-                more = " (ReportUnreadable counts them all)" if self._warnings == 3 else ""
-                logging.warning(
-                    "%s cannot be read: %s. In training another image stands in, in evaluation it "
-                    "is left out%s",
-                    name,
-                    reason,
-                    more,
-                )
-            self._unreadable[name] = reason
 
     def _decoded(self, row):
         return self._decoder(self._stored.bytes_of(self._rows[row]))
@@ -241,14 +224,45 @@ class ImageSource:
                         "Argument `max_bytes` must be at least what the files take. Received: "
                         f"{max_bytes=}, reached after {len(contents)} of {len(self)} files"
                     )
+        return self._of_files(FilesInMemory(contents), self._decoder, self.names)
+
+    def resized(self, size, folder, verbose="auto"):
+        """This source with smaller copies of its images, written into a folder once.
+
+        For photographs much larger than the views, which are then read several times as quickly in
+        every epoch. The shorter side becomes `size`; smaller images stay as they are. Photographs
+        of 8 bits are written as JPEG of quality 95, others as TIFF without loss. Where it was
+        stopped it goes on, and nothing is written twice. Rows, names, labels and classes stay those
+        of this source; a file that cannot be read is one that cannot be read there too.
+
+        Args:
+            size: int, pixels of the shorter side; 256 is usual for views of 224.
+            folder: path, of a folder that is new, empty, or of the same images and size.
+            verbose: `"auto"`, 0 for no progress bar, 1, or 2 for one line at the end.
+
+        Returns:
+            An `ImageSource`.
+
+        Raises:
+            ValueError: if `size` is not a positive integer, or the folder is of other images, or
+                has other files in it.
+        """
+        from keras_isd.data.resized_copy import write_resized
+
+        files, decoder = write_resized(self, size, folder, verbose)
+        names = self.names or [f"row {row}" for row in range(len(self))]
+        return self._of_files(files, decoder, names)
+
+    def _of_files(self, files, decoder, names):
+        """A source of other files of the same images."""
         return ImageSource(
-            FilesInMemory(contents),
+            files,
             self.labels,
-            len(contents),
-            names=self.names,
+            len(self),
+            names=names,
             class_names=self.class_names,
             on_error=self._whole["on_error"],
-            decoder=self._decoder,
+            decoder=decoder,
         )
 
     def _contents_or_nothing(self, row):
@@ -275,9 +289,7 @@ class ImageSource:
 
     def unreadable(self):
         """What could not be read since this was last asked: list of pairs (name, reason)."""
-        with self._lock:
-            found, self._unreadable = self._unreadable, {}
-        return list(found.items())
+        return self._unreadable.taken()
 
 
 def _made_again(arguments):

@@ -19,7 +19,7 @@ def crop_and_resize(image, top, left, height, width, size):
         `(size, size, C)` float32 array.
     """
     part = image[top : top + height, left : left + width]
-    return _of_planes(part, size)
+    return _of_planes(part, (size, size))
 
 
 def central_square(image, size):
@@ -28,18 +28,31 @@ def central_square(image, size):
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     part = image[top : top + side, left : left + side]
+    return _of_dtype(part, (size, size))
+
+
+def with_shorter_side(image, size):
+    """An image whose shorter side has `size` pixels, of its dtype; a smaller one stays as it is."""
+    height, width = image.shape[:2]
+    shorter = min(height, width)
+    if shorter <= size:
+        return image
+    return _of_dtype(image, (round(height * size / shorter), round(width * size / shorter)))
+
+
+def _of_dtype(image, size):
     if image.dtype == "uint8" and image.shape[-1] == 3:
-        resized = Image.fromarray(part).resize((size, size), Image.Resampling.BILINEAR)
-        return np.asarray(resized)
-    resized = _of_planes(part, size)
+        resized = Image.fromarray(np.ascontiguousarray(image))
+        return np.asarray(resized.resize(size[::-1], Image.Resampling.BILINEAR))
+    resized = _of_planes(image, size)
     return (resized if image.dtype.kind == "f" else np.rint(resized)).astype(image.dtype)
 
 
-def _of_planes(part, size):
+def _of_planes(image, size):
     planes = [
-        Image.fromarray(np.ascontiguousarray(part[..., channel], "float32")).resize(
-            (size, size), Image.Resampling.BILINEAR
+        Image.fromarray(np.ascontiguousarray(image[..., channel], "float32")).resize(
+            size[::-1], Image.Resampling.BILINEAR
         )
-        for channel in range(part.shape[-1])
+        for channel in range(image.shape[-1])
     ]
     return np.stack([np.asarray(plane) for plane in planes], axis=-1)

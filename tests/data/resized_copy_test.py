@@ -1,0 +1,89 @@
+"""A smaller copy of a source's images on disk: made once, checked, gone on with."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_isd import data
+from tests.support.photographs import photographs
+
+pytestmark = pytest.mark.one_backend("files are written alike under any backend")
+
+SIZES = [(60, 90), (90, 60), (30, 50), (80, 80)]
+
+
+@pytest.fixture
+def source(tmp_path):
+    for number, (height, width) in enumerate(SIZES):
+        path = tmp_path / "images" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photographs()[0][150 : 150 + height, 200 : 200 + width]).save(path)
+    return data.from_folder(tmp_path / "images")
+
+
+def test_the_shorter_side_is_as_told_and_all_else_stays(source, tmp_path):
+    small = source.resized(40, tmp_path / "small", verbose=0)
+    assert [image.shape[:2] for image in small] == [(40, 60), (30, 50), (60, 40), (40, 40)]
+    assert small.names == source.names
+    assert small.labels.tolist() == source.labels.tolist()
+    assert small.class_names == source.class_names
+    whole = Image.fromarray(source[0]).resize((60, 40), Image.Resampling.BILINEAR)
+    assert np.abs(small[0].astype("int32") - np.asarray(whole)).mean() < 3  # JPEG's loss
+    part = source.subset([3, 1]).resized(40, tmp_path / "part", verbose=0)
+    assert [image.shape[:2] for image in part] == [(40, 40), (30, 50)]
+
+
+def test_deep_images_lose_nothing_but_their_size(tmp_path):
+    deep = np.random.default_rng(0).integers(0, 65535, (2, 20, 30, 5)).astype("uint16")
+    small = data.from_arrays(deep).resized(64, tmp_path / "same", verbose=0)
+    assert (small.channels, small.dtype) == (5, "uint16")
+    np.testing.assert_array_equal(np.stack(list(small)), deep)
+    plane = Image.fromarray(deep[1, ..., 3].astype("float32")).resize((15, 10), Image.BILINEAR)
+    small = data.from_arrays(deep).resized(10, tmp_path / "small", verbose=0)
+    np.testing.assert_allclose(small[1][..., 3], np.asarray(plane), atol=0.51)
+
+
+def test_a_copy_that_was_stopped_goes_on_and_is_not_written_twice(source, tmp_path, monkeypatch):
+    folder = tmp_path / "small"
+    read = type(source).read_one
+    calls = []
+
+    def stopped(self, row):
+        calls.append(row)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return read(self, row)
+
+    monkeypatch.setattr(type(source), "read_one", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        source.resized(40, folder, verbose=0)
+    monkeypatch.setattr(type(source), "read_one", read)
+    written = {path: path.stat().st_mtime_ns for path in folder.rglob("*.jpg")}
+    assert 1 <= len(written) < 4
+    assert not any(path.stat().st_size == 0 for path in written)
+    small = source.resized(40, folder, verbose=0)
+    assert all(path.stat().st_mtime_ns == time for path, time in written.items())
+    assert [image.shape[0] for image in small] == [40, 30, 60, 40]
+
+
+def test_what_cannot_be_read_cannot_be_read_in_the_copy(source, tmp_path):
+    with open(source.names[1], "wb"):
+        pass
+    small = source.resized(40, tmp_path / "small", verbose=0)
+    assert small.read_one(1)[1] == 2
+    assert small.unreadable() == [(source.names[1], "the file is empty")]
+    strict = data.from_folder(tmp_path / "images", on_error="raise")
+    with pytest.raises(ValueError, match="cannot be read: the file is empty"):
+        strict.resized(40, tmp_path / "strict", verbose=0)
+
+
+def test_a_folder_of_others_is_refused(source, tmp_path):
+    source.resized(40, tmp_path / "small", verbose=0)
+    with pytest.raises(ValueError, match=r"`folder` must be a new one.*of other size"):
+        source.resized(50, tmp_path / "small", verbose=0)
+    with pytest.raises(ValueError, match=r"`folder` must be a new one.*of other images, names"):
+        source.subset([0, 1]).resized(40, tmp_path / "small", verbose=0)
+    with pytest.raises(ValueError, match=r"`folder` must be new, empty.*images, with files"):
+        source.resized(40, tmp_path / "images", verbose=0)
+    with pytest.raises(ValueError, match="`size` must be a positive integer"):
+        source.resized(0, tmp_path / "none", verbose=0)
