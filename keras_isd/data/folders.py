@@ -5,6 +5,7 @@ import os
 
 from keras_isd.data.file_lists import source_of_paths
 from keras_isd.data.listing import EXTENSIONS, list_files, say_what_is_left_out
+from keras_isd.data.remote import is_remote
 
 SPLITS = {"train", "val", "valid", "validation", "test"}
 
@@ -76,7 +77,7 @@ def from_folder(
     if labels not in ("auto", "folder", None):
         raise ValueError(f'Argument `labels` must be "auto", "folder" or None. Received: {labels=}')
     folder = f"{os.fspath(directory)}".rstrip("/") + (f"/{split}" if split else "")
-    if "://" not in folder and not os.path.isdir(folder):
+    if not is_remote(folder) and not os.path.isdir(folder):
         raise ValueError(f"Argument `directory` must be a folder. Received: {folder}")
     if extensions is None:
         extensions = None if decode else EXTENSIONS

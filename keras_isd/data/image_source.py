@@ -46,7 +46,9 @@ class ImageSource:
         labels: `(n,)` int32 or None.
         in_memory: bool, whether all images are of one size and any number of rows can be read at
             a time.
-        names, class_names: see above.
+        names: list of str, what the images are called, such as the paths of their files, in the
+            order of the rows; or None.
+        class_names: see above.
 
     Raises:
         ValueError: if a label or a row is out of range.

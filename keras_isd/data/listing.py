@@ -5,6 +5,8 @@ import os
 
 from absl import logging
 
+from keras_isd.data.remote import is_remote, list_remote
+
 # What a name has to end in; `.npy` and `.npz` are arrays, `.dcm` is DICOM.
 EXTENSIONS = (
     *(".avif", ".bmp", ".dcm", ".dib", ".gif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg"),
@@ -28,7 +30,8 @@ def list_files(folder, extensions=None, follow_links=False):
         Pair: list of str, and a dict from reasons to how many were left out for them.
     """
     left_out: collections.Counter[str] = collections.Counter()
-    files = list(_remote(folder) if "://" in folder else _local(folder, follow_links, left_out))
+    remote = is_remote(folder)
+    files = list(list_remote(folder) if remote else _local(folder, follow_links, left_out))
     if extensions is not None:
         taken = [path for path in files if path.lower().endswith(extensions)]
         if len(taken) < len(files):
@@ -79,18 +82,3 @@ def _local(folder, follow_links, left_out):
                     waiting.append(path + "/")
                 elif entry.is_file():
                     yield path
-
-
-def _remote(folder):
-    from etils import epath  # which TensorFlow Datasets brings
-
-    waiting = [("", epath.Path(folder))]
-    while waiting:
-        inside, part = waiting.pop()
-        for entry in part.iterdir():
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                waiting.append((f"{inside}{entry.name}/", entry))
-            else:
-                yield inside + entry.name

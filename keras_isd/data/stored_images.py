@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_isd.data.formats import UnreadableImageError
+from keras_isd.data.remote import is_remote, read_remote
 
 
 class ArrayImages:
@@ -76,10 +77,8 @@ class FilesOnDisk(ImageFiles):
     def bytes_of(self, row):
         path = self.paths[row]
         try:
-            if "://" in path:
-                from etils import epath  # which TensorFlow Datasets brings
-
-                return epath.Path(path).read_bytes()
+            if is_remote(path):
+                return read_remote(path)
             with open(path, "rb") as file:
                 return file.read()
         except OSError as error:
@@ -101,6 +100,26 @@ class FilesInMemory(ImageFiles):
 
     def __reduce__(self):
         return FilesInMemory, (self._tensor.values(),)
+
+
+class FilesInRecords(ImageFiles):
+    """Image files as the `"image"` of examples, which are read by their number."""
+
+    def __init__(self, records):
+        self.records = records
+        super().__init__(self._read)
+
+    def _read(self, row):
+        from keras_isd.quiet_tensorflow import tf
+
+        read = tf.numpy_function(self.bytes_of, [row], tf.string)
+        return tf.ensure_shape(read, ())
+
+    def bytes_of(self, row):
+        return self.records[int(row)]["image"]
+
+    def __reduce__(self):
+        return FilesInRecords, (self.records,)
 
 
 class MadeOnce:

@@ -7,6 +7,7 @@ import numpy as np
 from absl import logging
 from keras import ops
 
+from keras_isd.data import ImageSource
 from keras_isd.image_range import SAMPLE, warn_of_views
 
 
@@ -24,6 +25,8 @@ class Features(_Triple):
         labels: `(N,)` int32 array, or None if there are none.
         indices: `(N,)` int64 array, the image's place in the data set.
         names: list of N str, or None if none were given.
+        unreadable: `(M,)` int64 array, the indices of images that could not be read, and so have no
+            row here.
 
     Example:
 
@@ -32,15 +35,17 @@ class Features(_Triple):
     """
 
     names: list[str] | None = None  # no part of the triple, which code takes apart
+    unreadable: np.ndarray
 
-    def __new__(cls, features, labels, indices, names=None):
+    def __new__(cls, features, labels, indices, names=None, unreadable=()):
         found = super().__new__(cls, features, labels, indices)
         found.names = names
+        found.unreadable = np.asarray(unreadable, "int64")
         return found
 
     def _replace(self, **changes):
         found = super()._replace(**changes)
-        found.names = self.names
+        found.names, found.unreadable = self.names, self.unreadable
         return found
 
 
@@ -49,7 +54,7 @@ def extract_features(model, dataset, dtype="float32", verbose="auto", names=None
 
     Nothing of the model changes. The progress bar shows how far it is. An image that could not be
     read, of which `keras_isd.data.one_view_dataset` gives a view of NaN, is left out, and a warning
-    says how many those are; `indices` then skips their places.
+    says how many those are; `indices` then skips their places, which `unreadable` has.
 
     Args:
         model: `ISDModel`, of which the student's backbone is asked, or any `keras.Model` from
@@ -79,7 +84,7 @@ def extract_features(model, dataset, dtype="float32", verbose="auto", names=None
     """
     _check_dataset(dataset)
     progress = keras.utils.Progbar(_length(dataset), verbose=1 if verbose == "auto" else verbose)
-    parts, batch_size, count, number = [], 0, 0, 0
+    parts, missing, batch_size, count, number = [], [], 0, 0, 0
     for number, batch in enumerate(dataset, start=1):
         images, *rest = batch if isinstance(batch, (tuple, list)) else (batch,)
         _check_batch(dataset, images)
@@ -90,6 +95,7 @@ def extract_features(model, dataset, dtype="float32", verbose="auto", names=None
         labels, indices = [*map(ops.convert_to_numpy, rest), *[None, places][len(rest) :]][:2]
         readable = _readable(images)
         if not readable.all():
+            missing.extend(indices[~readable])
             images = ops.take(images, np.flatnonzero(readable), axis=0)
             labels, indices = labels if labels is None else labels[readable], indices[readable]
         if number == 1:
@@ -105,7 +111,7 @@ def extract_features(model, dataset, dtype="float32", verbose="auto", names=None
             f"Received: {number} batches, {count} images"
         )
     progress.update(number, finalize=True)
-    return _joined(parts, count, names)
+    return _joined(parts, missing, names)
 
 
 def _readable(images):
@@ -118,8 +124,8 @@ def _readable(images):
     return readable
 
 
-def _joined(parts, count, names):
-    """`Features` of those of all batches: triples of features, labels and indices."""
+def _joined(parts, missing, names):
+    """`Features` of those of all batches, triples of features, labels and indices."""
     features, labels, places = zip(*parts)
     unlabelled = [part is None for part in labels]
     if any(unlabelled) and not all(unlabelled):
@@ -130,15 +136,17 @@ def _joined(parts, count, names):
             "Argument `names` must have one for each image. "
             f"Received: {len(names)} names, and an image of index {indices.max()}"
         )
-    if len(indices) < count:
+    if missing:
+        count = len(indices) + len(missing)
         logging.warning(
-            "%d of %d images could not be read and have no features.", count - len(indices), count
+            "%d of %d images could not be read and have no features.", len(missing), count
         )
     return Features(
         np.concatenate(features),
         None if any(unlabelled) else np.concatenate(labels).astype("int32"),
         indices,
         None if names is None else [names[index] for index in indices],
+        missing,
     )
 
 
@@ -159,7 +167,7 @@ WANTED = (
 def _check_dataset(dataset):
     """Raises a ValueError for what is one array, or cannot be gone through."""
     gone_through = hasattr(dataset, "__iter__") or hasattr(dataset, "__getitem__")
-    if hasattr(dataset, "shape") or not gone_through:
+    if hasattr(dataset, "shape") or not gone_through or isinstance(dataset, ImageSource):
         shape = f" of shape {tuple(dataset.shape)}" if hasattr(dataset, "shape") else ""
         raise ValueError(f"{WANTED} Received: {type(dataset).__name__}{shape}")
 

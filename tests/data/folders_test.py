@@ -1,6 +1,7 @@
 """Folders: which files of one are taken, their classes, and what is left out."""
 
 import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -130,6 +131,33 @@ def test_a_split_that_lacks_a_class_has_the_labels_of_the_other(tmp_path):
     assert val.labels.tolist() == [1, 2]
     with pytest.raises(ValueError, match=r"`class_names` must have all.*without \['cow'\]"):
         data.from_folder(tmp_path, "val", class_names=["ant", "bee"])
+
+
+def bucket(scheme, folder):
+    """A folder's files in a file system of fsspec, or as `epath` has a bucket of `gs://`."""
+    system = pytest.importorskip("fsspec").filesystem("memory")
+    for path in folder.rglob("*"):
+        if path.is_file():
+            system.pipe(f"/bucket/images/{path.relative_to(folder)}", path.read_bytes())
+    return f"{scheme}bucket/images"
+
+
+@pytest.mark.parametrize("scheme", ["memory://", "gs://"])
+def test_a_folder_may_be_on_another_machine(tmp_path, scheme, monkeypatch):
+    make(tmp_path, "a/1.png", "a/.hidden/3.png", "b/2.jpg", "b/notes.txt")
+    url = bucket(scheme, tmp_path)
+    if scheme == "gs://":
+        epath = pytest.importorskip("etils.epath")
+        local = lambda path: pathlib.Path(path.replace(url, str(tmp_path)))  # noqa: E731
+        monkeypatch.setattr(epath, "Path", local)
+    source = data.from_folder(url)
+    assert source.names == [f"{url}/a/1.png", f"{url}/b/2.jpg"]
+    assert source.class_names == ["a", "b"]
+    assert source[0].shape == (8, 9, 3)
+    if scheme == "memory://":  # which TensorFlow does not know, and Python reads
+        pytest.importorskip("tensorflow", reason="it reads the pipeline's")
+        assert len(list(source.dataset())) == 2
+        assert source.unreadable() == []
 
 
 def test_a_table_names_files_and_labels(tmp_path):

@@ -3,6 +3,7 @@
 import io
 import os
 import pathlib
+import pickle
 
 import numpy as np
 import pytest
@@ -321,6 +322,54 @@ def test_other_sets_come_from_tensorflow_datasets(tmp_path, name, in_memory):
     assert image.dtype == tf.uint8
     assert image.shape[-1] == 3
     assert int(label) == source.labels[3]
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    """A set of TensorFlow Datasets, prepared for random access."""
+    pytest.importorskip("array_record", reason="the extra [records]")
+    pytest.importorskip("tensorflow_datasets", reason="the set is its own")
+    from tests.support.small_photographs import small_photographs_dataset_builder as builder
+
+    folder = tmp_path_factory.mktemp("sets")
+    made = builder.SmallPhotographs(data_dir=folder, file_format="array_record")
+    made.download_and_prepare()
+    return folder
+
+
+def test_a_set_that_stays_on_disk_is_read_in_any_order(records):
+    source = data.from_tfds("small_photographs", data_dir=records, random_access=True)
+    assert len(source) == 20
+    assert not source.in_memory
+    assert source.class_names == ["even", "odd"]
+    for row in (13, 2, 19):
+        image = source[row]
+        number = image[0, 0, 0] // 10
+        assert image.shape == (10 + number, 12, 3)
+        assert source.labels[row] == number % 2
+        read, label = source.read(tf.constant(row, tf.int64))
+        np.testing.assert_array_equal(read, image)
+        assert int(label) == number % 2
+    copy = pickle.loads(pickle.dumps(source.subset([3, 4])))
+    np.testing.assert_array_equal(copy[1], source[4])
+    part = data.from_tfds(
+        "small_photographs", "train[:5]", data_dir=records, random_access=True, labels=False
+    )
+    assert (len(part), part.labels) == (5, None)
+
+
+def test_a_set_on_disk_is_shuffled_whole_and_resumed_anywhere(records):
+    source = data.from_tfds("small_photographs", data_dir=records, random_access=True)
+    weak = augmentation.weak(8)
+
+    def batches(**place):
+        return data.two_view_dataset(source, weak, weak, 4, seed=3, with_index=True, **place)
+
+    whole = [views["index"].numpy().tolist() for views, _ in batches()]
+    assert sorted(np.concatenate(whole).tolist()) == list(range(20))
+    assert whole != sorted(whole)
+    rest = [views["index"].numpy().tolist() for views, _ in batches(initial_step=3)]
+    assert rest == whole[3:]
 
 
 @pytest.mark.data

@@ -242,6 +242,8 @@ def test_images_that_cannot_be_read_have_no_features(folder):
     batches = data.ViewBatches(source, None, augmentation.evaluation(16), 3)
     found = evaluation.extract_features(backbone, batches, names=source.names, verbose=0)
     assert found.indices.tolist() == [0, 1, 3, 4, 5, 6, 7]
+    assert found.unreadable.tolist() == [2]
+    assert found._replace(labels=None).unreadable.tolist() == [2]
     assert found.names == [source.names[i] for i in found.indices]
     assert found.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
 
