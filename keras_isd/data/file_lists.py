@@ -45,7 +45,7 @@ def from_paths(paths, labels=None, class_names=None, on_error="skip", **kind):
             "Arguments `paths` and `labels` must be as many, and at least one. Received: "
             f"{len(paths)} paths, {'no' if labels is None else len(labels)} labels"
         )
-    if labels is not None and np.asarray(labels).dtype.kind in "US":
+    if labels is not None and np.asarray(labels).dtype.kind in "USOT":
         labels, class_names = _numbered(labels, class_names)
     return source_of_paths(paths, labels, class_names, on_error, **kind)
 
@@ -88,13 +88,20 @@ def from_csv(file, directory=None, path="path", label="label", class_names=None,
             )
         rows = list(table)
     folder = file.parent if directory is None else directory
+    for line, row in enumerate(rows, start=2):
+        if not row[path]:
+            raise ValueError(
+                f"Column `{path}` must name a file in each line. Received: line {line} of {file}, "
+                f"{row}"
+            )
     paths = [os.path.join(folder, row[path]) for row in rows]
     labels = None if label is None else [row[label] or "" for row in rows]
     return from_paths(paths, labels, class_names, **options)
 
 
 def _numbered(labels, class_names):
-    labels = np.asarray(labels).astype(str)
+    # pandas has None or NaN where there is none.
+    labels = np.array(["" if x is None or x != x else str(x) for x in labels])
     names = sorted(set(labels.tolist()) - {""}) if class_names is None else list(class_names)
     numbers = {"": -1, **{name: number for number, name in enumerate(names)}}
     if unknown := sorted(set(labels.tolist()) - set(numbers)):

@@ -82,6 +82,7 @@ def from_folder(
     if extensions is None:
         extensions = None if decode else EXTENSIONS
     else:
+        extensions = [extensions] if isinstance(extensions, str) else extensions
         extensions = tuple(extension.lower() for extension in extensions)
     files, left_out = list_files(folder, extensions, follow_links)
     if not files:

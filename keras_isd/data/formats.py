@@ -23,6 +23,12 @@ PILLOW = (
     *("PCX", "PNG", "PPM", "SGI", "TGA", "TIFF", "WEBP"),
 )
 DEEP_PNG = (b"\x10\2", b"\x10\4", b"\x10\6")  # 16 bits, in colour or with transparency
+# CMYK, CIELAB and its like, palettes and white as 0, which tifffile leaves as they are.
+OTHER_COLORS = (0, 3, 5, 8, 9, 10)
+_GAP = rb"(?:\s|#[^\n]{0,999}\n){1,99}"
+PNM = re.compile(
+    rb"P([2356])" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,6})\s"
+)
 PAGES = 1_000  # of a TIFF, or frames, at most
 RAW_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")  # of Pillow, of more than 8 bits
 
@@ -56,9 +62,8 @@ def read_image(contents):
         return _of_dicom(contents)
     if contents[:8] == b"\x89PNG\r\n\x1a\n" and contents[24:26] in DEEP_PNG:
         return _of_deep_png(contents)
-    deep = re.match(rb"P6\s+(?:#.*\n)?\s*\d+\s+\d+\s+(\d+)\s", contents)
-    if deep and int(deep[1][:6]) > 255:
-        raise UnreadableImageError("it is a PPM of 16 bits, which Pillow cuts to 8: make it a TIFF")
+    if (header := PNM.match(contents)) and int(header[4]) > 255:
+        return _of_deep_pnm(contents, header)
     return _of_pillow(contents)
 
 
@@ -70,8 +75,7 @@ def _of_pillow(contents):
     file.load()
     image = ImageOps.exif_transpose(file)
     if image.mode in RAW_MODES:
-        deep = np.asarray(image)
-        return (deep.astype("uint16") if file.format == "PPM" else deep)[..., None]
+        return np.asarray(image)[..., None]
     return image.convert(_mode_of_8_bits(image))
 
 
@@ -89,25 +93,32 @@ def _of_tiff(contents):
             raise UnreadableImageError(f"it has {len(file.pages)} pages, of at most {PAGES}")
         series, page = file.series[0], file.pages.first
         check_size(series.shape)
-        if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+        # Pillow has codecs of its own, and keeps what is of 8 bits, or gray of 16.
+        plain = len(file.pages) == 1 and page.samplesperpixel <= 4
+        plain = plain and (page.samplesperpixel == 1 or page.bitspersample == 8)
+        if plain and page.photometric in OTHER_COLORS and page.bitspersample <= 8:
             return _of_pillow(contents)
-        try:
-            array = series.asarray()
-        except ValueError as error:
-            if "imagecodecs" not in str(error):
-                raise
-            # Pillow has codecs of its own, and keeps what is of 8 bits, or gray of 16.
-            plain = page.samplesperpixel == 1 or page.bitspersample == 8
-            if plain and page.samplesperpixel <= 4 and len(file.pages) == 1:
-                return _of_pillow(contents)
-            with needs_extra("formats"):
-                import imagecodecs  # noqa: F401 - for the error that says what brings it
-            raise
+        if page.compression > 1:
+            try:
+                import imagecodecs  # noqa: F401 - what tifffile has without it knows no limits
+            except ModuleNotFoundError:
+                if plain:
+                    return _of_pillow(contents)
+                with needs_extra("formats"):
+                    raise
+        array = series.asarray()
         if array.shape != series.shape:
             raise UnreadableImageError(f"it is cut off: of {series.shape} there is {array.shape}")
         array = _channels_last(array, series.axes)
         orientation = page.tags.get("Orientation")
-        return oriented(array, 1 if orientation is None else int(orientation.value))
+        array = oriented(array, 1 if orientation is None else int(orientation.value))
+        if (
+            array.dtype == "uint8"
+            and array.shape[-1] == 4
+            and page.extrasamples[:1] in ((1,), (2,))
+        ):
+            return Image.fromarray(np.ascontiguousarray(array))  # of colour and transparency
+        return array
 
 
 @contextlib.contextmanager
@@ -148,6 +159,8 @@ def oriented(array, orientation):
 def _of_dicom(contents):
     with needs_extra("dicom"):
         import pydicom
+    if b"1.2.840.10008.1.2.1.99" in contents[:4096]:  # to any length
+        raise UnreadableImageError("it is DICOM that is deflated as a whole")
     data = pydicom.dcmread(io.BytesIO(contents))
     frames = int(data.get("NumberOfFrames", 1) or 1)
     samples = int(data.get("SamplesPerPixel", 1))
@@ -192,6 +205,17 @@ def _of_deep_png(contents):
     check_size((height, width, 4))
     array = imagecodecs.png_decode(contents)
     return array[..., : 3 if array.shape[-1] >= 3 else 1]
+
+
+def _of_deep_pnm(contents, header):
+    """A PGM or PPM of more than 8 bits, whose numbers Pillow would spread over 16, or cut to 8."""
+    kind, width, height = header[1], int(header[2]), int(header[3])
+    if kind not in b"56":
+        raise UnreadableImageError("it is a PGM or PPM of numbers in plain text")
+    shape = (height, width, 1 if kind == b"5" else 3)
+    check_size(shape)
+    count = height * width * shape[2]
+    return np.frombuffer(contents, ">u2", count, header.end()).reshape(shape)
 
 
 def check_size(shape):

@@ -73,11 +73,13 @@ def _local(folder, follow_links, left_out):
                     if not follow_links and os.path.commonpath((root, target)) != root:
                         left_out["links that lead out of it (`follow_links=True` takes them)"] += 1
                         continue
-                    if os.path.isdir(target):
-                        if target in seen:
-                            left_out["links to folders that are taken already"] += 1
-                            continue
-                        seen.add(target)
+                    # What lies in the folder itself is taken there, if it is not hidden.
+                    inner = os.path.relpath(target, root)
+                    taken = not any(part.startswith(".") for part in inner.split(os.sep))
+                    if taken or target in seen:
+                        left_out["links to what is taken already"] += 1
+                        continue
+                    seen.add(target)
                 if entry.is_dir():
                     waiting.append(path + "/")
                 elif entry.is_file():

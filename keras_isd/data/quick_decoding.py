@@ -109,10 +109,15 @@ def _decoded(contents, reduction):
 
 
 def _jpeg_header(contents):
-    orientation = tf.cond(
-        _has_exif(contents), lambda: _orientation(contents), lambda: tf.constant(1)
+    """Of EXIF at its usual place Python reads the orientation; of what stands elsewhere, all."""
+    usual = (tf.strings.substr(contents, 6, 4) == b"Exif") | (
+        tf.strings.substr(contents, 24, 4) == b"Exif"  # behind JFIF's segment, of 18 bytes
     )
-    size = tf.io.extract_jpeg_shape(contents)[:2]
+    head = tf.strings.substr(contents, 0, 2**14)
+    elsewhere = ~usual & (_mentions(head, "Exif") | _mentions(head, ":Ori"))  # also in XMP
+    with tf.control_dependencies([tf.debugging.Assert(~elsewhere, ["asks for `Decoder`"])]):
+        size = tf.io.extract_jpeg_shape(contents)[:2]
+    orientation = tf.cond(usual, lambda: _orientation(contents), lambda: tf.constant(1))
     return tf.where(orientation >= 5, size[::-1], size), orientation
 
 
@@ -120,34 +125,26 @@ def _png_header(contents):
     """Of the first chunk: width and height in bytes 16 to 23, the depth in byte 24."""
     plain = tf.strings.substr(contents, 0, 8) == b"\x89PNG\r\n\x1a\n"
     plain &= tf.strings.substr(contents, 24, 1) != b"\x10"
-    plain &= ~_mentions_exif(contents)
+    plain &= ~_mentions(contents, "eXIf") & ~_mentions(contents, ":Ori")
     with tf.control_dependencies([tf.debugging.Assert(plain, ["asks for `Decoder`"])]):
         size = tf.io.decode_raw(tf.strings.substr(contents, 16, 8), tf.int32, little_endian=False)
     return tf.ensure_shape(size[::-1], (2,)), tf.constant(1)
 
 
-def _has_exif(contents):
-    """Whether a JPEG's first segment, or the one behind JFIF's, which is 18 bytes, is of EXIF."""
-    return (tf.strings.substr(contents, 6, 4) == b"Exif") | (
-        tf.strings.substr(contents, 24, 4) == b"Exif"
-    )
-
-
-def _mentions_exif(contents):
-    """Whether near the beginning of a PNG stands `eXIf`, the name of a chunk."""
-    head = tf.io.decode_raw(tf.strings.substr(contents, 0, 4096), tf.uint8)
-    places = tf.shape(head)[0] - 3
-    found = [head[i : places + i] == ord(letter) for i, letter in enumerate("eXIf")]
+def _mentions(contents, word):
+    """Whether the contents have four letters anywhere."""
+    data = tf.io.decode_raw(contents, tf.uint8)
+    places = tf.shape(data)[0] - 3
+    found = [data[i : places + i] == ord(letter) for i, letter in enumerate(word)]
     return tf.reduce_any(found[0] & found[1] & found[2] & found[3])
 
 
 def _orientation(contents):
-    def read(head):
-        contents = np.asarray(head, object).item()
-        return np.int32(Image.open(io.BytesIO(contents)).getexif().get(0x0112, 1))
+    def read(contents):
+        found = Image.open(io.BytesIO(np.asarray(contents, object).item())).getexif().get(0x0112, 1)
+        return np.int32(found if found in range(1, 9) else 1)
 
-    head = tf.strings.substr(contents, 0, 2**16)
-    return tf.ensure_shape(tf.numpy_function(read, [head], tf.int32), ())
+    return tf.ensure_shape(tf.numpy_function(read, [contents], tf.int32), ())
 
 
 def _turned(image, orientation):

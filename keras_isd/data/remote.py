@@ -12,15 +12,24 @@ def is_remote(path):
 
 
 def read_remote(path):
-    """The contents of a file, as bytes."""
-    if path.startswith("gs://"):
-        from etils import epath
+    """The contents of a file, as bytes.
 
-        return epath.Path(path).read_bytes()
-    import fsspec
+    Raises:
+        OSError: whatever the client's own error was.
+    """
+    try:
+        if path.startswith("gs://"):
+            from etils import epath
 
-    system, inside = fsspec.core.url_to_fs(path)
-    return system.cat_file(inside)
+            return epath.Path(path).read_bytes()
+        import fsspec
+
+        system, inside = fsspec.core.url_to_fs(path)
+        return system.cat_file(inside)
+    except ImportError:
+        raise
+    except Exception as error:  # of each client another
+        raise OSError(str(error) or type(error).__name__) from error
 
 
 def list_remote(folder):

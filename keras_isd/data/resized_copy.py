@@ -8,6 +8,7 @@ import os
 import pathlib
 
 import keras
+import numpy as np
 from PIL import Image
 
 from keras_isd.argument_validation import check_positive_integer
@@ -16,6 +17,7 @@ from keras_isd.data.resizing import with_shorter_side
 from keras_isd.data.stored_images import FilesOnDisk
 
 NOTE = "resized.json"
+SAMPLES = 8  # images that tell whether a folder is of this source
 BLOCK = 256  # images between two updates of the progress bar
 
 
@@ -35,7 +37,9 @@ def write_resized(source, size, folder, verbose="auto"):
         path = paths[row]
         if not path.exists():
             image, of = source.read_one(row)
-            contents = _encoded(with_shorter_side(image, size), as_jpeg) if of == row else b""
+            if of != row:  # which is tried again at the next call
+                return
+            contents = _encoded(with_shorter_side(image, size), as_jpeg)
             part = path.with_suffix(".part")
             part.write_bytes(contents)
             os.replace(part, path)
@@ -54,9 +58,13 @@ def write_resized(source, size, folder, verbose="auto"):
 
 def _facts(source, size):
     """What must be the same for a folder to be gone on with."""
-    names = "\n".join(source.names or ())
     facts = {"size": size, "images": len(source), "channels": source.channels}
-    return {**facts, "dtype": source.dtype, "names": hashlib.sha256(names.encode()).hexdigest()}
+    if source.names is not None:
+        known = "\n".join(source.names).encode("utf-8", "surrogateescape")
+    else:  # in memory: a few images tell
+        rows = np.linspace(0, len(source) - 1, SAMPLES).astype("int64")
+        known = b"".join(source[row].tobytes() for row in rows)
+    return {**facts, "dtype": source.dtype, "names": hashlib.sha256(known).hexdigest()}
 
 
 def _check_note(folder, facts):
@@ -89,10 +97,9 @@ def _encoded(image, as_jpeg):
 
         tifffile.imwrite(
             file,
-            image,
+            image if image.shape[-1] > 1 else image[..., 0],
             photometric="minisblack",
             planarconfig="contig" if image.shape[-1] > 1 else None,
-            compression="deflate",
             metadata=None,
         )
     return file.getvalue()

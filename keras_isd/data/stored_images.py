@@ -29,7 +29,7 @@ class ArrayImages:
 
     def image(self, row):
         """The image of a row, an array."""
-        return self._variable.value_of(row)
+        return np.array(self._variable.value_of(row))  # a copy, to be changed at will
 
     def __reduce__(self):
         return ArrayImages, (self._variable.values(),)

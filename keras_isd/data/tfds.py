@@ -86,7 +86,10 @@ def from_tfds(
     if fixed:
         return from_arrays(np.stack(images), known, class_names)
     files = FilesInMemory(images)
-    return ImageSource(files, known, len(images), class_names=class_names, on_error=on_error)
+    decoder = Decoder(dtype=np.dtype(features["image"].np_dtype).name)
+    return ImageSource(
+        files, known, len(images), class_names=class_names, on_error=on_error, decoder=decoder
+    )
 
 
 def _left_on_disk(builder, split, on_error, labels):

@@ -20,13 +20,14 @@ class TwoViews(keras.layers.Layer):
         query, key: `keras_isd.augmentation.Augmenter`s, or layers or lists of layers of Keras,
             whose draws are their own; of a key of None there is the query alone.
         seed: int or None.
+        channels: int, of images, for layers that are not built yet.
         query_views: int, how many queries there are of an image; several as `(B, n, H, W, C)`.
 
     Raises:
         ValueError: if a view is made by anything else, or `seed` is out of range.
     """
 
-    def __init__(self, query, key, seed=None, query_views=1, **kwargs):
+    def __init__(self, query, key, seed=None, query_views=1, channels=3, **kwargs):
         super().__init__(**kwargs)
         augmenters = {"query": query, "key": key}
         if key is None:
@@ -46,7 +47,7 @@ class TwoViews(keras.layers.Layer):
             self.view_layers = [layer for chain in chains for layer in chain.layers]
             for layer in self.view_layers:
                 if not layer.built:
-                    layer.build((None, None, None, 3))
+                    layer.build((None, None, None, channels))
         self.query_views = query_views
         # On PyTorch Keras' generator takes no larger one.
         self.seeds = keras.random.SeedGenerator(None if seed is None else seed % 2**31)

@@ -177,7 +177,9 @@ class DistillationModel(ISDModel):
                 "Argument `teacher_augmenter` makes a view beside that of a `query_augmenter`. "
                 f"Received: query_augmenter=None, teacher_augmenter={teacher}"
             )
-        return query and TwoViews(query, teacher, self.seed, self.query_views)
+        return query and TwoViews(
+            query, teacher, self.seed, self.query_views, encoder.channels(self.student_backbone)
+        )
 
     def update_teacher(self):
         """Step 1: nothing."""

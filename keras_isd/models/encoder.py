@@ -48,6 +48,11 @@ def feature_width(name, network):
     return _output_width(name, network, _checked_input_shape(name, network))
 
 
+def channels(backbone):
+    """How many channels the images of a backbone have, or None."""
+    return _checked_input_shape("backbone", backbone)[-1]
+
+
 def check_width(name, width, wanted):
     """Raises a ValueError unless embeddings are as wide as those that they are compared with."""
     if width != wanted:

@@ -147,7 +147,10 @@ class MomentumModel(CheckedModel):
                 f"query_augmenter={self.query_augmenter}, key_augmenter={self.key_augmenter}"
             )
         return self.query_augmenter and TwoViews(
-            self.query_augmenter, self.key_augmenter, self.seed
+            self.query_augmenter,
+            self.key_augmenter,
+            self.seed,
+            channels=encoder.channels(self.student_backbone),
         )
 
     # The training step, in the paper's order

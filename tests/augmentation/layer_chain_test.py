@@ -69,6 +69,20 @@ def test_a_chain_of_layers_makes_views_in_the_step(caplog):
     assert np.isfinite(history.history["loss"]).all()
 
 
+def test_layers_of_other_channels_make_views_in_the_step():
+    images = np.random.default_rng(0).integers(0, 256, (16, 16, 16, 5)).astype("uint8")
+    normalize = layers.Normalization(mean=[100.0] * 5, variance=[50.0] * 5)
+    made = keras_isd.ISDModel(
+        keras_isd.backbones.ConvNet((16, 16, 5), (4,)),
+        queue_size=16,
+        query_augmenter=[layers.RandomFlip(), normalize],
+        key_augmenter=[layers.RandomFlip(), normalize],
+    )
+    made.compile(keras_isd.optimizers.SGD(0.05))
+    history = made.fit(images, batch_size=8, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+
+
 def test_draws_of_layers_go_on_from_step_to_step():
     """The flip of a step is not that of the step before: their seeds are variables of the model."""
     made = model(query_augmenter=chain(), key_augmenter=augmentation.weak(16))

@@ -1,6 +1,7 @@
 """Formats, depths and channels: each read as the format's own library reads it, to the bit."""
 
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -100,6 +101,11 @@ KINDS = {
     "TIFF, 16 bits in colour, LZW": (tiff(COLORS, photometric="rgb", compression="lzw"), COLORS),
     "BigTIFF": (tiff(GRAY, bigtiff=True), GRAY[..., None]),
     "PNG, 16 bits gray": (saved(Image.fromarray(GRAY), "PNG"), GRAY[..., None]),
+    "PGM of a camera": (
+        b"P5 # twelve bits\n7 6\n4095\n" + (GRAY % 4096).astype(">u2").tobytes(),
+        GRAY[..., None] % 4096,
+    ),
+    "PPM, 16 bits": (b"P6\n50 40\n# c\n65535\n" + COLORS.astype(">u2").tobytes(), COLORS),
     "PGM, 16 bits": (b"P5 7 6 65535\n" + GRAY.astype(">u2").tobytes(), GRAY[..., None]),
     "npy, five channels": (numpy_file(COLORS[..., [0, 1, 2, 0, 1]]), COLORS[..., [0, 1, 2, 0, 1]]),
     "npy, float64": (numpy_file(np.arange(6.0).reshape(2, 3)), np.arange(6.0).reshape(2, 3, 1)),
@@ -136,6 +142,40 @@ def small_photographs_of_pillow(size):
     small = photograph().resize((size, size))
     forms = ("JPEG", "PNG", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA", "BMP", "GIF", "ICO", "TIFF")
     return [saved(small, form) for form in forms]
+
+
+def test_colours_that_tifffile_leaves_alone_are_made_by_pillow():
+    for mode in ("CMYK", "LAB"):
+        image = Image.new("RGB", (9, 8), (200, 10, 60))
+        if mode == "LAB":
+            image = Image.new("LAB", (9, 8), (120, 140, 90))
+        contents = saved(image.convert(mode), "TIFF")
+        wanted = Image.open(io.BytesIO(contents)).convert("RGB")
+        np.testing.assert_array_equal(Decoder()(contents), np.asarray(wanted))
+    contents = tiff(np.full((8, 9), 250, "uint8"), photometric="miniswhite")
+    assert Decoder()(contents).max() == 5
+
+
+def test_a_tiff_with_transparency_is_as_a_png_with_it(tmp_path, caplog):
+    image = photograph("RGBA")
+    image.putalpha(7)
+    (tmp_path / "a.tif").write_bytes(saved(image, "TIFF"))
+    with caplog.at_level("WARNING", logger="absl"):
+        source = data.from_folder(tmp_path)
+    assert source.channels == 3
+    np.testing.assert_array_equal(source[0], np.asarray(photograph()))
+    assert "`channels=4` keeps it" in caplog.text
+    assert data.from_folder(tmp_path, channels=4)[0][0, 0, 3] == 7
+
+
+def test_compressed_tiffs_are_not_read_without_what_knows_limits(tmp_path, monkeypatch):
+    bomb = tiff(np.zeros((8, 8, 5), "uint16"), planarconfig="contig", compression="deflate")
+    (tmp_path / "a.tif").write_bytes(bomb)
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)  # as if it were not there
+    with pytest.raises(ImportError, match=r'pip install "keras-isd\[formats\]"'):
+        data.from_folder(tmp_path)
+    gray = tiff(np.full((8, 9), 250, "uint8"), compression="deflate")
+    assert Decoder()(gray).min() == 250  # by Pillow
 
 
 EIGHT_BITS = {
@@ -195,7 +235,8 @@ def test_images_are_turned_as_their_orientation_says(orientation, form):
         (numpy_file(np.full((2, 2), np.nan)), "4 of its 4 numbers are not finite"),
         (archive(a=GRAY, b=GRAY), "archive of 2 files"),
         (numpy_file(GRAY)[:60] + numpy_file(GRAY)[66:], "reshape|header|Cannot|parse"),
-        (b"P6 2 2 65535\n" + bytes(24), "PPM of 16 bits"),
+        (b"P3 1 1 65535\n4 5 6\n", "PGM or PPM of numbers in plain text"),
+        (b"P6 2 2 65535\n" + bytes(22), "buffer is smaller"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no image of a known kind"),
         (tiff(GRAY), "1 channels and uint16, and the other images of 3 and uint8"),
     ],

@@ -44,6 +44,40 @@ def test_a_turned_jpeg_is_what_pillow_makes_of_it(orientation):
     np.testing.assert_array_equal(decode_quickly(tf.constant(contents), found), wanted)
 
 
+def with_comment(contents):
+    """A JPEG with a comment before all else, so that EXIF is not where it usually is."""
+    return contents[:2] + b"\xff\xfe\x00\x06abcd" + contents[2:]
+
+
+def with_xmp(orientation):
+    words = f'<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="{orientation}"/>'
+    return jpeg(Image.fromarray(photographs()[0]), xmp=words.encode())
+
+
+@pytest.mark.parametrize("kind", ["comment", "xmp", "nine", "late chunk"])
+def test_odd_orientations_are_the_same_in_a_pipeline_and_in_python(tmp_path, kind):
+    image = Image.fromarray(photographs()[0])
+    if kind == "late chunk":
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        file = io.BytesIO()
+        image.save(file, "PNG", exif=exif)
+        whole = file.getvalue()
+        at = whole.index(b"eXIf") - 4
+        end = at + 12 + int.from_bytes(whole[at : at + 4])
+        contents = whole[:at] + whole[end:-12] + whole[at:end] + whole[-12:]
+    else:
+        contents = {
+            "comment": lambda: with_comment(turned(image, 6)),
+            "xmp": lambda: with_xmp(6),
+            "nine": lambda: turned(image, 9),
+        }[kind]()
+    (tmp_path / "a.jpg").write_bytes(contents)
+    source = data.from_folder(tmp_path)
+    [read] = list(source.dataset())
+    np.testing.assert_array_equal(read, source[0])
+
+
 @pytest.mark.parametrize(("reduction", "scale"), [(1, 1), (2, 2), (3, 2), (7, 4), (8, 8), (99, 8)])
 def test_a_jpeg_is_decoded_at_the_largest_scale_that_will_do(reduction, scale):
     contents = turned(LARGE[0], 6)

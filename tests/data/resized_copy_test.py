@@ -33,6 +33,24 @@ def test_the_shorter_side_is_as_told_and_all_else_stays(source, tmp_path):
     assert [image.shape[:2] for image in part] == [(40, 40), (30, 50)]
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 13])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_images_of_every_kind_are_copied(tmp_path, channels, dtype):
+    images = np.random.default_rng(0).integers(0, 200, (2, 8, 9, channels)).astype(dtype)
+    source = data.from_arrays(images, channels=channels)
+    copy = source.resized(20, tmp_path / "copy", verbose=0)
+    assert (copy.channels, copy.dtype) == (channels, dtype)
+    if (channels, dtype) != (3, "uint8"):  # which are JPEG
+        np.testing.assert_array_equal(np.stack(list(copy)), images)
+
+
+def test_a_folder_is_not_gone_on_with_by_other_images_in_memory(tmp_path):
+    images = np.full((4, 30, 30, 3), 100, "uint8")
+    data.from_arrays(images).resized(20, tmp_path / "small", verbose=0)
+    with pytest.raises(ValueError, match=r"`folder` must be a new one.*of other names"):
+        data.from_arrays(images + 1).resized(20, tmp_path / "small", verbose=0)
+
+
 def test_deep_images_lose_nothing_but_their_size(tmp_path):
     deep = np.random.default_rng(0).integers(0, 65535, (2, 20, 30, 5)).astype("uint16")
     small = data.from_arrays(deep).resized(64, tmp_path / "same", verbose=0)
@@ -71,7 +89,14 @@ def test_what_cannot_be_read_cannot_be_read_in_the_copy(source, tmp_path):
         pass
     small = source.resized(40, tmp_path / "small", verbose=0)
     assert small.read_one(1)[1] == 2
-    assert small.unreadable() == [(source.names[1], "the file is empty")]
+    [(name, reason)] = small.unreadable()
+    assert name == source.names[1]
+    assert "No such file" in reason
+    Image.new("RGB", (90, 60)).save(source.names[1])  # as one of a network's disk that is back
+    again = data.from_folder(tmp_path / "images").resized(40, tmp_path / "small", verbose=0)
+    assert again.read_one(1)[1] == 1
+    with open(source.names[1], "wb"):
+        pass
     strict = data.from_folder(tmp_path / "images", on_error="raise")
     with pytest.raises(ValueError, match="cannot be read: the file is empty"):
         strict.resized(40, tmp_path / "strict", verbose=0)

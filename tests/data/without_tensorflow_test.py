@@ -39,8 +39,13 @@ def test_a_source_is_a_sequence_of_arrays(folder):
     for row in (8, -9):
         with pytest.raises(IndexError, match=f"There are 8 images. Received: row {row}"):
             source[row]
-    array = data.from_arrays(small_photographs()).subset([3, 1])
-    np.testing.assert_array_equal(array[1], small_photographs()[1])
+    photos = small_photographs()
+    array = data.from_arrays(photos).subset([3, 1])
+    image = array[1]
+    np.testing.assert_array_equal(image, photos[1])
+    image[:] = 0  # as a transform in place does
+    np.testing.assert_array_equal(array[1], photos[1])
+    np.testing.assert_array_equal(photos, small_photographs())
 
 
 @pytest.mark.one_backend("NumPy arrays are the same under any backend")
