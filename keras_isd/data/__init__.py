@@ -10,7 +10,6 @@ from keras_isd.data.array_batches import ArrayBatches
 from keras_isd.data.arrays import from_arrays
 from keras_isd.data.file_lists import from_csv, from_list_file, from_paths
 from keras_isd.data.folders import from_folder
-from keras_isd.data.formats import UnreadableImageError
 from keras_isd.data.image_batches import ImageBatches
 from keras_isd.data.image_source import ImageSource
 from keras_isd.data.statistics import ChannelStatistics, channel_statistics
@@ -31,7 +30,6 @@ __all__ = [
     "ImageBatches",
     "ImageSource",
     "ReportUnreadable",
-    "UnreadableImageError",
     "ViewBatches",
     "channel_statistics",
     "from_arrays",

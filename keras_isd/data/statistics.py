@@ -21,6 +21,12 @@ class ChannelStatistics(NamedTuple):
     Attributes:
         mean, std: tuples of C floats, for values in [0, 1].
         value_range: pair, the values that 0 and 1 stand for: floats, or lists of C.
+
+    Example:
+
+    >>> of_twelve_bits = keras_isd.data.ChannelStatistics((0.2,), (0.1,), (0, 4095))
+    >>> keras_isd.augmentation.evaluation(8, of_twelve_bits).value_range
+    (0.0, 4095.0)
     """
 
     mean: tuple[float, ...]
