@@ -99,6 +99,34 @@ def test_pytorchs_loader_takes_a_source_as_it_is(folder, workers):
         np.testing.assert_array_equal(found, wanted)
 
 
+class OfSource(keras.utils.PyDataset):
+    """Four images at a time, as one's own data set reads them."""
+
+    def __init__(self, source, **kwargs):
+        super().__init__(**kwargs)
+        self.source = source
+
+    def __len__(self):
+        return len(self.source) // 4
+
+    def __getitem__(self, index):
+        return np.stack([self.source[row] for row in range(4 * index, 4 * index + 4)])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_keras_own_data_sets_take_a_source_as_it_is(workers):
+    images = np.concatenate([small_photographs(24)] * 4)
+    model = keras_isd.ISDModel(
+        keras_isd.backbones.ConvNet((16, 16, 3), (4,)),
+        queue_size=8,
+        query_augmenter=augmentation.weak(16),
+        key_augmenter=augmentation.weak(16),
+    )
+    model.compile(keras_isd.optimizers.SGD(0.05))
+    history = model.fit(OfSource(data.from_arrays(images), workers=workers), verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+
+
 @pytest.mark.one_backend("grain is the same under any backend")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_grain_takes_a_source_as_it_is(folder, workers):
