@@ -40,7 +40,7 @@ class Look:
                 continue
             if name in VIEWS:
                 warn_of_views(ops.convert_to_numpy(images[:SAMPLE]))
-            elif name == "images":
+            elif name == "images" and self.value_range:
                 warn_of_pixels(ops.convert_to_numpy(images[:SAMPLE]), self.value_range)
 
 
