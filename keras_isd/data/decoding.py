@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from keras_isd.data.formats import UnreadableImageError, read_image
+from keras_isd.data.formats import UnreadableImageError, read_image, with_channels
 
 DTYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32")
 PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -67,11 +67,12 @@ class Decoder:
     def stored(self, contents):
         """The image as it is stored: a Pillow image of 8 bits, or an array `(H, W, C)`."""
         try:
-            image = self._decoded(contents) if self.decode else read_image(contents)
+            if self.decode is None:
+                image = read_image(contents)
+            else:
+                image = with_channels(np.asarray(self.decode(contents)))
         except UnreadableImageError:
             raise
-        except ImportError as error:
-            raise UnreadableImageError(str(error)) from error
         # Of data that is cut off or makes no sense libraries raise errors of every kind.
         except Exception as error:
             reason = str(error).split("\n")[0] or type(error).__name__
@@ -79,12 +80,6 @@ class Decoder:
         if isinstance(image, np.ndarray):
             image = _native(image)
         return image
-
-    def _decoded(self, contents):
-        image = np.asarray(self.decode(contents))
-        if image.ndim not in (2, 3):
-            raise UnreadableImageError(f"`decode` gave an array of shape {image.shape}")
-        return image[..., None] if image.ndim == 2 else image
 
     def _of_channels(self, image):
         channels = image.shape[-1]

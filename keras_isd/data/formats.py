@@ -177,7 +177,7 @@ def _of_npy(contents):
     version = np.lib.format.read_magic(file)
     read = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
     check_size(getattr(np.lib.format, read)(file)[0])
-    return _with_channels(np.load(io.BytesIO(contents), allow_pickle=False))
+    return with_channels(np.load(io.BytesIO(contents), allow_pickle=False))
 
 
 def _of_npz(contents):
@@ -191,7 +191,8 @@ def _of_npz(contents):
         return _of_npy(archive.read(members[0]))
 
 
-def _with_channels(array):
+def with_channels(array):
+    """`(H, W, C)` of an array of that shape, or of `(H, W)`."""
     if array.ndim not in (2, 3):
         raise UnreadableImageError(f"it is an array of shape {array.shape}, and no (H, W, C)")
     return array[..., None] if array.ndim == 2 else array

@@ -24,13 +24,11 @@ class ImageBatches(ArrayBatches):
         source: `keras_isd.data.ImageSource`.
         size: int, side of the square images; somewhat larger than the views.
         batch_size: int.
-        seed: int, of the order; None for another in each run.
-        shuffle: bool, whether rows are not simply in their own order.
         drop_remainder: bool, whether to leave out an epoch's last batch where it is smaller.
-        initial_epoch, initial_step: ints, with which the first pass begins, to resume a run.
         teacher_features: `(N, D)` array or path, see `two_view_dataset`, for
             `keras_isd.DistillationModel`.
-        **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of `keras.utils.PyDataset`:
+        **kwargs: `seed`, `shuffle`, `initial_epoch` and `initial_step`, see `ArrayBatches`; and
+            `workers`, `use_multiprocessing` and `max_queue_size` of `keras.utils.PyDataset`:
             threads, or processes, that make batches ahead.
 
     Batches are images `(B, size, size, C)` of the source's dtype, or with features
@@ -53,17 +51,7 @@ class ImageBatches(ArrayBatches):
     """
 
     def __init__(
-        self,
-        source,
-        size,
-        batch_size,
-        seed=None,
-        shuffle=True,
-        drop_remainder=True,
-        initial_epoch=0,
-        initial_step=0,
-        teacher_features=None,
-        **kwargs,
+        self, source, size, batch_size, *, drop_remainder=True, teacher_features=None, **kwargs
     ):
         if not isinstance(source, ImageSource):
             raise ValueError(
@@ -74,11 +62,7 @@ class ImageBatches(ArrayBatches):
         super().__init__(
             range(len(source)),
             batch_size=batch_size,
-            seed=seed,
-            shuffle=shuffle,
             drop_remainder=drop_remainder,
-            initial_epoch=initial_epoch,
-            initial_step=initial_step,
             **kwargs,
         )
         self.source = source
