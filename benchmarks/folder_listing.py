@@ -3,8 +3,8 @@
     python benchmarks/folder_listing.py --files=1000000
 
 Makes the files first, tiny ones in folders of a thousand, in a folder that is deleted afterwards.
-Memory is that of the process beyond what it holds with a folder of 300 files, before the first batch
-and after it.
+Memory is that of the process beyond what it holds with a folder of 300 files, before the first
+batch and after it.
 """
 
 import io

@@ -21,6 +21,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 FOLDERS = (
     "interop",
     "visualization",
+    "exploration",
     "callbacks",
     "evaluation",
     "data",

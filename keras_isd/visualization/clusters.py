@@ -3,8 +3,7 @@
 import numpy as np
 
 from keras_isd.evaluation.checks import check_features
-from keras_isd.evaluation.nearest import unit_rows
-from keras_isd.extras import needs_extra
+from keras_isd.exploration.clusters import cluster_features, nearest_to_middle
 from keras_isd.visualization.figure import new_grid, save
 
 
@@ -65,12 +64,4 @@ def plot_clusters(images, features, clusters=8, columns=10, seed=0, path=None):
 
 def cluster_rows(features, clusters, seed=0):
     """Rows of each cluster, the nearest to its middle first; the largest cluster first."""
-    with needs_extra("plots"):
-        from sklearn.cluster import KMeans
-
-    features = unit_rows(features)
-    means = KMeans(clusters, n_init=4, random_state=seed).fit(features)
-    distances = np.linalg.norm(features - means.cluster_centers_[means.labels_], axis=1)
-    found = [np.flatnonzero(means.labels_ == label) for label in range(clusters)]
-    found = [rows[np.argsort(distances[rows], kind="stable")] for rows in found]
-    return sorted(found, key=len, reverse=True)
+    return nearest_to_middle(features, cluster_features(features, clusters, seed=seed))
