@@ -15,6 +15,7 @@ from keras_isd import (
     models,
     optimizers,
     recipes,
+    training,
     visualization,
 )
 from keras_isd.layers import BatchNormalization, MemoryQueue
@@ -50,5 +51,6 @@ __all__ = [
     "models",
     "optimizers",
     "recipes",
+    "training",
     "visualization",
 ]

@@ -19,6 +19,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From top to bottom: each imports what stands below it.
 FOLDERS = (
+    "command",
+    "training",
     "interop",
     "visualization",
     "exploration",

@@ -10,20 +10,22 @@ from keras_isd.extras import needs_extra
 BLOCK = 1024  # rows that are compared with all others at a time
 
 
-def find_duplicates(features, similarity=0.97, prefer=None):
+def find_duplicates(features, similarity=0.97, prefer=None, center=True):
     """Finds groups of images whose features are nearly the same, and which of each to keep.
 
     Two images whose cosine is at least `similarity` are in one group, and so is whatever is as
     similar to either of them. All pairs are compared, in bounded memory.
 
-    How similar two copies are depends on the network: one that is trained to see an image's views
-    as one brings them above 0.97 and more; look at some groups before anything is deleted.
+    What all features share is taken off first: without that nearly all cosines are above 0.9 in
+    some networks. How similar two copies are still differs from network to network; look at some
+    groups before anything is deleted.
 
     Args:
         features: `(N, F)` array.
         similarity: float in (0, 1], the least cosine of two that are the same.
         prefer: `(N,)` numbers, of which a group's image with the largest is kept, such as the size
             of the file; by default that which is most like the others is.
+        center: bool, whether to take the mean of all features off.
 
     Returns:
         List of int arrays, the rows of each group, the one to keep first, then those most like it;
@@ -36,7 +38,7 @@ def find_duplicates(features, similarity=0.97, prefer=None):
     Example:
 
     >>> features = np.array([[1, 0], [0, 1], [1, 0.01], [0.9, 0]])
-    >>> [rows.tolist() for rows in keras_isd.exploration.find_duplicates(features)]
+    >>> [rows.tolist() for rows in keras_isd.exploration.find_duplicates(features, center=False)]
     [[0, 3, 2]]
     """
     check_features(features=features)
@@ -50,7 +52,7 @@ def find_duplicates(features, similarity=0.97, prefer=None):
         from scipy.sparse import coo_matrix
         from scipy.sparse.csgraph import connected_components
 
-    unit = unit_rows(features)
+    unit = unit_rows(features - np.mean(features, axis=0) if center else features)
     pairs = [_alike(unit, start, similarity) for start in range(0, len(unit), BLOCK)]
     one, other = np.concatenate(pairs, axis=1)
     graph = coo_matrix((np.ones(len(one), bool), (one, other)), shape=(len(unit), len(unit)))

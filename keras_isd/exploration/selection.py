@@ -92,7 +92,7 @@ def _typical(features, count, labelled, seed):
     ranked = [_most_typical_first(features, rows) for rows in members]
     waiting = [[row for row in rows if free[row]] for rows in ranked]
     taken = np.array([len(rows) for rows in members]) - [len(rows) for rows in waiting]
-    chosen = []
+    chosen: list[int] = []
     while len(chosen) < count:
         # Of the clusters with the fewest labels the largest; clusters are in order of their size.
         number = min((n for n in range(clusters) if waiting[n]), key=lambda n: (taken[n], n))

@@ -7,6 +7,7 @@ from keras_isd.visualization.clusters import plot_clusters
 from keras_isd.visualization.csv_log import read_csv_log
 from keras_isd.visualization.embedding import plot_embedding
 from keras_isd.visualization.history import plot_history
+from keras_isd.visualization.image_rows import plot_image_rows
 from keras_isd.visualization.neighbors import plot_neighbors
 from keras_isd.visualization.report import write_report
 from keras_isd.visualization.views import plot_views
@@ -15,6 +16,7 @@ __all__ = [
     "plot_clusters",
     "plot_embedding",
     "plot_history",
+    "plot_image_rows",
     "plot_neighbors",
     "plot_views",
     "read_csv_log",

@@ -1,10 +1,8 @@
 """What k-means finds in features, as rows of images."""
 
-import numpy as np
-
 from keras_isd.evaluation.checks import check_features
 from keras_isd.exploration.clusters import cluster_features, nearest_to_middle
-from keras_isd.visualization.figure import new_grid, save
+from keras_isd.visualization.image_rows import plot_image_rows
 
 
 def plot_clusters(images, features, clusters=8, columns=10, seed=0, path=None):
@@ -50,16 +48,8 @@ def plot_clusters(images, features, clusters=8, columns=10, seed=0, path=None):
             f"Argument `clusters` must be between 1 and {len(features)} images. "
             f"Received: {clusters=}"
         )
-    figure, axes = new_grid(clusters, columns, 1.0, 1.05, ticks=False)
-    for line, rows in zip(axes, cluster_rows(features, clusters, seed), strict=True):
-        line[0].set_ylabel(f"{len(rows):,}", rotation=0, ha="right", va="center")
-        for axis in line:
-            axis.set_frame_on(False)
-        for axis, row in zip(line, rows):
-            image = np.asarray(images[row], "float32") / 255
-            axis.imshow(np.clip(image, 0, 1), cmap="gray", vmin=0, vmax=1)
-    save(figure, path)
-    return figure
+    rows = cluster_rows(features, clusters, seed)
+    return plot_image_rows(images, rows, columns=columns, value_range=(0, 255), path=path)
 
 
 def cluster_rows(features, clusters, seed=0):

@@ -51,14 +51,22 @@ def test_other_images_are_compared_with_all():
 def test_groups_are_joined_through_what_is_between():
     degrees = np.array([0, 8, 16, 60, 90, 91])  # cosines of 8 and 16 degrees: 0.990 and 0.961
     features = np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], axis=1)
-    groups = find_duplicates(features, similarity=0.985)
+    groups = find_duplicates(features, similarity=0.985, center=False)
     assert [rows.tolist() for rows in groups] == [[1, 0, 2], [4, 5]]  # the middle one is kept
-    assert find_duplicates(features, similarity=0.9999) == []
+    assert find_duplicates(features, similarity=0.9999, center=False) == []
+
+
+def test_what_all_features_share_makes_no_duplicates():
+    features, _ = kinds(20, 20, spread=0.3)
+    features[1] = features[0] + 1e-3
+    [group] = find_duplicates(features + 10)
+    assert group.tolist() == [0, 1]
+    assert len(find_duplicates(features + 10, center=False)[0]) == 40
 
 
 def test_what_is_preferred_is_kept():
     features = np.array([[1, 0], [1, 0.001], [1, 0.002], [0, 1]])
-    [group] = find_duplicates(features, prefer=[10, 20, 30, 99])
+    [group] = find_duplicates(features, prefer=[10, 20, 30, 99], center=False)
     assert group.tolist() == [2, 1, 0]
 
 
