@@ -20,7 +20,6 @@ import pathlib
 import keras
 import numpy as np
 import run_flags
-import teachers
 from absl import app, flags
 
 import keras_isd
@@ -62,7 +61,7 @@ def teacher_features(source, folder):
     path = folder / "teacher_features.npy"
     pixels = augmentation.Augmenter([augmentation.CentralCrop(TEACHER_SIZE.value)])
     weights = None if TEACHER_WEIGHTS.value == "none" else TEACHER_WEIGHTS.value
-    teacher = teachers.make_teacher(TEACHER.value, TEACHER_SIZE.value, weights)
+    teacher = keras_isd.training.make_teacher(TEACHER.value, TEACHER_SIZE.value, weights)
     keras_isd.evaluation.cache_features(teacher, source, pixels, path)
     return path
 

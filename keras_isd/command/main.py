@@ -9,6 +9,8 @@ from absl import flags, logging
 PARTS = {
     "train": "learn features from a folder of images",
     "embed": "write the features of images to a table",
+    "evaluate": "say what features are worth, by images with labels",
+    "export": "write the network for ONNX, Keras alone, LiteRT or TensorFlow",
     "neighbors": "find the images most alike",
     "duplicates": "find images that are nearly the same",
     "cluster": "put images into clusters",

@@ -3,6 +3,7 @@
     keras-isd train PHOTOS --output=RUN
     keras-isd train PHOTOS --output=RUN --minutes=60          # as many epochs as fit into an hour
     keras-isd train PHOTOS --output=RUN --method=moco --epochs=200
+    keras-isd train PHOTOS --output=RUN --teacher=EfficientNetV2B0   # learns what that one sees
     keras-isd train tfds:cifar10/train --output=RUN
 
 PHOTOS is a folder with images at any depth, a table .csv with columns path and label, arrays
@@ -11,9 +12,11 @@ said. The same line goes on with a run that was stopped. RUN holds flags and ver
 metrics (metrics.csv, and for TensorBoard), checkpoints, and at the end the model (model.keras).
 """
 
+import pathlib
+
 from absl import flags
 
-from keras_isd import training
+from keras_isd import augmentation, evaluation, training
 from keras_isd.command.images import images_of
 from keras_isd.command.main import one_argument
 from keras_isd.training.settings import NETWORKS, RECIPES
@@ -23,6 +26,13 @@ OUTPUT = flags.DEFINE_string(
 )
 MINUTES = flags.DEFINE_float("minutes", None, "How long it may take; no limit if not given.", 0)
 SEED = flags.DEFINE_integer("seed", 0, "Fixes weights, order and views, and so the run.", 0)
+TEACHER = flags.DEFINE_string(
+    "teacher", None, "A frozen teacher: of keras.applications or keras-hub, or a .keras file."
+)
+TEACHER_SIZE = flags.DEFINE_integer("teacher_size", 224, "Pixels that the teacher sees.", 1)
+TEACHER_FEATURES = flags.DEFINE_string(
+    "teacher_features", None, "File .npy of a teacher's features, a row an image, instead."
+)
 METHODS = [method for method in RECIPES if method != "distillation"]
 SETTINGS = {
     flag.name: flag
@@ -41,14 +51,28 @@ SETTINGS = {
 def main(arguments):
     source = images_of(one_argument(arguments, "one folder of images"))
     given = {name: flag.value for name, flag in SETTINGS.items()}
+    teacher_features = _teacher_features(source)
+    if teacher_features is not None:
+        given["method"] = "distillation"
     settings = training.choose_settings(source, **given)
     print(f"{len(source):,} images of {source.channels} channels, {source.dtype}")
     for name, value in settings.values().items():
         print(f"  --{name}={value:<14} {settings.reasons[name]}")
     training.train_on_images(
-        source, OUTPUT.value, settings, SEED.value, MINUTES.value, tell=_printed
+        source, OUTPUT.value, settings, SEED.value, MINUTES.value, teacher_features, tell=_printed
     )
     print(f"saved {OUTPUT.value}/model.keras; next: keras-isd embed FOLDER --model={OUTPUT.value}")
+
+
+def _teacher_features(source):
+    """The file of a teacher's features, written once, or None."""
+    if TEACHER.value is None:
+        return TEACHER_FEATURES.value
+    path = pathlib.Path(OUTPUT.value, "teacher_features.npy")
+    pixels = augmentation.Augmenter([augmentation.CentralCrop(TEACHER_SIZE.value)])
+    teacher = training.make_teacher(TEACHER.value, TEACHER_SIZE.value)
+    evaluation.cache_features(teacher, source, pixels, path)
+    return path
 
 
 def _printed(line):

@@ -2,5 +2,6 @@
 
 from keras_isd.training.folder_run import load_run, train_on_images
 from keras_isd.training.settings import TrainingSettings, choose_settings
+from keras_isd.training.teachers import make_teacher
 
-__all__ = ["TrainingSettings", "choose_settings", "load_run", "train_on_images"]
+__all__ = ["TrainingSettings", "choose_settings", "load_run", "make_teacher", "train_on_images"]

@@ -30,7 +30,9 @@ LOOKS = 50  # how often in a run it is told how it goes, about
 BANK = 5000  # labelled images that the accuracy while training compares with, at most
 
 
-def train_on_images(source, output, settings, seed=0, minutes=None, tell=print):
+def train_on_images(
+    source, output, settings, seed=0, minutes=None, teacher_features=None, tell=print
+):
     """Trains a model on images, in a folder that holds all that belongs to the run.
 
     The folder gets `run.json` (settings, seed, versions), `view.json` (how images become what the
@@ -47,13 +49,17 @@ def train_on_images(source, output, settings, seed=0, minutes=None, tell=print):
         seed: int, which fixes weights, order and views, and so the run.
         minutes: float, how long the run may take; some steps are timed first, and it then has fewer
             epochs than the settings where that is needed. None for no limit.
+        teacher_features: path of a `.npy` file, a row of a frozen teacher's features for each
+            image, see `keras_isd.evaluation.cache_features`; for the method `"distillation"`. All
+            images are then trained on, and some of them watched.
         tell: function that is called with each line to print.
 
     Returns:
         The trained model, such as a `keras_isd.ISDModel`.
 
     Raises:
-        ValueError: if the folder is of another run, or one epoch takes longer than `minutes`.
+        ValueError: if the folder is of another run, one epoch takes longer than `minutes`, or the
+            method is distillation and there are no `teacher_features`, or the other way round.
 
     Example:
 
@@ -74,18 +80,25 @@ def train_on_images(source, output, settings, seed=0, minutes=None, tell=print):
     folder = pathlib.Path(output).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     resume = Resume(folder / "checkpoints", every_n_steps=500)
-    training, watched = _parts(source, seed)
+    _check_teacher(settings, teacher_features)
+    training, watched = _parts(source, seed, teacher_features)
     settings, is_measured = _as_measured(folder, settings, minutes)
     _record(folder, resume, settings, source, seed, is_measured)
     statistics = _statistics(folder, training, settings.size)
     if minutes is not None and not is_measured:
         seconds = 60 * minutes - (time.monotonic() - begin)
-        settings = measure_steps(training, settings, statistics, seconds, seed, tell)
+        settings = measure_steps(
+            training, settings, statistics, seconds, seed, teacher_features, tell
+        )
         _record(folder, resume, settings, source, seed, is_measured=True)
     keras.utils.set_random_seed(seed)
     place = {"initial_epoch": resume.initial_epoch, "initial_step": resume.initial_step}
-    batches = make_batches(training, settings, statistics, seed, **place)
-    model = make_model(settings, statistics, training.channels, len(batches), seed)
+    batches = make_batches(
+        training, settings, statistics, seed, teacher_features=teacher_features, **place
+    )
+    model = make_model(
+        settings, statistics, training.channels, len(batches), seed, teacher_features
+    )
     every = max(1, settings.epochs // LOOKS)
     if resume.initial_epoch:
         tell(f"Goes on after {resume.initial_epoch} of {settings.epochs} epochs.")
@@ -146,13 +159,24 @@ def _is_begun(resume):
     return bool(resume.initial_epoch or resume.initial_step)
 
 
-def _parts(source, seed):
+def _check_teacher(settings, teacher_features):
+    if (settings.method == "distillation") != (teacher_features is not None):
+        raise ValueError(
+            'Argument `teacher_features` goes with the method "distillation". Received: '
+            f"{teacher_features=}, method={settings.method!r}"
+        )
+
+
+def _parts(source, seed, teacher_features):
     """Images to train on, and those to watch."""
     count = min(HELD_OUT, len(source) // 10)
     if count < 3:
         return source, source
     order = np.random.RandomState(seed).permutation(len(source))
-    return source.subset(np.sort(order[count:])), source.subset(np.sort(order[:count]))
+    watched = source.subset(np.sort(order[:count]))
+    if teacher_features is not None:  # which are of all images
+        return source, watched
+    return source.subset(np.sort(order[count:])), watched
 
 
 def _as_measured(folder, settings, minutes):

@@ -2,6 +2,8 @@
 
 import importlib.util
 
+import numpy as np
+
 from keras_isd.augmentation import strong, weak
 from keras_isd.backbones import ConvNet, ResNet18, ResNet50
 from keras_isd.data import ImageBatches
@@ -28,15 +30,17 @@ def views_are_made_in_the_step():
     return importlib.util.find_spec("tensorflow") is None
 
 
-def make_batches(source, settings, statistics, seed, initial_epoch=0, initial_step=0):
+def make_batches(source, settings, statistics, seed, teacher_features=None, **place):
     """Batches for `fit`: of two views, or without TensorFlow of images of one size."""
-    place = {"seed": seed, "initial_epoch": initial_epoch, "initial_step": initial_step}
+    place |= {"seed": seed, "teacher_features": teacher_features}
     if views_are_made_in_the_step():
         size = round(settings.size * 256 / 224)
         return ImageBatches(source, size, settings.batch_size, **place)
     from keras_isd.data import two_view_dataset
 
     query, key = views_of(settings, statistics)
+    if teacher_features is not None:
+        key = None
     return two_view_dataset(source, query, key, settings.batch_size, **place)
 
 
@@ -50,7 +54,7 @@ def make_network(settings, channels):
     return network(shape, stem="small" if settings.size <= SMALL else "imagenet")
 
 
-def make_model(settings, statistics, channels, steps_per_epoch, seed):
+def make_model(settings, statistics, channels, steps_per_epoch, seed, teacher_features=None):
     """The compiled model."""
     recipe = get_recipe(settings.recipe)
     arguments = {"backbone": make_network(settings, channels)}
@@ -61,7 +65,11 @@ def make_model(settings, statistics, channels, steps_per_epoch, seed):
         arguments["shuffle_groups"] = groups if settings.batch_size % groups == 0 else 1
     if views_are_made_in_the_step():
         query, key = views_of(settings, statistics)
-        arguments |= {"query_augmenter": query, "key_augmenter": key, "seed": seed}
+        arguments |= {"query_augmenter": query, "seed": seed}
+        if teacher_features is None:
+            arguments["key_augmenter"] = key
+    if teacher_features is not None:
+        arguments["teacher"] = np.load(teacher_features, mmap_mode="r").shape[1]
     model = recipe.method.from_recipe(settings.recipe, **arguments)
     model.compile(
         from_recipe(

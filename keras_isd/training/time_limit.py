@@ -14,14 +14,14 @@ TIMED = 12
 BESIDE = 0.1
 
 
-def measure_steps(source, settings, statistics, seconds, seed, tell):
+def measure_steps(source, settings, statistics, seconds, seed, teacher_features, tell):
     """The settings with as many epochs as fit into some seconds, by steps that are timed.
 
     What these steps have learned is thrown away.
     """
     keras.utils.set_random_seed(seed)
-    batches = make_batches(source, settings, statistics, seed)
-    model = make_model(settings, statistics, source.channels, len(batches), seed)
+    batches = make_batches(source, settings, statistics, seed, teacher_features)
+    model = make_model(settings, statistics, source.channels, len(batches), seed, teacher_features)
     # What is made once is made once more when the run begins.
     once, taken = _timed(model, batches)
     a_step = taken / TIMED

@@ -4,18 +4,34 @@ import inspect
 import sys
 
 import keras
-from absl import app
 
 from keras_isd.extras import needs_extra
 
 
 def make_teacher(name, size, weights="imagenet"):
-    """A teacher by its name.
+    """Makes a network that is good already, by its name: a frozen teacher.
+
+    Weights that are not on this machine are loaded from where Keras and keras-hub keep them.
 
     Args:
-        name: a `.keras` file, a network of `keras.applications`, or a preset of keras-hub.
+        name: str, a `.keras` file of a model from images in [0, 255] to features, a network of
+            `keras.applications` such as `"EfficientNetV2B0"`, or a preset of keras-hub such as
+            `"dinov2_small"` (extra `[hub]`).
         size: int, pixels of a side that it sees; a file has its own.
         weights: of `keras.applications`; None for random ones.
+
+    Returns:
+        A `keras.Model`, `(B, size, size, 3)` in [0, 255] to `(B, D)`.
+
+    Raises:
+        ImportError: if keras-hub is not installed, for a preset.
+        ValueError: if there is no teacher of that name.
+
+    Example:
+
+    >>> teacher = keras_isd.training.make_teacher("MobileNetV3Small", 32, weights=None)
+    >>> teacher.output_shape
+    (None, 576)
     """
     if name.endswith(".keras"):
         return keras.models.load_model(name)
@@ -40,8 +56,8 @@ def _of_keras_hub(preset, size):
         backbone = keras_hub.models.Backbone.from_preset(preset, image_shape=(size, size, 3))
         converter = keras_hub.layers.ImageConverter.from_preset(preset)
     except (ValueError, OSError) as error:
-        raise app.UsageError(
-            "--teacher must be a .keras file, a network of keras.applications or a preset of "
+        raise ValueError(
+            "Argument `name` must be a .keras file, a network of keras.applications or a preset of "
             f"keras-hub, which says: {error} Received: {preset}"
         ) from error
     pixels = keras.Input((size, size, 3))

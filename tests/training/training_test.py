@@ -1,0 +1,184 @@
+"""Settings that are chosen, and runs of them in a folder."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import keras_isd
+from keras_isd import data, training
+from keras_isd.training import time_limit
+
+SMALL = {"size": 12, "epochs": 2, "batch_size": 12, "queue_size": 24, "accelerator": False}
+
+
+def images(count=40, size=14, channels=3, dtype="uint8", seed=0):
+    high = 256 if dtype == "uint8" else 4000
+    shape = (count, size, size, channels)
+    return np.random.RandomState(seed).randint(0, high, shape).astype(dtype)
+
+
+def arrays(*args, labels=None, **kwargs):
+    return data.from_arrays(images(*args, **kwargs), labels)
+
+
+def train(source, folder, settings, **kwargs):
+    return training.train_on_images(source, folder, settings, tell=lambda line: None, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "accelerator", "expected"),
+    [
+        (200, 32, False, (32, "convnet", 50, 100, 500)),
+        (10_000, 32, False, (32, "convnet", 64, 4096, 200)),
+        (50_000, 32, False, (32, "convnet", 64, 4096, 40)),
+        (400_000, 8, False, (32, "convnet", 64, 4096, 20)),
+        (1000, 90, False, (64, "convnet", 64, 500, 500)),
+        (50, 300, False, (64, "convnet", 12, 25, 500)),
+        (50_000, 32, True, (32, "resnet18", 256, 8192, 400)),
+        (50, 300, True, (224, "resnet18", 12, 25, 1000)),
+    ],
+)
+@pytest.mark.one_backend("arithmetic of the number and size of images")
+def test_settings_follow_the_number_and_size_of_images_and_the_device(
+    count, size, accelerator, expected
+):
+    one = np.zeros((1, size, size, 3), "uint8")
+    source = data.from_arrays(np.broadcast_to(one, (count, size, size, 3)))
+    found = training.choose_settings(source, accelerator=accelerator)
+    assert found.method == "isd"
+    values = (found.size, found.network, found.batch_size, found.queue_size, found.epochs)
+    assert values == expected
+    assert set(found.reasons) == set(found.values())
+
+
+def test_the_rate_of_a_gpu_goes_with_the_batch():
+    found = training.choose_settings(arrays(), accelerator=True, size=32, batch_size=128)
+    assert found.learning_rate == pytest.approx(0.05 * 128 / 256)
+    assert training.choose_settings(arrays(), accelerator=False).learning_rate == 0.05
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({"method": "dino"}, "`method`"),
+        ({"network": "vit"}, "`network`"),
+        ({"epochs": 0}, "`epochs`"),
+        ({"learning_rate": -1.0}, "`learning_rate`"),
+        ({"temperature": 1}, "Settings must be among"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(given, word):
+    with pytest.raises(ValueError, match=word):
+        training.choose_settings(arrays(), **given)
+
+
+def test_few_images_are_refused():
+    with pytest.raises(ValueError, match="at least eight"):
+        training.choose_settings(arrays(7))
+
+
+@pytest.mark.parametrize("method", ["isd", "moco", "byol", "msf"])
+def test_every_method_trains_and_is_read_again(tmp_path, method):
+    source = arrays()
+    model = train(source, tmp_path, training.choose_settings(source, method=method, **SMALL))
+    again, view = training.load_run(tmp_path)
+    assert type(again) is type(model)
+    views = view(images(5))
+    np.testing.assert_allclose(
+        again.predict(views, verbose=0), model.predict(views, verbose=0), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_images_of_many_channels_and_16_bits_have_their_own_statistics(tmp_path):
+    source = arrays(channels=5, dtype="uint16")
+    train(source, tmp_path, training.choose_settings(source, **{**SMALL, "epochs": 1}))
+    view = json.loads((tmp_path / "view.json").read_text())
+    assert len(view["mean"]) == 5
+    assert view["value_range"][1] > 3000
+    model, view = training.load_run(tmp_path)
+    assert model.predict(view(images(3, channels=5, dtype="uint16")), verbose=0).shape == (3, 128)
+
+
+@pytest.mark.parametrize("without_tensorflow", [False, True])
+def test_a_frozen_teachers_features_are_learned_from(tmp_path, monkeypatch, without_tensorflow):
+    from keras_isd.training import model_building
+
+    monkeypatch.setattr(model_building, "views_are_made_in_the_step", lambda: without_tensorflow)
+    source = arrays()
+    np.save(tmp_path / "seen.npy", np.random.RandomState(0).randn(40, 6).astype("float32"))
+    settings = training.choose_settings(source, method="distillation", **SMALL)
+    with pytest.raises(ValueError, match="`teacher_features`"):
+        train(source, tmp_path / "run", settings)
+    model = train(source, tmp_path / "run", settings, teacher_features=tmp_path / "seen.npy")
+    assert isinstance(model, keras_isd.DistillationModel)
+
+
+def test_without_tensorflow_views_are_made_in_the_step(tmp_path, monkeypatch):
+    from keras_isd.training import model_building
+
+    monkeypatch.setattr(model_building, "views_are_made_in_the_step", lambda: True)
+    source = arrays()
+    model = train(source, tmp_path, training.choose_settings(source, **SMALL))
+    assert model.query_augmenter is not None
+    assert training.load_run(tmp_path)[0].predict(images(2, 12) / 255, verbose=0).shape == (2, 128)
+
+
+def test_labels_measure_and_change_nothing(tmp_path):
+    labels = np.arange(40) % 2
+    plain, labelled = arrays(), arrays(labels=labels)
+    settings = training.choose_settings(plain, **SMALL)
+    one, other = (
+        train(source, tmp_path / name, settings)
+        for name, source in (("one", plain), ("other", labelled))
+    )
+    for a, b in zip(one.student_backbone.get_weights(), other.student_backbone.get_weights()):
+        np.testing.assert_array_equal(a, b)
+    assert "knn_student" in (tmp_path / "other" / "metrics.csv").read_text()
+
+
+def test_as_many_epochs_are_trained_as_fit_into_the_time(monkeypatch):
+    monkeypatch.setattr(time_limit, "_timed", lambda model, batches: (10.0, 12.0))  # 1 s a step
+    source = arrays(48)
+    settings = training.choose_settings(source, **{**SMALL, "epochs": 100})
+    said = []
+    statistics = data.ChannelStatistics(*keras_isd.augmentation.IMAGENET, (0, 255))
+    arguments = (source, settings, statistics)
+    found = time_limit.measure_steps(*arguments, 100.0, 0, None, said.append)
+    # Of 100 s 2 x 10 and 12 are gone; an epoch of 4 steps takes 4.4.
+    assert found.epochs == 15
+    assert "12 images a second" in said[0]
+    assert time_limit.measure_steps(*arguments, 1e6, 0, None, said.append) == settings
+    with pytest.raises(ValueError, match="enough for an epoch"):
+        time_limit.measure_steps(*arguments, 30.0, 0, None, said.append)
+
+
+def test_a_run_with_a_time_limit_goes_on_with_the_epochs_that_were_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(time_limit, "_timed", lambda model, batches: (1.0, 12.0))
+    source = arrays(48)
+    settings = training.choose_settings(source, **{**SMALL, "epochs": 100})
+    train(source, tmp_path, settings, minutes=0.35)
+    epochs = json.loads((tmp_path / "run.json").read_text())["settings"]["epochs"]
+    assert epochs < 3
+    monkeypatch.setattr(time_limit, "_timed", None)  # it is not measured again
+    train(source, tmp_path, settings, minutes=99)
+    assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 1 + epochs
+
+
+def test_a_folder_without_a_finished_run_is_named(tmp_path):
+    with pytest.raises(ValueError, match="finished run"):
+        training.load_run(tmp_path)
+
+
+def test_a_teacher_that_is_not_known_is_named():
+    pytest.importorskip("keras_hub", reason="knows other teachers")
+    with pytest.raises(ValueError, match="`name` must be"):
+        training.make_teacher("no_such_network", 32)
+
+
+def test_a_file_of_a_model_is_a_teacher(tmp_path):
+    keras_isd.backbones.ConvNet((16, 16, 3), filters=(4,)).save(tmp_path / "teacher.keras")
+    teacher = training.make_teacher(str(tmp_path / "teacher.keras"), 16)
+    assert isinstance(teacher, keras.Model)
+    assert teacher.output_shape == (None, 4)
