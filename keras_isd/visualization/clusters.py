@@ -68,9 +68,18 @@ def cluster_rows(features, clusters, seed=0):
     with needs_extra("plots"):
         from sklearn.cluster import KMeans
 
-    features = unit_rows(features)
-    means = KMeans(clusters, n_init=4, random_state=seed).fit(features)
-    distances = np.linalg.norm(features - means.cluster_centers_[means.labels_], axis=1)
-    found = [np.flatnonzero(means.labels_ == label) for label in range(clusters)]
-    found = [rows[np.argsort(distances[rows], kind="stable")] for rows in found]
-    return sorted(found, key=len, reverse=True)
+    means = KMeans(clusters, n_init=4, random_state=seed).fit(unit_rows(features))
+    return list(rows_of_clusters(features, means.labels_).values())
+
+
+def rows_of_clusters(features, clusters):
+    """Rows of each cluster by its number, the nearest to its middle first; the largest first.
+
+    `clusters` is that of each row, below 0 of those in none.
+    """
+    features, found = unit_rows(features), {}
+    for cluster in np.unique(clusters[clusters >= 0]).tolist():
+        rows = np.flatnonzero(clusters == cluster)
+        distances = np.linalg.norm(features[rows] - features[rows].mean(axis=0), axis=1)
+        found[cluster] = rows[np.argsort(distances, kind="stable")]
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
