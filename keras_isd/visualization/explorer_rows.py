@@ -16,7 +16,7 @@ def cluster_section(features, groupings, names, sheets):
     found = rows_of_clusters(features, clusters)
     parts = ["<h2>Clusters</h2>"]
     if outside := len(clusters) - sum(map(len, found.values())):
-        parts.append(f"<p>{outside:,} images are in none.</p>")
+        parts.append(f"<p>Not in a cluster: {_count(outside, 'image')}.</p>")
     for cluster, rows in found.items():
         about = f"<b>Cluster {cluster}</b> {_count(len(rows), 'image')}{_mostly(rows, classes)}"
         strip = _strip(rows[:IN_A_ROW], names, sheets)

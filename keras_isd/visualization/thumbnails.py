@@ -208,7 +208,9 @@ def _sheet(pictures, side, quality):
         picture = np.pad(picture, [*beyond, (0, 0)], mode="edge")
         sheet.paste(Image.fromarray(picture), (left + gaps[1] // 2, top + gaps[0] // 2))
     contents = io.BytesIO()
-    sheet.save(contents, "JPEG", quality=quality, optimize=True)
+    # Colours at half the resolution are those of the next cell too at the edge, by a pixel.
+    subsampling = 0 if side < SMALL else 2
+    sheet.save(contents, "JPEG", quality=quality, subsampling=subsampling)
     return contents.getvalue()
 
 

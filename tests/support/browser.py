@@ -46,14 +46,14 @@ class Page:
     """A page, driven by the DevTools protocol.
 
     Attributes:
-        said: list of str, what the page's console said, and its errors.
+        errors: list of str, errors and warnings on the page's console.
         asked: list of str, addresses outside of the page that it asked for.
     """
 
     def __init__(self, commands, answers, width, height):
         self._commands, self._answers = commands, answers
         self._number, self._session = 0, None
-        self.said, self.asked = [], []
+        self.errors, self.asked = [], []
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         attached = self._call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
@@ -79,8 +79,8 @@ class Page:
 
     def wait_for(self, expression, seconds=30):
         end = time.monotonic() + seconds
-        while not self.value(expression):
-            assert time.monotonic() < end, f"not in {seconds} s: {expression}; {self.said}"
+        while not self.value(f"Boolean({expression})"):
+            assert time.monotonic() < end, f"not in {seconds} s: {expression}; {self.errors}"
             time.sleep(0.05)
 
     def move(self, x, y):
@@ -123,12 +123,12 @@ class Page:
         return json.loads(contents)
 
     def _note(self, event, params):
-        if event == "Runtime.consoleAPICalled":
-            self.said.append(" ".join(str(part.get("value")) for part in params["args"]))
+        if event == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning"):
+            self.errors.append(" ".join(str(part.get("value")) for part in params["args"]))
         elif event == "Runtime.exceptionThrown":
-            self.said.append(json.dumps(params["exceptionDetails"])[:1000])
-        elif event == "Log.entryAdded":
-            self.said.append(params["entry"]["text"])
+            self.errors.append(json.dumps(params["exceptionDetails"])[:1000])
+        elif event == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
+            self.errors.append(params["entry"]["text"])
         elif event == "Network.requestWillBeSent":
             address = params["request"]["url"]
             if not address.startswith(("data:", "blob:", "file:")):
