@@ -55,6 +55,10 @@ def write_explorer(
     of the images, and of other than three channels those are drawn that `plot_views` draws. An
     image that cannot be read is a grey square.
 
+    Cost: a page of 20,000 images has 26 MB of 32 by 32 pixels, and 41 MB of thumbnails of 64; the
+    quality of thumbnails is chosen for pages of up to 60 MB. t-SNE of as many took four minutes on
+    two cores, principal components and the rest 10 to 20 seconds.
+
     Args:
         path: where to write.
         features: `(N, F)` array.

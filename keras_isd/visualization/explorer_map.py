@@ -88,14 +88,16 @@ def _figure(points, groupings):
     plot = figure(
         name="map",
         sizing_mode="stretch_both",
-        # Not WebGL: without a graphics card 20,000 points took twenty times as long to move.
+        # Not WebGL: without a graphics card 20,000 points took many times as long to move.
         output_backend="canvas",
         tools="pan,wheel_zoom,box_zoom,reset",
         active_scroll="wheel_zoom",
         x_range=Range1d(*_limits(x)),
         y_range=Range1d(*_limits(y)),
         min_border=0,
-        lod_factor=5,  # of many points one in five while they move
+        # While more than these move, one in five is drawn, in grey.
+        lod_threshold=10_000,
+        lod_factor=5,
     )
     plot.toolbar.logo = None  # a link to its makers
     plot.axis.visible = False  # which have no unit

@@ -46,6 +46,6 @@ def umap_points(rows, seed):
 
 def plane_points(rows, method, seed):
     """Two coordinates `(2, N)` of rows by `"pca"`, `"tsne"` or `"umap"`."""
-    if method == "pca" or len(rows) < _FEW:
+    if method == "pca" or len(rows) < _FEW or rows.shape[1] == 1:
         return pca_points({"": rows})[""]
     return {"tsne": tsne_points, "umap": umap_points}[method](rows, seed)

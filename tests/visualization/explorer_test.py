@@ -223,6 +223,16 @@ def test_wrong_arguments_are_refused_before_an_image_is_read(options, message, t
     assert not (tmp_path / "explorer.html").exists()
 
 
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+def test_a_page_is_of_any_number_of_images_and_features(method, tmp_path):
+    pytest.importorskip("sklearn", reason="t-SNE is scikit-learn's")
+    for shape in [(1, 3), (2, 1), (2, 3), (5, 2), (8, 1)]:
+        features = np.random.RandomState(0).randn(*shape)
+        page = written(tmp_path, features, method=method).read_text()
+        assert len(data_of(page)["neighbors"]) == shape[0]
+    assert data_of(written(tmp_path, np.ones((8, 3)), method=method).read_text())
+
+
 def test_umap_that_is_not_installed_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(ImportError, match=r"umap-learn.*pip install umap-learn"):
