@@ -190,7 +190,7 @@ def test_names_cannot_end_a_script_or_become_markup(tmp_path):
 
 def test_the_size_of_many_images_is_within_what_is_sent_to_others(tmp_path, monkeypatch):
     random = np.random.RandomState(0)
-    noise = random.randint(0, 256, (300, 32, 32, 3)).astype("uint8")  # no photograph takes more
+    noise = random.randint(0, 256, (300, 64, 64, 3)).astype("uint8")  # no photograph takes more
     features = random.randn(300, 8).astype("float32")
     small = written(tmp_path, features[:4], noise[:4]).stat().st_size
     # As if these were 20,000.
