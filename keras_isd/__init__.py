@@ -7,6 +7,7 @@ from keras_isd import (
     callbacks,
     data,
     evaluation,
+    exploration,
     heads,
     interop,
     layers,
@@ -14,6 +15,7 @@ from keras_isd import (
     models,
     optimizers,
     recipes,
+    training,
     visualization,
 )
 from keras_isd.layers import BatchNormalization, MemoryQueue
@@ -41,6 +43,7 @@ __all__ = [
     "callbacks",
     "data",
     "evaluation",
+    "exploration",
     "heads",
     "interop",
     "layers",
@@ -48,5 +51,6 @@ __all__ = [
     "models",
     "optimizers",
     "recipes",
+    "training",
     "visualization",
 ]

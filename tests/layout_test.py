@@ -19,8 +19,11 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From top to bottom: each imports what stands below it.
 FOLDERS = (
+    "command",
+    "training",
     "interop",
     "visualization",
+    "exploration",
     "callbacks",
     "evaluation",
     "data",

@@ -16,6 +16,10 @@ Variables:
 - `fused_batch_norm(layer, inputs, training)`: batch normalisation in one kernel; None where the
   compiler fuses what `keras.ops` does.
 
+The machine:
+
+- `has_accelerator()`: whether there is a GPU or a TPU.
+
 The devices that share a batch:
 
 - `replica_count()`: on how many replicas this step runs at once; 1 outside a step.
@@ -48,6 +52,7 @@ __all__ = [
     "check_compile",
     "fused_batch_norm",
     "guarded_step",
+    "has_accelerator",
     "is_chief",
     "is_one_of_several",
     "is_sharded",

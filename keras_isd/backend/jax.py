@@ -6,7 +6,7 @@ The devices are those of a `keras.distribution`, to which JAX shares the batch o
 import contextlib
 
 import keras
-from jax import process_count, process_index
+from jax import default_backend, process_count, process_index
 from jax.experimental import multihost_utils
 from keras import ops
 
@@ -75,6 +75,10 @@ def to_numpy(variable):
     if not (value.is_fully_addressable or value.is_fully_replicated):
         value = multihost_utils.process_allgather(value, tiled=True)
     return ops.convert_to_numpy(value)
+
+
+def has_accelerator():
+    return default_backend() != "cpu"
 
 
 def is_chief(model):

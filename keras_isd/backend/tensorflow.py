@@ -120,6 +120,10 @@ def reducible_logs(logs):
     return logs
 
 
+def has_accelerator():
+    return any(tf.config.list_physical_devices(kind) for kind in ("GPU", "TPU"))
+
+
 def is_chief(model):
     """Whether this process is the one that writes, the chief of several workers."""
     return model.distribute_strategy.extended.should_checkpoint

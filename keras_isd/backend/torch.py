@@ -5,6 +5,7 @@ Keras trains in one process on one device here.
 
 import os
 
+from torch import cuda
 from torch.nn.functional import batch_norm
 
 from keras_isd.backend.common import *
@@ -34,6 +35,10 @@ def fused_batch_norm(layer, inputs, training):
         eps=layer.epsilon,
     )
     return outputs.permute(0, *(i + 1 for i in inner), 1)
+
+
+def has_accelerator():
+    return cuda.is_available()
 
 
 def check_compile(model, arguments):

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 from absl import logging
 
-# The attributes that change while a run goes on, of each callback that has any.
+# The attributes that change while a run goes on, of each callback that has any. This package's own
+# name theirs as `remembered`.
 REMEMBERED = {
     keras.callbacks.EarlyStopping: (
         "wait",
@@ -84,4 +85,4 @@ def _remembered(callback):
     for kind, names in REMEMBERED.items():
         if isinstance(callback, kind):
             return names
-    return ()
+    return getattr(callback, "remembered", ())

@@ -7,6 +7,10 @@ import numpy as np
 from absl import logging
 from keras import ops
 
+from keras_isd.argument_validation import check_in_range
+from keras_isd.callbacks.view_health import ViewHealth
+from keras_isd.evaluation.health import effective_rank
+
 # Of the healthy spread `1 / sqrt(D)`. Early in a good run it may fall to a tenth, while a part that
 # all embeddings share is still large.
 COLLAPSED_SPREAD = 0.05
@@ -26,7 +30,14 @@ class HealthMonitor(keras.callbacks.Callback):
     - `effective_rank`: of the keys in the queue, how many directions they spread over, in [1, D]:
       the exponential of the entropy of their singular values;
     - `queue_filled`: the share of the queue's rows that hold keys, in [0, 1]; the rest is random;
-    - `collapsed`: 1 or 0, whether all embeddings have become nearly the same.
+    - `collapsed`: 1 or 0, whether all embeddings have become nearly the same;
+
+    and, with `views` of some images that are not trained on, without any label, of the student's
+    features of these
+
+    - `feature_rank`: how many directions they spread over, in [1, F];
+    - `view_retrieval`: the share of images whose other view is the nearest of all, in [0, 1];
+    - `neighbor_stability`: the share of their ten nearest that images keep since the last time.
 
     A run is collapsed if `embedding_std` is below a twentieth of `1 / sqrt(D)`, or the effective
     rank is below 1.5, or the spread is below a tenth and the teacher's entropy above 95 % of the
@@ -36,6 +47,10 @@ class HealthMonitor(keras.callbacks.Callback):
     Args:
         stop_on_collapse: bool, whether to stop the run at a collapse.
         rows: int, how many of the queue's rows the rank is computed of, at most.
+        views: pair of `(N, H, W, C)` arrays, two views of each of some images, as the student sees
+            them; or None. A thousand will do.
+        every_n_epochs: int >= 1, how often the views are looked at; each time as after the first
+            and the last epoch.
 
     Attributes:
         findings: list of pairs, of an epoch from 1 and a sentence.
@@ -51,11 +66,22 @@ class HealthMonitor(keras.callbacks.Callback):
     []
     """
 
-    def __init__(self, stop_on_collapse=False, rows=2048):
+    remembered = ("neighbors_before",)  # by `Resume`
+
+    def __init__(self, stop_on_collapse=False, rows=2048, views=None, every_n_epochs=1):
         super().__init__()
+        check_in_range("every_n_epochs", every_n_epochs, 1)
         self.stop_on_collapse = stop_on_collapse
         self.rows = rows
         self.findings = []
+        self.every_n_epochs = every_n_epochs
+        self.neighbors_before = []
+        self._views = None if views is None else ViewHealth(*views)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # Not before: where a run goes on, its weights are restored when training begins.
+        if self._views is not None and not self.neighbors_before:
+            self.neighbors_before = [self._views.neighbors(self.model)]
 
     def on_epoch_end(self, epoch, logs=None):
         model = self.model
@@ -65,6 +91,12 @@ class HealthMonitor(keras.callbacks.Callback):
             filled = int(ops.convert_to_numpy(queue.filled))
             logs["queue_filled"] = filled / queue.size
             logs["effective_rank"] = effective_rank(self._recent_keys(queue, filled))
+        number = epoch + 1
+        due = number % self.every_n_epochs == 0 or number in (1, self.params["epochs"])
+        if self._views is not None and due:
+            found, neighbors = self._views.measure(model, *self.neighbors_before)
+            self.neighbors_before = [neighbors]
+            logs |= found
         signs = list(signs_of_collapse(logs, dim, queue and queue.size))
         logs["collapsed"] = float(bool(signs))
         if signs:
@@ -140,11 +172,3 @@ def signs_of_collapse(logs, dim, queue_size):
         yield "the keys lie in all but one direction"
     if spread < LOW_SPREAD and entropy > BLIND_ENTROPY * math.log(queue_size):
         yield f"the teacher finds all anchors equally similar, while {said}"
-
-
-def effective_rank(embeddings):
-    """The exponential of the entropy of the singular values of `(N, D)` rows, in [1, D]."""
-    values = np.linalg.svd(embeddings, compute_uv=False)
-    shares = values / max(values.sum(), 1e-12)
-    shares = shares[shares > 0]
-    return float(np.exp(-(shares * np.log(shares)).sum()))

@@ -172,7 +172,8 @@ def from_list_file(list_file, directory, on_error="skip"):
 def source_of_paths(paths, labels, class_names, on_error, channels=None, dtype=None, decode=None):
     """A source of files by their paths, of the kind of images that they are."""
     files = FilesOnDisk(paths)
-    names = [path if path.isprintable() else _printable(path) for path in paths]
+    odd = any(not path.isprintable() for path in paths)
+    names = [*map(_printable, paths)] if odd else paths
     decoder = decoder_for(files, names, channels, dtype, decode)
     return ImageSource(
         files,
@@ -187,4 +188,6 @@ def source_of_paths(paths, labels, class_names, on_error, channels=None, dtype=N
 
 def _printable(path):
     """A name that is not of UTF-8 as one that can be printed."""
+    if path.isprintable():
+        return path
     return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -1,7 +1,8 @@
 """Folders of image files."""
 
-import collections
 import os
+
+import numpy as np
 
 from keras_isd.data.file_lists import source_of_paths
 from keras_isd.data.listing import EXTENSIONS, list_files, say_what_is_left_out
@@ -93,21 +94,27 @@ def from_folder(
             + (f" with {others}" if others else "")
         )
     say_what_is_left_out(folder, left_out)
-    tops = [path.partition("/")[0] if "/" in path else None for path in files]
+    tops = {_top(path) for path in files}
     if labels == "auto":
         labels = None if None in tops else "folder"
     numbers = None
     if labels == "folder":
-        _check_split(folder, split, tops)
-        class_names, numbers = _classes(tops, class_names)
-    paths = [f"{folder}/{path}" for path in files]
+        found = sorted(tops - {None})
+        _check_split(folder, split, found)
+        class_names, numbers = _classes(files, found, class_names)
+    for row, path in enumerate(files):  # in place, for memory's sake where there are millions
+        files[row] = f"{folder}/{path}"
     return source_of_paths(
-        paths, numbers, class_names, on_error, channels=channels, dtype=dtype, decode=decode
+        files, numbers, class_names, on_error, channels=channels, dtype=dtype, decode=decode
     )
 
 
-def _check_split(folder, split, tops):
-    found = sorted(set(tops) - {None})
+def _top(path):
+    """The subfolder that a file is in, or None."""
+    return path.partition("/")[0] if "/" in path else None
+
+
+def _check_split(folder, split, found):
     if found and {name.lower() for name in found} <= SPLITS:
         raise ValueError(
             "Argument `split` must name one of the parts that the folder holds, or `labels` be "
@@ -115,14 +122,13 @@ def _check_split(folder, split, tops):
         )
 
 
-def _classes(tops, class_names):
+def _classes(files, found, class_names):
     """Names of classes, and the number of each file's, of their subfolders."""
-    found = sorted(set(tops) - {None})
     class_names = found if class_names is None else list(class_names)
     if unknown := sorted(set(found) - set(class_names)):
         raise ValueError(
             "Argument `class_names` must have all classes of the folder. "
             f"Received: {class_names[:5]} and so on, without {unknown[:5]}"
         )
-    number = collections.defaultdict(lambda: -1, {c: i for i, c in enumerate(class_names)})
-    return class_names, [number[top] for top in tops]
+    number = {None: -1, **{name: number for number, name in enumerate(class_names)}}
+    return class_names, np.fromiter((number[_top(path)] for path in files), "int32", len(files))

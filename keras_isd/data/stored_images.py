@@ -66,13 +66,14 @@ class FilesOnDisk(ImageFiles):
 
     def __init__(self, paths):
         self.paths = paths
-        self._tensor = MadeOnce(lambda paths: _constant([*map(os.fsencode, paths)]), paths)
+        self._tensors = MadeOnce(_joined, paths)
         super().__init__(self._read)
 
     def _read(self, row):
         from keras_isd.quiet_tensorflow import tf
 
-        return tf.io.read_file(self._tensor()[row])
+        text, ends = self._tensors()
+        return tf.io.read_file(tf.strings.substr(text, ends[row], ends[row + 1] - ends[row]))
 
     def bytes_of(self, row):
         path = self.paths[row]
@@ -177,6 +178,15 @@ def row_tensor(rows):
     return MadeOnce(_constant, np.asarray(rows, "int64"))
 
 
+def _joined(paths):
+    """Paths as one long string, and where each ends: a tensor of a string each takes twice that."""
+    text, ends = bytearray(), np.zeros(len(paths) + 1, "int64")
+    for row, path in enumerate(paths):
+        text += os.fsencode(path)
+        ends[row + 1] = len(text)
+    return _variable(bytes(text)), _constant(ends)
+
+
 def _constant(values):
     from keras_isd.quiet_tensorflow import tf
 
@@ -187,6 +197,6 @@ def _constant(values):
 def _variable(images):
     from keras_isd.quiet_tensorflow import tf
 
-    # A variable's value is not copied into every graph that reads it, as a constant would be.
+    # A variable's value is not copied into every graph that reads it, as a constant may be.
     with tf.device("CPU"):
         return tf.Variable(images, trainable=False)

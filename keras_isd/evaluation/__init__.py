@@ -1,8 +1,10 @@
 """Evaluation: what the features are worth."""
 
 from keras_isd.evaluation.feature_file import cache_features
+from keras_isd.evaluation.feature_table import load_features, save_features
 from keras_isd.evaluation.features import Features, extract_features
 from keras_isd.evaluation.fine_tuning import fine_tune
+from keras_isd.evaluation.health import effective_rank, neighbor_stability, view_retrieval
 from keras_isd.evaluation.knn import knn_accuracies, knn_accuracy, knn_predict
 from keras_isd.evaluation.label_fractions import few_labels
 from keras_isd.evaluation.linear import linear_probe, linear_probe_on_images
@@ -14,6 +16,7 @@ __all__ = [
     "Features",
     "balanced_rows",
     "cache_features",
+    "effective_rank",
     "extract_features",
     "few_labels",
     "fine_tune",
@@ -22,7 +25,11 @@ __all__ = [
     "knn_predict",
     "linear_probe",
     "linear_probe_on_images",
+    "load_features",
     "logistic_regression",
     "nearest_rows",
+    "neighbor_stability",
+    "save_features",
     "unbalanced_accuracy",
+    "view_retrieval",
 ]

@@ -8,6 +8,7 @@ from keras_isd.visualization.csv_log import read_csv_log
 from keras_isd.visualization.embedding import plot_embedding
 from keras_isd.visualization.explorer import write_explorer
 from keras_isd.visualization.history import plot_history
+from keras_isd.visualization.image_rows import plot_image_rows
 from keras_isd.visualization.neighbors import plot_neighbors
 from keras_isd.visualization.report import write_report
 from keras_isd.visualization.views import plot_views
@@ -16,6 +17,7 @@ __all__ = [
     "plot_clusters",
     "plot_embedding",
     "plot_history",
+    "plot_image_rows",
     "plot_neighbors",
     "plot_views",
     "read_csv_log",

@@ -1,11 +1,8 @@
 """What k-means finds in features, as rows of images."""
 
-import numpy as np
-
 from keras_isd.evaluation.checks import check_features
-from keras_isd.evaluation.nearest import unit_rows
-from keras_isd.extras import needs_extra
-from keras_isd.visualization.figure import new_grid, save
+from keras_isd.exploration.clusters import cluster_features, nearest_to_middle
+from keras_isd.visualization.image_rows import plot_image_rows
 
 
 def plot_clusters(images, features, clusters=8, columns=10, seed=0, path=None):
@@ -51,35 +48,10 @@ def plot_clusters(images, features, clusters=8, columns=10, seed=0, path=None):
             f"Argument `clusters` must be between 1 and {len(features)} images. "
             f"Received: {clusters=}"
         )
-    figure, axes = new_grid(clusters, columns, 1.0, 1.05, ticks=False)
-    for line, rows in zip(axes, cluster_rows(features, clusters, seed), strict=True):
-        line[0].set_ylabel(f"{len(rows):,}", rotation=0, ha="right", va="center")
-        for axis in line:
-            axis.set_frame_on(False)
-        for axis, row in zip(line, rows):
-            image = np.asarray(images[row], "float32") / 255
-            axis.imshow(np.clip(image, 0, 1), cmap="gray", vmin=0, vmax=1)
-    save(figure, path)
-    return figure
+    rows = cluster_rows(features, clusters, seed)
+    return plot_image_rows(images, rows, columns=columns, value_range=(0, 255), path=path)
 
 
 def cluster_rows(features, clusters, seed=0):
     """Rows of each cluster, the nearest to its middle first; the largest cluster first."""
-    with needs_extra("plots"):
-        from sklearn.cluster import KMeans
-
-    means = KMeans(clusters, n_init=4, random_state=seed).fit(unit_rows(features))
-    return list(rows_of_clusters(features, means.labels_).values())
-
-
-def rows_of_clusters(features, clusters):
-    """Rows of each cluster by its number, the nearest to its middle first; the largest first.
-
-    `clusters` is that of each row, below 0 of those in none.
-    """
-    features, found = unit_rows(features), {}
-    for cluster in np.unique(clusters[clusters >= 0]).tolist():
-        rows = np.flatnonzero(clusters == cluster)
-        distances = np.linalg.norm(features[rows] - features[rows].mean(axis=0), axis=1)
-        found[cluster] = rows[np.argsort(distances, kind="stable")]
-    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+    return nearest_to_middle(features, cluster_features(features, clusters, seed=seed))

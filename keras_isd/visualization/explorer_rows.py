@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_isd.visualization.clusters import rows_of_clusters
+from keras_isd.exploration.clusters import nearest_to_middle
 from keras_isd.visualization.page import text
 
 IN_A_ROW = 24  # images of a cluster that are shown, those nearest to its middle
@@ -13,7 +13,7 @@ def cluster_section(features, groupings, names, sheets):
     """HTML of a row of images for each cluster, the largest on top."""
     by_kind = {by.kind: by for by in groupings}
     clusters, classes = by_kind["cluster"].values, by_kind.get("class")
-    found = rows_of_clusters(features, clusters)
+    found = _rows_of_clusters(features, clusters)
     parts = ["<h2>Clusters</h2>"]
     if outside := len(clusters) - sum(map(len, found.values())):
         parts.append(f"<p>Not in a cluster: {_count(outside, 'image')}.</p>")
@@ -33,6 +33,14 @@ def duplicate_section(duplicates, names, sheets):
     return "\n".join(
         ["<h2>Duplicates</h2>", f"<p>{about}</p>", '<div class="pairs">', *strips, "</div>"]
     )
+
+
+def _rows_of_clusters(features, clusters):
+    """Rows of each cluster by its number, the nearest to its middle first; the largest first."""
+    numbers = np.unique(clusters[clusters >= 0])
+    places = np.where(clusters >= 0, np.searchsorted(numbers, clusters), -1)
+    found = zip(numbers.tolist(), nearest_to_middle(features, places))
+    return dict(sorted(found, key=lambda item: -len(item[1])))
 
 
 def _count(number, what):

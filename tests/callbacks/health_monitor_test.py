@@ -5,7 +5,8 @@ from keras import ops
 
 import keras_isd
 from keras_isd.callbacks import HealthMonitor
-from keras_isd.callbacks.health_monitor import effective_rank, signs_of_collapse
+from keras_isd.callbacks.health_monitor import signs_of_collapse
+from keras_isd.evaluation import effective_rank
 
 load_digits = pytest.importorskip("sklearn.datasets", reason="digits to learn from").load_digits
 

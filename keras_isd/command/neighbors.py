@@ -1,0 +1,44 @@
+"""Finds the images most alike, of all or of some files.
+
+    keras-isd neighbors features.parquet --k=10
+    keras-isd neighbors features.parquet --of=cat.jpg,dog.jpg
+
+The table has a line for each image and neighbour: name, neighbor, similarity (the cosine, at most
+1). `--of` names images by the ends of their names.
+"""
+
+from absl import flags
+
+from keras_isd import exploration
+from keras_isd.command.features import draw, features_of, output_of, write_table
+
+OF = flags.DEFINE_list("of", None, "Images to find neighbours of; all if not given.")
+K = flags.DEFINE_integer("k", 10, "How many of each.", 1)
+
+
+def main(arguments):
+    found = features_of(arguments)
+    names = found.names
+    asked = range(len(names)) if OF.value is None else [_row(names, end) for end in OF.value]
+    k = min(K.value, len(names) - 1)
+    rows, similarities = exploration.find_neighbors(found.features, k=k)
+    path = output_of("neighbors.csv")
+    write_table(
+        path,
+        ["name", "neighbor", "similarity"],
+        (
+            (names[row], names[other], float(similarity))
+            for row in asked
+            for other, similarity in zip(rows[row], similarities[row])
+        ),
+    )
+    shown = [[row, *rows[row]] for row in list(asked)[:30]]
+    captions = [["", *(f"{s:.2f}" for s in similarities[group[0]])] for group in shown]
+    draw(path, names, shown, [""] * len(shown), captions)
+
+
+def _row(names, end):
+    found = [row for row, name in enumerate(names) if name.endswith(end)]
+    if len(found) != 1:
+        raise flags.Error(f"--of must name one image each. Received: {end}, of {len(found)} images")
+    return found[0]

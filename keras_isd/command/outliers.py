@@ -1,0 +1,27 @@
+"""Finds images of another kind than the rest.
+
+    keras-isd outliers features.parquet
+    keras-isd outliers features.parquet --k=50
+
+The table has a line for each image, the strangest first: name, score, the mean of one minus the
+cosine to the k nearest others. A group of strange images shows where k is larger than it is.
+"""
+
+import numpy as np
+from absl import flags
+
+from keras_isd import exploration
+from keras_isd.command.features import draw, features_of, output_of, write_table
+
+K = flags.DEFINE_integer("k", 10, "Neighbours that are looked at.", 1)
+
+
+def main(arguments):
+    found = features_of(arguments)
+    scores = exploration.outlier_scores(found.features, K.value)
+    order = np.argsort(-scores, kind="stable")
+    path = output_of("outliers.csv")
+    write_table(path, ["name", "score"], ((found.names[row], float(scores[row])) for row in order))
+    groups = [order[start : start + 10] for start in range(0, min(len(order), 100), 10)]
+    captions = [[f"{scores[row]:.2f}" for row in group] for group in groups]
+    draw(path, found.names, groups, [f"{10 * n + 1}" for n in range(len(groups))], captions)

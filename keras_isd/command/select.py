@@ -1,0 +1,48 @@
+"""Chooses the images that are most worth a label.
+
+    keras-isd select features.parquet --count=100
+    keras-isd select features.parquet --count=100 --labelled=labelled.csv --method=k_center
+
+The table has a line for each image, the most wanted first: rank, name. TypiClust, for few labels,
+takes the most typical image of each of as many clusters; k-centre, for many, what is farthest from
+all that is chosen. `--labelled` is a table with a column `name` of what has a label already.
+"""
+
+import csv
+
+from absl import flags
+
+from keras_isd import exploration
+from keras_isd.command.features import draw, features_of, output_of, write_table
+from keras_isd.exploration.selection import METHODS
+
+COUNT = flags.DEFINE_integer("count", None, "How many.", 1, required=True)
+METHOD = flags.DEFINE_enum("method", "typiclust", METHODS, "How to choose.")
+LABELLED = flags.DEFINE_string("labelled", None, "Table of images that have a label.")
+SEED = flags.DEFINE_integer("seed", 0, "Of the clusters.", 0)
+
+
+def main(arguments):
+    found = features_of(arguments)
+    rows = exploration.select_rows(
+        found.features, COUNT.value, METHOD.value, _labelled(found.names), SEED.value
+    )
+    path = output_of("selected.csv")
+    names = [found.names[row] for row in rows]
+    write_table(path, ["rank", "name"], enumerate(names, start=1))
+    groups = [rows[start : start + 10] for start in range(0, len(rows), 10)]
+    draw(path, found.names, groups, [f"{10 * number + 1}" for number in range(len(groups))])
+
+
+def _labelled(names):
+    if LABELLED.value is None:
+        return ()
+    with open(LABELLED.value, newline="", encoding="utf-8") as file:
+        there = [line.get("name") for line in csv.DictReader(file)]
+    row_of = {name: row for row, name in enumerate(names)}
+    if unknown := [name for name in there if name not in row_of]:
+        raise ValueError(
+            "--labelled must be a table with a column `name` of images that have features. "
+            f"Received: {len(unknown)} others, such as {unknown[0]!r}"
+        )
+    return [row_of[name] for name in there]

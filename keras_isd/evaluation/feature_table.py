@@ -1,0 +1,194 @@
+"""Features of many images as a table, with their names: Parquet, CSV or NumPy's."""
+
+import csv
+import glob
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from keras_isd.evaluation.features import Features
+from keras_isd.extras import needs_extra
+
+PIECE = 4096  # rows that are written at a time
+ENDINGS = (".parquet", ".csv", ".npz")
+
+
+def save_features(path, features):
+    """Writes features with names, labels and indices to a table.
+
+    The table has a row for each image: `name`, `index`, `label` where there are labels, and its
+    features, in Parquet as one column of lists, in CSV as columns `f0`, `f1` and so on. It is
+    written in pieces, so that features may be a memory map larger than memory (but not in `.npz`),
+    and comes to its name when it is whole.
+
+    Args:
+        path: file, `.parquet`, `.csv` or `.npz`.
+        features: `keras_isd.evaluation.Features`.
+
+    Raises:
+        ImportError: for Parquet, if pyarrow is not installed.
+        ValueError: if `path` has another ending.
+
+    Example:
+
+    >>> import tempfile
+    >>> file = pathlib.Path(tempfile.mkdtemp(), "features.csv")
+    >>> seen = keras_isd.evaluation.Features(np.eye(2), None, np.arange(2), ["a", "b"])
+    >>> keras_isd.evaluation.save_features(file, seen)
+    >>> keras_isd.evaluation.load_features(file).names
+    ['a', 'b']
+    """
+    path = _checked(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.part")
+    _WRITERS[path.suffix](beside, features)
+    os.replace(beside, path)
+
+
+def load_features(path):
+    """Reads features from tables that `save_features` wrote.
+
+    Args:
+        path: file, or a list of files, or a pattern such as `"features-*-of-8.parquet"`, whose
+            tables are put one after another in the order of their names.
+
+    Returns:
+        `keras_isd.evaluation.Features`.
+
+    Raises:
+        ImportError: for Parquet, if pyarrow is not installed.
+        ValueError: if there is no such file, or it is no such table.
+
+    Example:
+
+    >>> import tempfile
+    >>> file = pathlib.Path(tempfile.mkdtemp(), "features.npz")
+    >>> keras_isd.evaluation.save_features(
+    ...     file, keras_isd.evaluation.Features(np.eye(2), np.array([4, 5]), np.arange(2)))
+    >>> keras_isd.evaluation.load_features(file).labels
+    array([4, 5], dtype=int32)
+    """
+    paths = path if isinstance(path, (list, tuple)) else [path]
+    found = []
+    for one in map(str, paths):
+        found += [one] if os.path.exists(one) else sorted(glob.glob(one))
+    if not found:
+        raise ValueError(f"Argument `path` must be a table of features. Received: {path}, no file")
+    parts = [_READERS[_checked(one).suffix](one) for one in found]
+    if len(parts) == 1:
+        return parts[0]
+    features, labels, indices = zip(*parts)
+    names = [part.names for part in parts]
+    return Features(
+        np.concatenate(features),
+        None if any(part is None for part in labels) else np.concatenate(labels),
+        np.concatenate(indices),
+        None if any(part is None for part in names) else [name for part in names for name in part],
+    )
+
+
+def _checked(path):
+    path = pathlib.Path(path).expanduser()
+    if path.suffix not in ENDINGS:
+        raise ValueError(f"Argument `path` must end in one of {ENDINGS}. Received: {path}")
+    return path
+
+
+def _pieces(features):
+    """Dicts of columns, of some rows at a time."""
+    rows, labels, indices = features
+    for start in range(0, len(rows), PIECE):
+        part = slice(start, start + PIECE)
+        yield {
+            "name": None if features.names is None else features.names[part],
+            "index": indices[part],
+            "label": None if labels is None else labels[part],
+            "features": np.asarray(rows[part], "float32"),
+        }
+
+
+def _write_parquet(path, features):
+    with needs_extra("explore"):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+    writer: Any = None
+    for piece in _pieces(features):
+        values = piece.pop("features")
+        columns = {name: pa.array(column) for name, column in piece.items() if column is not None}
+        flat = pa.array(values.ravel())
+        columns["features"] = pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+        table = pa.table(columns)
+        writer = writer or pq.ParquetWriter(path, table.schema)
+        writer.write_table(table)
+    writer.close()
+
+
+def _read_parquet(path):
+    with needs_extra("explore"):
+        import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    column = table["features"].combine_chunks()
+    values = column.values.to_numpy(zero_copy_only=False).reshape(len(table), -1)
+    there = {name: table[name] for name in table.column_names}
+    return Features(
+        values,
+        there["label"].to_numpy().astype("int32") if "label" in there else None,
+        there["index"].to_numpy(),
+        there["name"].to_pylist() if "name" in there else None,
+    )
+
+
+def _write_csv(path, features):
+    width = features.features.shape[1]
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        for number, piece in enumerate(_pieces(features)):
+            values = piece.pop("features")
+            columns = {name: column for name, column in piece.items() if column is not None}
+            if number == 0:
+                table.writerow([*columns, *(f"f{i}" for i in range(width))])
+            for cells, row in zip(zip(*columns.values()), values):
+                table.writerow([*cells, *row])
+
+
+def _read_csv(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        table = csv.reader(file)
+        titles = next(table)
+        rows = list(table)
+    first = titles.index("f0")
+    there = {title: [row[i] for row in rows] for i, title in enumerate(titles[:first])}
+    return Features(
+        np.array([row[first:] for row in rows], "float32"),
+        np.array(there["label"], "int32") if "label" in there else None,
+        np.array(there["index"], "int64"),
+        there.get("name"),
+    )
+
+
+def _write_npz(path, features):
+    arrays = {"features": features.features, "index": features.indices}
+    if features.labels is not None:
+        arrays["label"] = features.labels
+    if features.names is not None:
+        arrays["name"] = np.array(features.names, "U")  # no objects, which would be pickled
+    with open(path, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def _read_npz(path):
+    with np.load(path, allow_pickle=False) as arrays:
+        return Features(
+            arrays["features"],
+            arrays["label"].astype("int32") if "label" in arrays.files else None,
+            arrays["index"],
+            arrays["name"].tolist() if "name" in arrays.files else None,
+        )
+
+
+_WRITERS = {".parquet": _write_parquet, ".csv": _write_csv, ".npz": _write_npz}
+_READERS = {".parquet": _read_parquet, ".csv": _read_csv, ".npz": _read_npz}

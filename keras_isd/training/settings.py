@@ -1,0 +1,177 @@
+"""The settings of a run, chosen from the images and the machine, each with its reason."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_isd import backend
+from keras_isd.argument_validation import check_positive, check_positive_integer
+
+SAMPLE = 32  # images that are read to see how large they are
+NETWORKS = ("convnet", "resnet18", "resnet50")
+# The methods, and the recipe of each for small images and for photographs.
+RECIPES = {
+    "isd": ("cifar_resnet18", "resnet50"),
+    "moco": ("moco_cifar_resnet18", "moco_resnet50"),
+    "byol": ("byol_cifar_resnet18", "byol_resnet50"),
+    "msf": ("msf_cifar_resnet18", "msf_resnet50"),
+    "distillation": ("distillation_cifar_resnet18", "distillation_resnet18"),
+}
+SMALL = 64  # pixels up to which images are small ones: a small stem, and no blur
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """What a run is made with.
+
+    Attributes:
+        method: `"isd"`, `"moco"`, `"byol"`, `"msf"` or `"distillation"`.
+        size: int, side of the views in pixels.
+        network: `"convnet"`, `"resnet18"` or `"resnet50"`.
+        batch_size, queue_size, epochs: ints.
+        learning_rate: float, of the first epoch; it falls to 0 along a cosine.
+        reasons: dict from names of settings to why, in words.
+
+    Example:
+
+    >>> settings = keras_isd.training.TrainingSettings(
+    ...     "isd", 32, "convnet", batch_size=64, queue_size=4096, epochs=100, learning_rate=0.05)
+    >>> settings.recipe
+    'cifar_resnet18'
+    """
+
+    method: str
+    size: int
+    network: str
+    batch_size: int
+    queue_size: int
+    epochs: int
+    learning_rate: float
+    reasons: dict = dataclasses.field(default_factory=dict, compare=False)
+
+    @property
+    def recipe(self):
+        """Name of the recipe that heads, temperatures, momentum and views are taken from."""
+        return RECIPES[self.method][self.size > SMALL]
+
+    def values(self):
+        """Dict of the settings alone, without reasons."""
+        found = dataclasses.asdict(self)
+        del found["reasons"]
+        return found
+
+
+def choose_settings(source, accelerator=None, **given):
+    """Chooses the settings of a run from the number and size of images, and from the device.
+
+    What RESULTS.md measured is taken where it reaches: small networks on a CPU. What is chosen for
+    a GPU follows the papers.
+
+    Args:
+        source: `keras_isd.data.ImageSource`.
+        accelerator: bool, whether there is a GPU or TPU; by default this machine tells.
+        **given: settings of `TrainingSettings` that are not to be chosen; None is for one that is.
+
+    Returns:
+        `TrainingSettings`.
+
+    Raises:
+        ValueError: if a setting that is given is none, or out of its range, or there are fewer than
+            eight images.
+
+    Example:
+
+    >>> images = np.zeros((5000, 32, 32, 3), "uint8")
+    >>> chosen = keras_isd.training.choose_settings(
+    ...     keras_isd.data.from_arrays(images), accelerator=False, epochs=10)
+    >>> chosen.network, chosen.queue_size, chosen.epochs, chosen.reasons["epochs"]
+    ('convnet', 2500, 10, 'as asked')
+    """
+    if len(source) < 8:
+        raise ValueError(
+            "Argument `source` must have at least eight images, and for features that are worth "
+            f"anything some hundreds. Received: {len(source)}"
+        )
+    given = {name: value for name, value in given.items() if value is not None}
+    _check(given)
+    accelerator = backend.has_accelerator() if accelerator is None else accelerator
+    values, reasons = dict(given), dict.fromkeys(given, "as asked")
+    for choose in (_method, _size, _network, _batch_size, _queue_size, _epochs, _learning_rate):
+        name = choose.__name__[1:]
+        if name not in values:
+            values[name], reasons[name] = choose(source, accelerator, values)
+    return TrainingSettings(**values, reasons=reasons)
+
+
+def _method(source, accelerator, values):
+    return "isd", "what this package is for; a frozen teacher, if you have one, is better sooner"
+
+
+def _size(source, accelerator, values):
+    rows = np.unique(np.linspace(0, len(source) - 1, SAMPLE).astype(int))
+    side = int(np.median([min(source[int(row)].shape[:2]) for row in rows]))
+    if side <= 48:
+        return 32, f"images have about {side} pixels"
+    if side <= 96:
+        return 64, f"images have about {side} pixels"
+    if accelerator:
+        return 224, f"images have about {side} pixels; 224 is what the recipes are made for"
+    return 64, f"images have about {side} pixels; without a GPU more would take days"
+
+
+def _network(source, accelerator, values):
+    if not accelerator:
+        return "convnet", "there is no GPU, and in hours a small network learns more"
+    if len(source) >= 200_000 and values["size"] > SMALL:
+        return "resnet50", "there is a GPU, and there are images enough"
+    return "resnet18", "there is a GPU"
+
+
+def _batch_size(source, accelerator, values):
+    wanted = 256 if accelerator else 64
+    if wanted <= len(source) // 4:
+        return wanted, "the recipe's" if accelerator else "what was measured with small networks"
+    return len(source) // 4, "a quarter of the images"
+
+
+def _queue_size(source, accelerator, values):
+    most = 131_072 if values["size"] > SMALL and accelerator else 8192 if accelerator else 4096
+    if most <= len(source) // 2:
+        return most, "enough anchors of every kind for images of this size"
+    return len(source) // 2, "half of the images, so that few meet their own last key"
+
+
+def _epochs(source, accelerator, values):
+    images = 20_000_000 if accelerator else 2_000_000
+    least, most = (100, 1000) if accelerator else (20, 500)
+    epochs = round(images / len(source))
+    if epochs < least:
+        return least, "the fewest that teach something"
+    if epochs > most:
+        return most, "more passes over so few images add little"
+    return epochs, f"{images // 1_000_000} million views of images in all"
+
+
+def _learning_rate(source, accelerator, values):
+    from keras_isd.recipes import get_recipe
+
+    small, large = RECIPES[values["method"]]
+    recipe = get_recipe(large if values["size"] > SMALL else small)
+    rate = recipe.sgd["learning_rate"]
+    if accelerator:
+        return rate * values["batch_size"] / recipe.batch_size, "the recipe's, by the batch"
+    return rate, "what was measured with small networks"
+
+
+def _check(given):
+    known = {field.name for field in dataclasses.fields(TrainingSettings)} - {"reasons"}
+    if unknown := sorted(set(given) - known):
+        raise ValueError(f"Settings must be among {sorted(known)}. Received: {unknown}")
+    for name, choices in (("method", tuple(RECIPES)), ("network", NETWORKS)):
+        if given.get(name, choices[0]) not in choices:
+            raise ValueError(
+                f"Argument `{name}` must be one of {choices}. Received: {name}={given[name]!r}"
+            )
+    for name in ("size", "batch_size", "queue_size", "epochs"):
+        check_positive_integer(name, given.get(name, 1))
+    check_positive("learning_rate", given.get("learning_rate", 1.0))

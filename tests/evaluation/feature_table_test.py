@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from keras_isd.evaluation import Features, feature_table, load_features, save_features
+
+pytestmark = pytest.mark.one_backend("tables are the same under any backend")
+ENDINGS = [".parquet", ".csv", ".npz"]
+
+
+def features(count=10, labels=True, names=True, seed=0):
+    random = np.random.RandomState(seed)
+    return Features(
+        random.randn(count, 3).astype("float32"),
+        random.randint(-1, 3, count).astype("int32") if labels else None,
+        2 * np.arange(count),
+        [f'a "{i}",\n/ä.png' for i in range(count)] if names else None,
+    )
+
+
+def assert_equal(found, expected):
+    for one, other in zip(found, expected):
+        np.testing.assert_array_equal(one, other)
+    assert found.names == expected.names
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(("labels", "names"), [(True, True), (False, False)])
+def test_what_is_read_is_what_was_written(tmp_path, monkeypatch, ending, labels, names):
+    monkeypatch.setattr(feature_table, "PIECE", 4)
+    written = features(labels=labels, names=names)
+    save_features(tmp_path / f"features{ending}", written)
+    assert_equal(load_features(tmp_path / f"features{ending}"), written)
+    assert [path.name for path in tmp_path.iterdir()] == [f"features{ending}"]
+
+
+def test_parts_are_put_together_in_the_order_of_their_names(tmp_path):
+    parts = [features(seed=seed) for seed in (1, 2)]
+    for number, part in enumerate(parts, start=1):
+        save_features(tmp_path / f"part-{number}-of-2.npz", part)
+    found = load_features(tmp_path / "part-*-of-2.npz")
+    np.testing.assert_array_equal(found.features, np.concatenate([p.features for p in parts]))
+    assert found.names == parts[0].names + parts[1].names
+
+
+def test_a_table_that_pandas_would_read(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="reads Parquet")
+    save_features(tmp_path / "features.parquet", features(2))
+    table = parquet.read_table(tmp_path / "features.parquet").to_pydict()
+    assert list(table) == ["name", "index", "label", "features"]
+    assert np.shape(table["features"]) == (2, 3)
+
+
+def test_arrays_of_objects_are_refused(tmp_path):
+    np.savez(tmp_path / "bad.npz", features=np.array([{}], dtype=object), index=np.arange(1))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        load_features(tmp_path / "bad.npz")
+
+
+@pytest.mark.parametrize(("path", "word"), [("no.csv", "no file"), (__file__, "must end in")])
+def test_what_is_no_table_is_named(path, word):
+    with pytest.raises(ValueError, match=word):
+        load_features(path)

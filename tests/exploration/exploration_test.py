@@ -1,0 +1,166 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.neighbors import NearestNeighbors
+
+from keras_isd.exploration import (
+    cluster_features,
+    find_duplicates,
+    find_neighbors,
+    outlier_scores,
+    select_rows,
+)
+
+pytestmark = pytest.mark.one_backend("all of it but the nearest rows is NumPy and scikit-learn")
+
+rows = st.integers(0, 2**31).map(lambda seed: np.random.RandomState(seed).randn(30, 5))
+
+
+def kinds(*sizes, spread=0.05, seed=0):
+    """Features around one direction for each kind, and the kind of each."""
+    of = np.repeat(np.arange(len(sizes)), sizes)
+    noise = spread * np.random.RandomState(seed).randn(len(of), 8)
+    return np.eye(8)[of] + noise, of
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows)
+def test_neighbours_are_scikit_learns_and_never_the_image_itself(features):
+    found, similarities = find_neighbors(features, k=4)
+    distances, expected = (
+        NearestNeighbors(n_neighbors=4, metric="cosine").fit(features).kneighbors()
+    )
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(similarities, 1 - distances, atol=1e-5)
+
+
+def test_copies_of_an_image_are_its_neighbours_but_it_is_not():
+    found, similarities = find_neighbors(np.ones((6, 3)), k=5)
+    assert [sorted(row) for row in found.tolist()] == [
+        [other for other in range(6) if other != row] for row in range(6)
+    ]
+    np.testing.assert_allclose(similarities, 1, atol=1e-6)
+
+
+def test_other_images_are_compared_with_all():
+    found, _ = find_neighbors(np.eye(3), np.array([[0, 1, 0.1]]), k=2)
+    assert found.tolist() == [[1, 2]]
+
+
+def test_groups_are_joined_through_what_is_between():
+    degrees = np.array([0, 8, 16, 60, 90, 91])  # cosines of 8 and 16 degrees: 0.990 and 0.961
+    features = np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], axis=1)
+    groups = find_duplicates(features, similarity=0.985, center=False)
+    assert [rows.tolist() for rows in groups] == [[1, 0, 2], [4, 5]]  # the middle one is kept
+    assert find_duplicates(features, similarity=0.9999, center=False) == []
+
+
+def test_what_all_features_share_makes_no_duplicates():
+    features, _ = kinds(20, 20, spread=0.3)
+    features[1] = features[0] + 1e-3
+    [group] = find_duplicates(features + 10)
+    assert group.tolist() == [0, 1]
+    assert len(find_duplicates(features + 10, center=False)[0]) == 40
+
+
+def test_what_is_preferred_is_kept():
+    features = np.array([[1, 0], [1, 0.001], [1, 0.002], [0, 1]])
+    [group] = find_duplicates(features, prefer=[10, 20, 30, 99], center=False)
+    assert group.tolist() == [2, 1, 0]
+
+
+@settings(max_examples=15, deadline=None)
+@given(rows, st.integers(1, 7))
+def test_groups_do_not_depend_on_the_blocks_that_pairs_are_compared_in(features, block):
+    from keras_isd.exploration import duplicates
+
+    whole = [set(rows.tolist()) for rows in find_duplicates(features, similarity=0.7)]
+    before, duplicates.BLOCK = duplicates.BLOCK, block
+    try:
+        found = [set(rows.tolist()) for rows in find_duplicates(features, similarity=0.7)]
+    finally:
+        duplicates.BLOCK = before
+    assert found == whole
+
+
+@pytest.mark.parametrize("method", ["kmeans", "hdbscan"])
+def test_clusters_are_the_kinds_the_largest_first(method):
+    features, of = kinds(10, 30, 20)
+    found = cluster_features(features, clusters=3, method=method)
+    assert found.tolist() == np.array([2, 0, 1])[of].tolist()
+
+
+def test_what_is_in_no_cluster_is_minus_one():
+    features, _ = kinds(20, 20)
+    alone = np.concatenate([features, -np.eye(8)[:1]])
+    assert cluster_features(alone, method="hdbscan").tolist() == [0] * 20 + [1] * 20 + [-1]
+
+
+def test_the_number_of_clusters_that_is_chosen_grows_with_the_root():
+    features = np.random.RandomState(0).randn(200, 4)
+    assert cluster_features(features).max() + 1 == 10
+
+
+def test_scores_are_the_mean_distance_to_the_nearest():
+    degrees = np.radians([0, 60, 90])
+    features = np.stack([np.cos(degrees), np.sin(degrees)], axis=1)
+    expected = [(0.5 + 1) / 2, (0.5 + 1 - np.cos(np.pi / 6)) / 2, (1 - np.cos(np.pi / 6) + 1) / 2]
+    np.testing.assert_allclose(outlier_scores(features), expected, atol=1e-6)
+
+
+def test_few_images_of_another_kind_stand_out():
+    features, of = kinds(100, 80, 3, spread=0.1)
+    assert set(np.argsort(-outlier_scores(features, k=10))[:3]) == set(np.flatnonzero(of == 2))
+
+
+def test_typical_images_of_each_cluster_are_selected_the_largest_first():
+    features, of = kinds(10, 30, 20)
+    chosen = select_rows(features, 3)
+    assert of[chosen].tolist() == [1, 2, 0]
+    more = select_rows(features, 3, labelled=chosen)
+    assert not set(more) & set(chosen)
+
+
+def test_clusters_that_have_a_label_wait():
+    features, of = kinds(10, 30, 20)
+    labelled = np.flatnonzero(of == 1)[:1]
+    assert of[select_rows(features, 2, labelled=labelled)].tolist() == [2, 0]
+
+
+@settings(max_examples=15, deadline=None)
+@given(rows)
+def test_each_next_centre_is_the_farthest_from_all_before(features):
+    chosen = select_rows(features, 6, "k_center")
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    for number in range(1, 6):
+        nearest = (unit @ unit[chosen[:number]].T).max(axis=1)
+        nearest[chosen[:number]] = np.inf
+        assert nearest[chosen[number]] == pytest.approx(nearest.min(), abs=1e-6)
+
+
+@settings(max_examples=10, deadline=None)
+@given(rows, st.sampled_from(["typiclust", "k_center"]), st.integers(0, 10))
+def test_as_many_as_asked_for_are_selected_none_twice(features, method, taken):
+    labelled = np.arange(taken)
+    chosen = select_rows(features, 30 - taken, method, labelled)
+    assert sorted([*chosen, *labelled]) == list(range(30))
+
+
+@pytest.mark.parametrize(
+    ("call", "word"),
+    [
+        (lambda x: find_neighbors(x, k=4), "`k` must be at most 3"),
+        (lambda x: find_neighbors(x * np.nan), "finite"),
+        (lambda x: find_duplicates(x, similarity=0), "`similarity`"),
+        (lambda x: find_duplicates(x, prefer=[1]), "`prefer`"),
+        (lambda x: cluster_features(x, clusters=5), "between 1 and 4"),
+        (lambda x: cluster_features(x, method="dbscan"), "`method`"),
+        (lambda x: select_rows(x, 5), "at most 4"),
+        (lambda x: select_rows(x, 1, labelled=[4]), "`labelled` must be rows in"),
+        (lambda x: select_rows(x, 1, "random"), "`method`"),
+    ],
+)
+def test_what_cannot_be_is_named(call, word):
+    with pytest.raises(ValueError, match=word):
+        call(np.eye(4))
