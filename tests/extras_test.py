@@ -26,6 +26,11 @@ pytestmark = pytest.mark.one_backend("imports are the same under any backend")
             lambda: keras_isd.visualization.plot_clusters(IMAGES, FEATURES),
         ),
         (
+            "bokeh.embed",
+            "plots",
+            lambda: keras_isd.visualization.write_explorer(None, FEATURES, IMAGES, method="pca"),
+        ),
+        (
             "sklearn.linear_model",
             "evaluation",
             lambda: keras_isd.evaluation.logistic_regression(FEATURES, LABELS, FEATURES, LABELS),

@@ -40,6 +40,15 @@ def with_shorter_side(image, size):
     return _of_dtype(image, (round(height * size / shorter), round(width * size / shorter)))
 
 
+def with_longer_side(image, size):
+    """An image whose longer side has `size` pixels, of its dtype; a smaller one stays as it is."""
+    height, width = image.shape[:2]
+    longer = max(height, width)
+    if longer <= size:
+        return image
+    return _of_dtype(image, tuple(max(1, round(side * size / longer)) for side in (height, width)))
+
+
 def _of_dtype(image, size):
     if image.dtype == "uint8" and image.shape[-1] == 3:
         resized = Image.fromarray(np.ascontiguousarray(image))

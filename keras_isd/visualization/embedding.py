@@ -4,10 +4,12 @@ import numpy as np
 
 from keras_isd.evaluation.checks import check_features
 from keras_isd.evaluation.nearest import unit_rows
-from keras_isd.extras import needs_extra
+from keras_isd.visualization.colors import class_colors
 from keras_isd.visualization.figure import new_grid, save
+from keras_isd.visualization.plane import pca_points, tsne_points
 
 METHODS = ("pca", "tsne")
+LINES = 16  # of a column of the legend, as many as a panel is high
 
 
 def plot_embedding(features, labels=None, method="tsne", class_names=None, seed=0, path=None):
@@ -55,11 +57,12 @@ def plot_embedding(features, labels=None, method="tsne", class_names=None, seed=
     figure, [axes] = new_grid(1, len(panels), 3.4, 3.4, ticks=False)
     points = _points({title: unit_rows(rows) for title, rows in panels.items()}, method, seed)
     for axis, (title, (x, y)) in zip(axes, points.items(), strict=True):
-        for name, rows in _classes(labels, len(x), class_names):
-            axis.scatter(x[rows], y[rows], s=4, linewidths=0, label=name)
+        classes = list(_classes(labels, len(x), class_names))
+        for (name, rows), color in zip(classes, class_colors(len(classes))):
+            axis.scatter(x[rows], y[rows], s=4, linewidths=0, label=name, color=color)
         axis.set(title=title)
     if labels is not None:
-        axes[-1].legend(frameon=False, markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5))
+        _add_legend(figure, axes[-1])
     save(figure, path)
     return figure
 
@@ -67,22 +70,20 @@ def plot_embedding(features, labels=None, method="tsne", class_names=None, seed=
 def _points(panels, method, seed):
     """Two coordinates `(2, N)` of each panel's rows."""
     if method == "tsne":
-        with needs_extra("plots"):
-            from sklearn.manifold import TSNE
+        return {title: tsne_points(rows, seed) for title, rows in panels.items()}
+    return pca_points(panels)
 
-        perplexity = min(30, (len(next(iter(panels.values()))) - 1) / 3)
-        tsne = TSNE(init="pca", perplexity=perplexity, random_state=seed)
 
-        def plane(rows):
-            # One point of a collapsed network's rows, all alike: t-SNE would start from their
-            # principal components over the spread, 0 / 0, of which scikit-learn 1.9 crashes.
-            alike = not np.ptp(rows, axis=0).any()
-            return np.zeros((2, len(rows))) if alike else tsne.fit_transform(rows).T
-
-        return {title: plane(rows) for title, rows in panels.items()}
-    last = list(panels.values())[-1]
-    directions = np.linalg.svd(last - last.mean(axis=0), full_matrices=False)[2][:2]
-    return {title: directions @ (rows - last.mean(axis=0)).T for title, rows in panels.items()}
+def _add_legend(figure, axis):
+    """Adds the classes beside the last panel, and makes the figure as much wider."""
+    columns = -(-len(axis.collections) // LINES)
+    place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+    legend = axis.legend(frameon=False, markerscale=3, ncols=columns, **place)
+    legend.set_in_layout(False)  # until there is room
+    figure.draw_without_rendering()  # before which its width is not known
+    legend.set_in_layout(True)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width + legend.get_window_extent().width / figure.dpi, height)
 
 
 def _classes(labels, count, names):

@@ -12,6 +12,7 @@ _PANELS = {
     "linear probe accuracy": ("linear_student", "linear_teacher"),
     "effective rank of keys": ("effective_rank",),
 }
+COLUMNS = 4  # of panels
 
 
 def plot_history(history, path=None):
@@ -54,11 +55,15 @@ def plot_history(history, path=None):
             f"Received: {sorted(logs)}"
         )
     epochs = max(len(values) for values in logs.values())
-    figure, [axes] = new_grid(1, len(panels), 3.2, 2.6)
-    for axis, (title, curves) in zip(axes, panels.items(), strict=True):
+    columns = min(len(panels), COLUMNS)
+    figure, axes = new_grid(-(-len(panels) // columns), columns, 3.2, 2.6)
+    for axis in axes.flat[len(panels) :]:
+        axis.remove()
+    for axis, (title, curves) in zip(axes.flat, panels.items()):
         for name, values in curves.items():
             axis.plot(_places(len(values), epochs), values, label=name.rpartition("_")[2])
         axis.set(title=title, xlabel="epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
         if len(curves) > 1:
             axis.legend(frameon=False)
     save(figure, path)

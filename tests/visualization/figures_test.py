@@ -66,6 +66,24 @@ def test_points_of_a_class_lie_together(method, tmp_path):
     assert path.stat().st_size > 1000
 
 
+def size_in_inches(axis):
+    axis.figure.draw_without_rendering()
+    return axis.get_window_extent().size / axis.figure.dpi
+
+
+def test_a_legend_of_many_classes_takes_nothing_of_the_map():
+    random, labels = np.random.RandomState(0), np.arange(200) % 40
+    features, names = random.randn(200, 4), [f"class {label}" for label in range(40)]
+    [axis] = visualization.plot_embedding(features, labels, "pca", class_names=names).axes
+    [alone] = visualization.plot_embedding(features, method="pca").axes
+    np.testing.assert_allclose(size_in_inches(axis), size_in_inches(alone), rtol=0.05)
+    legend, figure = axis.get_legend().get_window_extent(), axis.figure.bbox
+    assert figure.x0 <= legend.x0 < legend.x1 <= figure.x1 + 1
+    assert figure.y0 <= legend.y0 < legend.y1 <= figure.y1
+    colors = {tuple(collection.get_facecolor()[0]) for collection in axis.collections}
+    assert len(colors) == 40
+
+
 def test_all_panels_of_pca_are_seen_from_one_side():
     features, _ = three_directions()
     turned = features[:, [1, 2, 0]]
@@ -97,6 +115,17 @@ def test_history_draws_what_there_is_over_all_epochs(tmp_path):
     assert [line.get_label() for line in knn.lines] == ["student", "teacher"]
     assert knn.lines[1].get_xydata().tolist() == [[1, 0.2], [3, 0.3], [5, 0.5]]
     assert (tmp_path / "history.png").stat().st_size > 1000
+
+
+def test_a_long_history_is_in_rows_of_four_with_whole_epochs():
+    names = ("loss", "teacher_entropy", "purity", "embedding_std", "effective_rank")
+    history = {name: [3.0, 2.0] for name in (*names, "knn_student", "linear_student")}
+    figure = visualization.plot_history(history)
+    assert len(figure.axes) == 7
+    assert figure.get_size_inches()[0] <= 13
+    figure.draw_without_rendering()
+    assert len({round(axis.get_position().y0, 2) for axis in figure.axes}) == 2
+    assert all(tick == int(tick) for tick in figure.axes[0].get_xticks())
 
 
 @pytest.fixture

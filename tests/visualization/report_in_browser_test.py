@@ -1,8 +1,6 @@
 """The report as a person's browser shows it."""
 
 import json
-import os
-import shutil
 import subprocess
 
 import numpy as np
@@ -10,34 +8,12 @@ import pytest
 from PIL import Image
 
 from keras_isd import visualization
-
-QUIET = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--enable-logging=stderr",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",  # nothing leaves the machine
-]
+from tests.support.browser import QUIET, chromium
 
 
 @pytest.fixture(scope="module")
 def browser():
-    """Path of Chromium, which is installed where a test run may install: as root, in CI."""
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    may_install = os.environ.get("CI") and shutil.which("apt-get") and os.geteuid() == 0
-    if not found and may_install:
-        for command in (["update"], ["install", "-y", "--no-install-recommends", "chromium"]):
-            subprocess.run(["apt-get", "-qq", *command], check=False, capture_output=True)
-        found = shutil.which("chromium")
-    if not found:
-        pytest.skip("Chromium is not installed, and this is no place to install it")
-    return found
+    return chromium()
 
 
 def shown(browser, page, folder):
