@@ -22,7 +22,7 @@ pytestmark = pytest.mark.one_backend("imports are the same under any backend")
         ("sklearn.manifold", "plots", lambda: keras_isd.visualization.plot_embedding(FEATURES)),
         (
             "sklearn.cluster",
-            "plots",
+            "explore",
             lambda: keras_isd.visualization.plot_clusters(IMAGES, FEATURES),
         ),
         (

@@ -9,6 +9,7 @@ from absl import flags, logging
 PARTS = {
     "train": "learn features from a folder of images",
     "embed": "write the features of images to a table",
+    "explore": "write a page to look through images",
     "evaluate": "say what features are worth, by images with labels",
     "export": "write the network for ONNX, Keras alone, LiteRT or TensorFlow",
     "neighbors": "find the images most alike",

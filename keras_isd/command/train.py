@@ -9,7 +9,8 @@
 PHOTOS is a folder with images at any depth, a table .csv with columns path and label, arrays
 `images` in an .npz, or a set of TensorFlow Datasets. What is not given is chosen, and the reason is
 said. The same line goes on with a run that was stopped. RUN holds flags and versions (run.json),
-metrics (metrics.csv, and for TensorBoard), checkpoints, and at the end the model (model.keras).
+metrics (metrics.csv, and for TensorBoard), checkpoints, and at the end the model (model.keras)
+and a page to look at (report.html).
 """
 
 import pathlib
@@ -58,9 +59,13 @@ def main(arguments):
     print(f"{len(source):,} images of {source.channels} channels, {source.dtype}")
     for name, value in settings.values().items():
         print(f"  --{name}={value:<14} {settings.reasons[name]}")
-    training.train_on_images(
+    model = training.train_on_images(
         source, OUTPUT.value, settings, SEED.value, MINUTES.value, teacher_features, tell=_printed
     )
+    _, view = training.load_run(OUTPUT.value)
+    report = training.write_run_report(OUTPUT.value, source, model, view, settings, SEED.value)
+    if report is not None:
+        print(f"what it has learned: {report}, to open in a browser")
     print(f"saved {OUTPUT.value}/model.keras; next: keras-isd embed FOLDER --model={OUTPUT.value}")
 
 

@@ -1,0 +1,53 @@
+"""Writes a page to look through images: one file that opens offline in any browser.
+
+    keras-isd explore features.parquet
+    keras-isd explore features.parquet --output=photos.html --method=umap --clusters=20
+
+On it are a map of the images, which zooms and shows thumbnails, each image's nearest, clusters, and
+duplicates side by side. The images themselves have to be where the table names them.
+"""
+
+import datetime
+
+from absl import flags
+
+from keras_isd import data, evaluation, exploration, visualization
+from keras_isd.version import __version__
+
+OUTPUT = flags.DEFINE_string("output", "explore.html", "Page to write.")
+METHOD = flags.DEFINE_enum("method", "tsne", ["tsne", "umap", "pca"], "How the map is made.")
+CLUSTERS = flags.DEFINE_integer("clusters", None, "How many; chosen if not given.", 1)
+SIMILARITY = flags.DEFINE_float("similarity", 0.97, "Least cosine of two duplicates.", 0, 1)
+THUMBNAIL = flags.DEFINE_integer("thumbnail", 64, "Pixels of a thumbnail's longer side.", 1)
+TITLE = flags.DEFINE_string("title", "A map of the images", "Of the page.")
+SEED = flags.DEFINE_integer("seed", 0, "Of the map and the clusters.", 0)
+
+
+def main(arguments):
+    if not arguments:
+        raise flags.Error("Give a table of features, as keras-isd embed writes. Received: none")
+    found = evaluation.load_features(arguments)
+    if found.names is None:
+        raise ValueError("The table must have the images' names. Received: one without")
+    visualization.write_explorer(
+        OUTPUT.value,
+        found.features,
+        data.from_paths(found.names),
+        found.names,
+        found.labels,
+        clusters=exploration.cluster_features(found.features, CLUSTERS.value, seed=SEED.value),
+        duplicates=[
+            rows.tolist() for rows in exploration.find_duplicates(found.features, SIMILARITY.value)
+        ],
+        method=METHOD.value,
+        thumbnail=THUMBNAIL.value,
+        facts={
+            "images": f"{len(found.names):,}",
+            "features": found.features.shape[1],
+            "date": datetime.date.today().isoformat(),
+            "keras_isd": __version__,
+        },
+        title=TITLE.value,
+        seed=SEED.value,
+    )
+    print(f"written to {OUTPUT.value}: open it in a browser")

@@ -1,0 +1,71 @@
+"""The page of a run: what was made, how it went, and a map of some of its images."""
+
+import datetime
+import json
+import pathlib
+
+import numpy as np
+from absl import logging
+
+from keras_isd.data import ViewBatches
+from keras_isd.evaluation import extract_features
+from keras_isd.exploration import cluster_features, find_duplicates
+from keras_isd.visualization import plot_history, read_csv_log, write_explorer
+
+IMAGES = 2000  # on the map, at most
+
+
+def write_run_report(folder, source, model, view, settings, seed=0):
+    """Writes `report.html` into the folder of a run: a map of images, clusters, curves, settings.
+
+    Args:
+        folder: path that `train_on_images` wrote to.
+        source: `keras_isd.data.ImageSource`, of which up to 2,000 images are drawn, by `seed`.
+        model: the trained model.
+        view: `keras_isd.augmentation.Augmenter`, see `load_run`.
+        settings: `TrainingSettings`.
+        seed: int.
+
+    Returns:
+        The path of the page, or None where matplotlib, scikit-learn or Bokeh is not installed,
+        which is then said (extra `[plots]`).
+    """
+    folder = pathlib.Path(folder)
+    count = min(IMAGES, len(source))
+    part = source.subset(np.sort(np.random.RandomState(seed).permutation(len(source))[:count]))
+    found = extract_features(model, ViewBatches(part, None, view, 100), verbose=0)
+    part = part.subset(found.indices)  # those that could be read
+    last = {name: values[-1] for name, values in read_csv_log(folder / "metrics.csv").items()}
+    try:
+        write_explorer(
+            folder / "report.html",
+            found.features,
+            part,
+            clusters=cluster_features(found.features, seed=seed),
+            duplicates=[rows.tolist() for rows in find_duplicates(found.features)],
+            facts=_facts(folder, source, count),
+            tables={
+                "Settings": [
+                    ["", "value", "why"],
+                    *([n, str(v), settings.reasons[n]] for n, v in settings.values().items()),
+                ],
+                "After the last epoch": [["", "value"], *([n, float(v)] for n, v in last.items())],
+            },
+            figures={"The course of the run": plot_history(read_csv_log(folder / "metrics.csv"))},
+            title=f"{settings.method}, {len(source):,} images",
+            seed=seed,
+        )
+    except ImportError as error:
+        logging.warning("No report: %s", error)
+        return None
+    return folder / "report.html"
+
+
+def _facts(folder, source, count):
+    facts = json.loads((folder / "run.json").read_text())
+    return {
+        "images": f"{len(source):,}, of which {count:,} are on the map",
+        "seed": facts["seed"],
+        "versions": ", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
+        "date": datetime.date.today().isoformat(),
+    }
