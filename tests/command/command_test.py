@@ -84,6 +84,7 @@ def test_a_folder_becomes_a_model_beside_what_it_was_made_with(trained):
     assert view(np.zeros((2, 30, 20, 3), "uint8")).shape == (2, 16, 16, 3)
 
 
+@pytest.mark.one_backend("the folder of a run is JSON")
 def test_the_same_line_of_a_finished_run_trains_nothing_more(photos, trained):
     before = (trained / "metrics.csv").read_text()
     status, said = command("train", photos, f"--output={trained}", *TRAIN)
@@ -91,6 +92,7 @@ def test_the_same_line_of_a_finished_run_trains_nothing_more(photos, trained):
     assert (trained / "metrics.csv").read_text() == before
 
 
+@pytest.mark.one_backend("the folder of a run is JSON")
 def test_a_folder_of_another_run_is_refused(photos, trained):
     status, said = command("train", photos, f"--output={trained}", *TRAIN, "--seed=1")
     assert status == 1

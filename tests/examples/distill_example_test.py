@@ -27,6 +27,7 @@ def losses(output):
         return [float(row["loss"]) for row in csv.DictReader(file)]
 
 
+@pytest.mark.one_backend("features and model are tested on each backend")
 def test_a_network_of_keras_is_distilled_and_a_second_call_goes_on(folder, tmp_path):
     command = (*COMMAND, f"--image_folder={folder}", f"--output={tmp_path}", "--teacher_size=32")
     command += ("--teacher=MobileNetV3Small", "--teacher_weights=none")

@@ -16,6 +16,7 @@ from tests.support.processes import ROOT, run_python
 pytestmark = pytest.mark.slow
 CIFAR = pathlib.Path(os.environ.get("KERAS_ISD_DATA", ROOT.parent / "shared/data/tfds"))
 
+once = pytest.mark.one_backend("model and data are tested on each backend, quickstart.py too")
 of_flags = pytest.mark.one_backend("of flags alone; the example itself is tested on each")
 
 
@@ -33,6 +34,7 @@ def test_quickstart_learns_in_a_third_of_its_epochs():
     assert student[1] > untrained[1] + 0.04  # 5-shot
 
 
+@once
 def test_quickstart_goes_on_where_it_stopped(tmp_path):
     whole = run_python("examples/quickstart.py", "--epochs=4")
     run_python("examples/quickstart.py", "--epochs=4", f"--resume={tmp_path}")
@@ -47,6 +49,7 @@ def test_quickstart_goes_on_where_it_stopped(tmp_path):
 
 @pytest.mark.data
 @pytest.mark.skipif(not CIFAR.is_dir(), reason=f"CIFAR-10 is not in {CIFAR}")
+@once
 def test_cifar_runs_on_real_images_and_saves(tmp_path):
     saved = tmp_path / "models" / "cifar.keras"
     arguments = ("--preset=smoke", f"--data_dir={CIFAR}", f"--output={saved}")
@@ -83,6 +86,7 @@ def arrays_of_images(path):
         ("--views_on=device", "--anchors=all", "--student_heads=mlp"),
     ],
 )
+@once
 def test_cifar_distils_and_goes_on_from_the_student(tmp_path, options):
     arrays, features = arrays_of_images(tmp_path)
     command = ("examples/cifar.py", "--preset=smoke", arrays)
@@ -115,6 +119,7 @@ def test_cifar_takes_features_of_each_training_image_alone(tmp_path):
 
 
 @pytest.mark.parametrize("method", ["msf", "ressl"])
+@once
 def test_cifar_trains_methods_of_the_family_on_few_images(tmp_path, method):
     arrays, _ = arrays_of_images(tmp_path)
     options = (f"--method={method}", "--train_images=128", f"--output={tmp_path / 'a.keras'}")
@@ -268,6 +273,7 @@ def test_runs_of_other_recipes_or_images_are_not_put_into_one_table(tmp_path, di
 
 @pytest.mark.data
 @pytest.mark.skipif(not CIFAR.is_dir(), reason=f"CIFAR-10 is not in {CIFAR}")
+@once
 def test_evaluate_has_each_protocol_in_its_table_its_file_and_its_report(tmp_path):
     saved = tmp_path / "model.keras"
     backbone = keras_isd.backbones.ConvNet((32, 32, 3), filters=(8, 16))
@@ -321,6 +327,7 @@ def test_evaluate_refuses_a_protocol_that_it_does_not_know():
 
 @pytest.mark.data
 @pytest.mark.skipif(not CIFAR.is_dir(), reason=f"CIFAR-10 is not in {CIFAR}")
+@once
 def test_finetune_compares_three_classifiers_and_saves_one(tmp_path):
     saved = tmp_path / "model.keras"
     backbone = keras_isd.backbones.ConvNet((32, 32, 3), filters=(8, 16))
