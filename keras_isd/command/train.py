@@ -40,6 +40,7 @@ SETTINGS = {
     for flag in (
         flags.DEFINE_enum("method", None, METHODS, "How to learn."),
         flags.DEFINE_integer("size", None, "Pixels of a side that the network sees.", 1),
+        flags.DEFINE_integer("stored_size", None, "Shorter side of copies to read; 0 for none.", 0),
         flags.DEFINE_enum("network", None, list(NETWORKS), "What to train."),
         flags.DEFINE_integer("batch_size", None, "Images of a step.", 1),
         flags.DEFINE_integer("queue_size", None, "Anchors.", 1),
@@ -58,7 +59,7 @@ def main(arguments):
     settings = training.choose_settings(source, **given)
     print(f"{len(source):,} images of {source.channels} channels, {source.dtype}")
     for name, value in settings.values().items():
-        print(f"  --{name}={value:<14} {settings.reasons[name]}")
+        print(f"  {f'--{name}={value}':<22}{settings.reasons[name]}")
     model = training.train_on_images(
         source, OUTPUT.value, settings, SEED.value, MINUTES.value, teacher_features, tell=_printed
     )

@@ -81,6 +81,8 @@ def train_on_images(
     folder.mkdir(parents=True, exist_ok=True)
     resume = Resume(folder / "checkpoints", every_n_steps=500)
     _check_teacher(settings, teacher_features)
+    if settings.stored_size:
+        source = source.resized(settings.stored_size, folder / "resized", verbose=0)
     training, watched = _parts(source, seed, teacher_features)
     settings, is_measured = _as_measured(folder, settings, minutes)
     _record(folder, resume, settings, source, seed, is_measured)

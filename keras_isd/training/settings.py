@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from keras_isd import backend
-from keras_isd.argument_validation import check_positive, check_positive_integer
+from keras_isd.argument_validation import check_in_range, check_positive, check_positive_integer
 
 SAMPLE = 32  # images that are read to see how large they are
 NETWORKS = ("convnet", "resnet18", "resnet50")
@@ -27,6 +27,8 @@ class TrainingSettings:
     Attributes:
         method: `"isd"`, `"moco"`, `"byol"`, `"msf"` or `"distillation"`.
         size: int, side of the views in pixels.
+        stored_size: int, shorter side of copies of the images that the run makes and reads instead
+            of them, or 0 for none.
         network: `"convnet"`, `"resnet18"` or `"resnet50"`.
         batch_size, queue_size, epochs: ints.
         learning_rate: float, of the first epoch; it falls to 0 along a cosine.
@@ -35,13 +37,14 @@ class TrainingSettings:
     Example:
 
     >>> settings = keras_isd.training.TrainingSettings(
-    ...     "isd", 32, "convnet", batch_size=64, queue_size=4096, epochs=100, learning_rate=0.05)
+    ...     "isd", 32, 0, "convnet", batch_size=64, queue_size=4096, epochs=9, learning_rate=0.05)
     >>> settings.recipe
     'cifar_resnet18'
     """
 
     method: str
     size: int
+    stored_size: int
     network: str
     batch_size: int
     queue_size: int
@@ -96,7 +99,16 @@ def choose_settings(source, accelerator=None, **given):
     _check(given)
     accelerator = backend.has_accelerator() if accelerator is None else accelerator
     values, reasons = dict(given), dict.fromkeys(given, "as asked")
-    for choose in (_method, _size, _network, _batch_size, _queue_size, _epochs, _learning_rate):
+    for choose in (
+        _method,
+        _size,
+        _stored_size,
+        _network,
+        _batch_size,
+        _queue_size,
+        _epochs,
+        _learning_rate,
+    ):
         name = choose.__name__[1:]
         if name not in values:
             values[name], reasons[name] = choose(source, accelerator, values)
@@ -107,9 +119,14 @@ def _method(source, accelerator, values):
     return "isd", "what this package is for; a frozen teacher, if you have one, is better sooner"
 
 
-def _size(source, accelerator, values):
+def _side(source):
+    """The shorter side of an image, in the middle of some."""
     rows = np.unique(np.linspace(0, len(source) - 1, SAMPLE).astype(int))
-    side = int(np.median([min(source[int(row)].shape[:2]) for row in rows]))
+    return int(np.median([min(source[int(row)].shape[:2]) for row in rows]))
+
+
+def _size(source, accelerator, values):
+    side = _side(source)
     if side <= 48:
         return 32, f"images have about {side} pixels"
     if side <= 96:
@@ -117,6 +134,12 @@ def _size(source, accelerator, values):
     if accelerator:
         return 224, f"images have about {side} pixels; 224 is what the recipes are made for"
     return 64, f"images have about {side} pixels; without a GPU more would take days"
+
+
+def _stored_size(source, accelerator, values):
+    if source.in_memory or _side(source) < 3 * values["size"]:
+        return 0, "images are read as they are"
+    return 2 * values["size"], "smaller copies, which are read several times as quickly"
 
 
 def _network(source, accelerator, values):
@@ -172,6 +195,7 @@ def _check(given):
             raise ValueError(
                 f"Argument `{name}` must be one of {choices}. Received: {name}={given[name]!r}"
             )
+    check_in_range("stored_size", given.get("stored_size", 0), 0)
     for name in ("size", "batch_size", "queue_size", "epochs"):
         check_positive_integer(name, given.get(name, 1))
     check_positive("learning_rate", given.get("learning_rate", 1.0))

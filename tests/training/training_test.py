@@ -4,6 +4,7 @@ import json
 
 import keras
 import numpy as np
+import PIL.Image
 import pytest
 
 import keras_isd
@@ -51,6 +52,20 @@ def test_settings_follow_the_number_and_size_of_images_and_the_device(
     values = (found.size, found.network, found.batch_size, found.queue_size, found.epochs)
     assert values == expected
     assert set(found.reasons) == set(found.values())
+
+
+def test_large_files_are_read_from_smaller_copies(tmp_path):
+    for number in range(20):
+        image = PIL.Image.fromarray(images(1, 60)[0])
+        image.save(tmp_path / f"{number}.png")
+    source = data.from_folder(tmp_path)
+    settings = training.choose_settings(source, **SMALL)
+    assert settings.stored_size == 24
+    assert training.choose_settings(source, **{**SMALL, "size": 21}).stored_size == 0
+    train(source, tmp_path / "run", settings)
+    [*files] = (tmp_path / "run" / "resized").rglob("*.jpg")
+    assert len(files) == 20
+    assert PIL.Image.open(files[0]).size == (24, 24)
 
 
 def test_the_rate_of_a_gpu_goes_with_the_batch():
