@@ -13,6 +13,7 @@ metrics (metrics.csv, and for TensorBoard), checkpoints, and at the end the mode
 and a page to look at (report.html).
 """
 
+import math
 import pathlib
 
 from absl import flags
@@ -25,7 +26,9 @@ from keras_isd.training.settings import NETWORKS, RECIPES
 OUTPUT = flags.DEFINE_string(
     "output", None, "Folder of the run; it is gone on with.", required=True
 )
-MINUTES = flags.DEFINE_float("minutes", None, "How long it may take; no limit if not given.", 0)
+MINUTES = flags.DEFINE_float(
+    "minutes", None, "How long it may take; as long as it takes if not given.", 0
+)
 SEED = flags.DEFINE_integer("seed", 0, "Fixes weights, order and views, and so the run.", 0)
 TEACHER = flags.DEFINE_string(
     "teacher", None, "A frozen teacher: of keras.applications or keras-hub, or a .keras file."
@@ -61,7 +64,13 @@ def main(arguments):
     for name, value in settings.values().items():
         print(f"  {f'--{name}={value}':<22}{settings.reasons[name]}")
     model = training.train_on_images(
-        source, OUTPUT.value, settings, SEED.value, MINUTES.value, teacher_features, tell=_printed
+        source,
+        OUTPUT.value,
+        settings,
+        SEED.value,
+        MINUTES.value or math.inf,
+        teacher_features,
+        tell=_printed,
     )
     _, view = training.load_run(OUTPUT.value)
     report = training.write_run_report(OUTPUT.value, source, model, view, settings, SEED.value)

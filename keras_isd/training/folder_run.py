@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import importlib.util
 import json
+import math
 import pathlib
 import time
 
@@ -47,8 +48,9 @@ def train_on_images(
         output: path of the folder.
         settings: `TrainingSettings`, see `choose_settings`.
         seed: int, which fixes weights, order and views, and so the run.
-        minutes: float, how long the run may take; some steps are timed first, and it then has fewer
-            epochs than the settings where that is needed. None for no limit.
+        minutes: float, how long the run may take; some steps are timed first, it is told what they
+            come to, and the run has fewer epochs than the settings where that is needed. Infinity
+            for no limit; None to begin at once.
         teacher_features: path of a `.npy` file, a row of a frozen teacher's features for each
             image, see `keras_isd.evaluation.cache_features`; for the method `"distillation"`. All
             images are then trained on, and some of them watched.
@@ -182,13 +184,15 @@ def _parts(source, seed, teacher_features):
 
 
 def _as_measured(folder, settings, minutes):
-    """The settings, with the epochs that were found to fit if the run was begun, and whether."""
+    """The settings, with the epochs that were found to fit if the run was begun; and whether."""
     path = folder / "run.json"
     if minutes is None or not path.is_file():
         return settings, False
     begun = json.loads(path.read_text())
     if not begun["epochs_measured"]:
         return settings, False
+    if math.isinf(minutes):  # then they are those that are asked for, or it is another run
+        return settings, True
     return dataclasses.replace(settings, epochs=begun["settings"]["epochs"]), True
 
 

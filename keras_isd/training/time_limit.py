@@ -15,7 +15,9 @@ BESIDE = 0.1
 
 
 def measure_steps(source, settings, statistics, seconds, seed, teacher_features, tell):
-    """The settings with as many epochs as fit into some seconds, by steps that are timed.
+    """The settings with as many epochs as fit into some seconds, which may be infinite.
+
+    Some steps are timed, and what a run will take is told.
 
     What these steps have learned is thrown away.
     """
@@ -26,18 +28,19 @@ def measure_steps(source, settings, statistics, seconds, seed, teacher_features,
     once, taken = _timed(model, batches)
     a_step = taken / TIMED
     epoch = a_step * len(batches) * (1 + BESIDE)
-    fits = int((seconds - 2 * once - taken) / epoch)
+    left = seconds - 2 * once - taken
+    fits = int(min(left / epoch, settings.epochs))
     rate = settings.batch_size / a_step
     tell(
         f"Measured: {rate:,.0f} images a second, {_told(epoch)} an epoch, "
-        f"{_told(epoch * settings.epochs)} for {settings.epochs} epochs."
+        f"{_told(epoch * settings.epochs)} for {settings.epochs} epochs, {_memory()}."
     )
     if fits < 1:
         raise ValueError(
             f"Argument `minutes` must be enough for an epoch, which takes {_told(epoch)}. "
             f"Received: minutes={seconds / 60:.2g} that are left"
         )
-    if fits >= settings.epochs:
+    if fits == settings.epochs:
         return settings
     tell(f"{fits} epochs fit into the {_told(seconds)} that are left.")
     reasons = {**settings.reasons, "epochs": "what fits into the time"}
@@ -55,6 +58,15 @@ def _timed(model, batches):
         model.train_on_batch(batch)
     end = time.perf_counter()
     return start - begin, end - start
+
+
+def _memory():
+    """What this process has held at most, in words."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # on Windows
+        return "memory not known"
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB of memory"
 
 
 def _told(seconds):

@@ -1,6 +1,7 @@
 """Settings that are chosen, and runs of them in a folder."""
 
 import json
+import math
 
 import keras
 import numpy as np
@@ -164,7 +165,7 @@ def test_as_many_epochs_are_trained_as_fit_into_the_time(monkeypatch):
     # Of 100 s 2 x 10 and 12 are gone; an epoch of 4 steps takes 4.4.
     assert found.epochs == 15
     assert "12 images a second" in said[0]
-    assert time_limit.measure_steps(*arguments, 1e6, 0, None, said.append) == settings
+    assert time_limit.measure_steps(*arguments, math.inf, 0, None, said.append) == settings
     with pytest.raises(ValueError, match="enough for an epoch"):
         time_limit.measure_steps(*arguments, 30.0, 0, None, said.append)
 
