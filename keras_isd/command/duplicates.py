@@ -1,29 +1,33 @@
 """Finds groups of images that are nearly the same, and says which of each to keep.
 
     keras-isd duplicates features.parquet
-    keras-isd duplicates features.parquet --similarity=0.99
+    keras-isd duplicates features.parquet --ratio=0.2          # fewer, and surer ones
+    keras-isd duplicates features.parquet --similarity=0.99    # whatever is usual here
 
 The table has a line for each image of a group: group, name, keep (yes or no), similarity to the one
 that is kept. Of files that are there the largest in bytes is kept, else the one most like the
-others. Look at the picture before anything is deleted: what is nearly the same is told by the
-network, and differs from one to another.
+others. Two are nearly the same that are much nearer to each other than images here usually are.
+Look at the picture before anything is deleted.
 """
 
 import pathlib
 
-import numpy as np
 from absl import flags
 
 from keras_isd import exploration
 from keras_isd.command.features import draw, features_of, output_of, write_table
 from keras_isd.evaluation.nearest import unit_rows
 
-SIMILARITY = flags.DEFINE_float("similarity", 0.97, "Least cosine of two that are the same.", 0, 1)
+RATIO = flags.DEFINE_float("ratio", 0.3, "How much nearer than the k-th nearest two are.", 0, 1)
+K = flags.DEFINE_integer("k", 10, "How many copies of one image there may be, about.", 1)
+SIMILARITY = flags.DEFINE_float("similarity", None, "Least cosine of two, instead.", 0, 1)
 
 
 def main(arguments):
     found = features_of(arguments)
-    groups = exploration.find_duplicates(found.features, SIMILARITY.value, _bytes(found.names))
+    groups = exploration.find_duplicates(
+        found.features, RATIO.value, K.value, SIMILARITY.value, _bytes(found.names)
+    )
     copies = sum(len(rows) - 1 for rows in groups)
     print(f"{len(groups):,} groups, {copies:,} of {len(found.names):,} images are copies")
     path = output_of("duplicates.csv")
@@ -32,9 +36,8 @@ def main(arguments):
 
 
 def _lines(found, groups):
-    mean = np.mean(found.features, axis=0)  # which `find_duplicates` takes off too
     for number, rows in enumerate(groups):
-        unit = unit_rows(found.features[rows] - mean)
+        unit = unit_rows(found.features[rows])
         for row, similarity in zip(rows, unit @ unit[0]):
             keep = "yes" if row == rows[0] else "no"
             yield number, found.names[row], keep, float(similarity)

@@ -17,7 +17,7 @@ from keras_isd.version import __version__
 OUTPUT = flags.DEFINE_string("output", "explore.html", "Page to write.")
 METHOD = flags.DEFINE_enum("method", "tsne", ["tsne", "umap", "pca"], "How the map is made.")
 CLUSTERS = flags.DEFINE_integer("clusters", None, "How many; chosen if not given.", 1)
-SIMILARITY = flags.DEFINE_float("similarity", 0.97, "Least cosine of two duplicates.", 0, 1)
+RATIO = flags.DEFINE_float("ratio", 0.3, "How much nearer than usual duplicates are.", 0, 1)
 THUMBNAIL = flags.DEFINE_integer("thumbnail", 64, "Pixels of a thumbnail's longer side.", 1)
 TITLE = flags.DEFINE_string("title", "A map of the images", "Of the page.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the map and the clusters.", 0)
@@ -37,7 +37,7 @@ def main(arguments):
         found.labels,
         clusters=exploration.cluster_features(found.features, CLUSTERS.value, seed=SEED.value),
         duplicates=[
-            rows.tolist() for rows in exploration.find_duplicates(found.features, SIMILARITY.value)
+            rows.tolist() for rows in exploration.find_duplicates(found.features, RATIO.value)
         ],
         method=METHOD.value,
         thumbnail=THUMBNAIL.value,

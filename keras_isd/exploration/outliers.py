@@ -7,9 +7,10 @@ def outlier_scores(features, k=10):
     """How far each image is from those most like it: the larger, the stranger.
 
     The mean of one minus the cosine to the `k` nearest others. It is exact, has no parameter to
-    fit, and is hard to beat on features (Kuan and Mueller, 2022). Images of another kind of which
-    there are more than `k` alike are each other's neighbours and do not stand out: choose `k`
-    larger than a group that is to be found.
+    fit, and is hard to beat on features (Kuan and Mueller, 2022). It is for single strange images.
+    Those of another kind of which there are many alike are each other's neighbours: fifty digits
+    among 5,000 images of CIFAR-10 were not found, with any `k`. They are a cluster: see
+    `cluster_features`.
 
     Args:
         features: `(N, F)` array.

@@ -104,8 +104,10 @@ def train_on_images(
         settings, statistics, training.channels, len(batches), seed, teacher_features
     )
     every = max(1, settings.epochs // LOOKS)
-    if resume.initial_epoch:
-        tell(f"Goes on after {resume.initial_epoch} of {settings.epochs} epochs.")
+    if _is_begun(resume):
+        is_done = resume.initial_epoch >= settings.epochs
+        of = f"{resume.initial_epoch} of {settings.epochs} epochs"
+        tell("The run is finished." if is_done else f"Goes on after {of}.")
     model.fit(
         batches,
         epochs=settings.epochs,

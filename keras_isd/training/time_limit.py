@@ -49,15 +49,16 @@ def measure_steps(source, settings, statistics, seconds, seed, teacher_features,
 
 def _timed(model, batches):
     """Seconds of the first steps, with all that is made once, and of those that are timed."""
-    begin = time.perf_counter()
     steps = itertools.chain.from_iterable(itertools.repeat(batches))
-    for batch in itertools.islice(steps, WARM):
-        model.train_on_batch(batch)
-    start = time.perf_counter()
-    for batch in itertools.islice(steps, TIMED):
-        model.train_on_batch(batch)
-    end = time.perf_counter()
-    return start - begin, end - start
+
+    def take(count):
+        start = time.perf_counter()
+        for batch in itertools.islice(steps, count):
+            views, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
+            model.train_on_batch(views, labels)
+        return time.perf_counter() - start
+
+    return take(WARM), take(TIMED)
 
 
 def _memory():

@@ -48,25 +48,35 @@ def test_other_images_are_compared_with_all():
     assert found.tolist() == [[1, 2]]
 
 
+def on_circle(degrees):
+    return np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], axis=1)
+
+
 def test_groups_are_joined_through_what_is_between():
-    degrees = np.array([0, 8, 16, 60, 90, 91])  # cosines of 8 and 16 degrees: 0.990 and 0.961
-    features = np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], axis=1)
-    groups = find_duplicates(features, similarity=0.985, center=False)
+    features = on_circle(np.array([0, 8, 16, 60, 90, 91]))  # cos 8 is 0.990, cos 16 is 0.961
+    groups = find_duplicates(features, similarity=0.985)
     assert [rows.tolist() for rows in groups] == [[1, 0, 2], [4, 5]]  # the middle one is kept
-    assert find_duplicates(features, similarity=0.9999, center=False) == []
+    assert find_duplicates(features, similarity=0.9999) == []
 
 
-def test_what_all_features_share_makes_no_duplicates():
-    features, _ = kinds(20, 20, spread=0.3)
-    features[1] = features[0] + 1e-3
-    [group] = find_duplicates(features + 10)
-    assert group.tolist() == [0, 1]
-    assert len(find_duplicates(features + 10, center=False)[0]) == 40
+def test_copies_are_what_is_nearer_than_usual():
+    # One minus the cosine of 3 degrees is 0.0014, of 9 degrees 0.0123, of 10 degrees 0.0152.
+    features = on_circle(np.array([0, 10, 20, 30, 33, 43, 53]))
+    assert [sorted(rows.tolist()) for rows in find_duplicates(features, k=2)] == [[3, 4]]
+    assert find_duplicates(features, ratio=0.05, k=2) == []
+    far = on_circle(np.array([0, 30, 60, 90, 99, 129, 159]))  # the same, three times as far apart
+    assert [sorted(rows.tolist()) for rows in find_duplicates(far, k=2)] == [[3, 4]]
+
+
+def test_more_copies_of_an_image_than_k_are_found_if_they_are_exact():
+    features = np.concatenate([np.repeat(on_circle(np.array([5.0])), 30, axis=0), np.eye(2)])
+    [group] = find_duplicates(features, k=4)
+    assert sorted(group.tolist()) == list(range(30))
 
 
 def test_what_is_preferred_is_kept():
     features = np.array([[1, 0], [1, 0.001], [1, 0.002], [0, 1]])
-    [group] = find_duplicates(features, prefer=[10, 20, 30, 99], center=False)
+    [group] = find_duplicates(features, similarity=0.97, prefer=[10, 20, 30, 99])
     assert group.tolist() == [2, 1, 0]
 
 
@@ -153,6 +163,7 @@ def test_as_many_as_asked_for_are_selected_none_twice(features, method, taken):
         (lambda x: find_neighbors(x, k=4), "`k` must be at most 3"),
         (lambda x: find_neighbors(x * np.nan), "finite"),
         (lambda x: find_duplicates(x, similarity=0), "`similarity`"),
+        (lambda x: find_duplicates(x, ratio=2), "`ratio`"),
         (lambda x: find_duplicates(x, prefer=[1]), "`prefer`"),
         (lambda x: cluster_features(x, clusters=5), "between 1 and 4"),
         (lambda x: cluster_features(x, method="dbscan"), "`method`"),

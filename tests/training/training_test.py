@@ -145,10 +145,8 @@ def test_labels_measure_and_change_nothing(tmp_path):
     labels = np.arange(40) % 2
     plain, labelled = arrays(), arrays(labels=labels)
     settings = training.choose_settings(plain, **SMALL)
-    one, other = (
-        train(source, tmp_path / name, settings)
-        for name, source in (("one", plain), ("other", labelled))
-    )
+    one = train(plain, tmp_path / "one", settings)
+    other = train(labelled, tmp_path / "other", settings, minutes=math.inf)  # some steps are timed
     for a, b in zip(one.student_backbone.get_weights(), other.student_backbone.get_weights()):
         np.testing.assert_array_equal(a, b)
     assert "knn_student" in (tmp_path / "other" / "metrics.csv").read_text()
