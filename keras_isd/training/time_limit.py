@@ -5,6 +5,7 @@ import itertools
 import time
 
 import keras
+import numpy as np
 
 from keras_isd.training.model_building import make_batches, make_model
 
@@ -54,6 +55,8 @@ def _timed(model, batches):
     def take(count):
         start = time.perf_counter()
         for batch in itertools.islice(steps, count):
+            # `fit` takes the tensors of tf.data on every backend, a single step does not.
+            batch = keras.tree.map_structure(np.asarray, batch)
             views, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
             model.train_on_batch(views, labels)
         return time.perf_counter() - start
