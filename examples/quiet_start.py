@@ -1,31 +1,16 @@
-"""Imports TensorFlow without its start-up chatter; each example that uses it imports this first.
+"""Imports TensorFlow without its start-up chatter; each example that uses it imports this first."""
 
-`TF_CPP_MIN_LOG_LEVEL` alone does not keep it out (tensorflow/tensorflow issue 100442), so that what
-TensorFlow writes to standard error while it is imported is held back, and shown if that fails.
-"""
-
+import contextlib
 import logging
 import os
-import sys
-import tempfile
+
+from keras_isd_start import standard_error_held_back
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-with tempfile.TemporaryFile() as said:
-    standard_error = os.dup(2)
-    os.dup2(said.fileno(), 2)
-    try:
-        import tensorflow  # noqa: F401
-    except ModuleNotFoundError:
-        pass  # nothing to keep quiet; what needs it says so
-    except BaseException:
-        said.seek(0)
-        os.write(standard_error, said.read())
-        raise
-    finally:
-        sys.stderr.flush()
-        os.dup2(standard_error, 2)
-        os.close(standard_error)
+# Where it is not installed there is nothing to keep quiet; what needs it says so.
+with standard_error_held_back(), contextlib.suppress(ModuleNotFoundError):
+    import tensorflow  # noqa: F401
 
 from absl import logging as absl_logging
 

@@ -6,39 +6,18 @@ held back, and shown if that fails. On its first use TensorFlow would take nearl
 GPU, which the other backend needs. Whoever imports TensorFlow first has it as it is.
 """
 
-import contextlib
-import os
 import sys
-import tempfile
 
 import keras
 
-
-@contextlib.contextmanager
-def _standard_error_held_back():
-    if sys.stderr is None:  # of a process without one, that has nothing to keep quiet
-        yield
-        return
-    with tempfile.TemporaryFile() as said:
-        standard_error = os.dup(2)
-        os.dup2(said.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            said.seek(0)
-            os.write(standard_error, said.read())
-            raise
-        finally:
-            os.dup2(standard_error, 2)
-            os.close(standard_error)
-
+from keras_isd_start import standard_error_held_back
 
 if "tensorflow" not in sys.modules:
-    with _standard_error_held_back():
+    with standard_error_held_back():
         import tensorflow
 
         if keras.backend.backend() != "tensorflow":
             for kind in ("GPU", "TPU"):
                 tensorflow.config.set_visible_devices([], kind)
 
-import tensorflow as tf  # noqa: E402, F401
+import tensorflow as tf  # noqa: F401
