@@ -1,0 +1,116 @@
+"""What `keras_isd.exploration` finds of what is planted among 5,000 images of CIFAR-10.
+
+    python benchmarks/planted_images.py --model=runs/cifar.keras --data_dir=DIR
+
+Planted are 300 near copies, of which a third each is cropped, compressed as JPEG and turned by up
+to five degrees, and 50 handwritten digits of scikit-learn. The images are test images, which the
+model has not seen. Then as many labels are bought of the 5,000 as `--labels` says, by each method
+and at random, and the other images get that of the nearest labelled one.
+"""
+
+import io
+
+import keras
+import numpy as np
+from absl import app, flags
+from PIL import Image
+from sklearn.datasets import load_digits
+
+import keras_isd
+from keras_isd import augmentation, data, evaluation, exploration
+
+MODEL = flags.DEFINE_string("model", None, "File .keras of `examples/cifar.py`.", required=True)
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TensorFlow Datasets keeps CIFAR-10.")
+LABELS = flags.DEFINE_list("labels", ["20", "100"], "How many labels are bought.")
+
+IMAGES, COPIES, DIGITS = 5000, 300, 50
+KINDS = ("cropped", "compressed", "turned")
+
+
+def cropped(image, random):
+    left, top = random.randint(0, 4, 2)
+    size = random.randint(28, 33 - max(left, top)) if max(left, top) < 5 else 28
+    box = (left, top, left + size, top + size)
+    return image.crop(box).resize(image.size, Image.Resampling.BICUBIC)
+
+
+def compressed(image, random):
+    contents = io.BytesIO()
+    image.save(contents, "JPEG", quality=int(random.randint(30, 80)))
+    return Image.open(contents).convert("RGB")
+
+
+def turned(image, random):
+    large = image.resize((128, 128), Image.Resampling.BICUBIC)
+    large = large.rotate(float(random.uniform(-5, 5)), Image.Resampling.BICUBIC)
+    return large.crop((6, 6, 122, 122)).resize(image.size, Image.Resampling.LANCZOS)
+
+
+def planted():
+    """Images, the labels of the first 5,000, and the rows that the copies are of."""
+    source, random = (
+        data.from_tfds("cifar10", "test", data_dir=DATA_DIR.value),
+        np.random.RandomState(0),
+    )
+    rows = random.permutation(len(source))[:IMAGES]
+    images = [Image.fromarray(source[int(row)]) for row in rows]
+    originals = random.permutation(IMAGES)[:COPIES]
+    change = (cropped, compressed, turned)
+    copies = [change[i % 3](images[row], random) for i, row in enumerate(originals)]
+    digits = load_digits().images[random.permutation(1797)[:DIGITS]]
+    strange = [Image.fromarray((255 - 255 * digit / 16).astype("uint8")) for digit in digits]
+    strange = [image.resize((32, 32), Image.Resampling.BICUBIC).convert("RGB") for image in strange]
+    together = [np.asarray(image) for image in images + copies + strange]
+    return np.stack(together), source.labels[rows], originals
+
+
+def report_duplicates(features, originals, ratio):
+    groups = exploration.find_duplicates(features, ratio)
+    group_of = np.full(len(features), -1)
+    for number, rows in enumerate(groups):
+        group_of[rows] = number
+    said = sum(len(rows) - 1 for rows in groups)
+    copies = group_of[IMAGES : IMAGES + COPIES]
+    found = (copies >= 0) & (copies == group_of[originals])
+    by_kind = ", ".join(f"{found[i::3].mean():.2f} {kind}" for i, kind in enumerate(KINDS))
+    print(
+        f"copies, ratio {ratio}: {found.sum() / max(said, 1):.2f} of {said} are right; "
+        f"{found.mean():.2f} of all are found ({by_kind})"
+    )
+
+
+def report_outliers(features):
+    order = np.argsort(-exploration.outlier_scores(features))
+    print(f"digits among the {DIGITS} strangest: {(order[:DIGITS] >= IMAGES + COPIES).mean():.2f}")
+
+
+def report_labels(features, labels, count):
+    for method in ("random", "typiclust", "k_center"):
+        accuracies = []
+        for seed in range(3):
+            if method == "random":
+                rows = np.random.RandomState(seed).permutation(len(features))[:count]
+            else:
+                rows = exploration.select_rows(features, count, method, seed=seed)
+            rest = np.setdiff1d(np.arange(len(features)), rows)
+            nearest, _ = evaluation.nearest_rows(features[rows], features[rest], 1)
+            accuracies.append(100 * (labels[rows][nearest[:, 0]] == labels[rest]).mean())
+        spread = np.std(accuracies, ddof=1)
+        print(f"{count} labels, {method}: {np.mean(accuracies):.1f} ± {spread:.1f}")
+
+
+def main(_):
+    images, labels, originals = planted()
+    model = keras.models.load_model(MODEL.value)
+    view = augmentation.evaluation(32, augmentation.CIFAR10)
+    batches = keras_isd.data.ViewBatches(images, None, view, 500)
+    features = evaluation.extract_features(model, batches, verbose=0).features
+    for ratio in (0.2, 0.3, 0.4):
+        report_duplicates(features, originals, ratio)
+    report_outliers(features)
+    for count in map(int, LABELS.value):
+        report_labels(features[:IMAGES], labels, count)
+
+
+if __name__ == "__main__":
+    app.run(main)
