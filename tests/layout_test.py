@@ -38,6 +38,7 @@ FOLDERS = (
     "augmentation",
     "backend",
     "extras",
+    "whole_file",
     "float32_arithmetic",
     "image_range",
     "quiet_tensorflow",

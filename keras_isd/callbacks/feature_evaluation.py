@@ -19,7 +19,7 @@ class FeatureEvaluation(keras.callbacks.Callback):
     list, such as TensorBoard, `CSVLogger`, `ModelCheckpoint(monitor="knn_teacher", mode="max")` and
     `EarlyStopping`, see it. Nothing of the run changes.
 
-    It measures after the first epoch of a `fit`, after every n-th and after the last. Images and
+    It measures after the first epoch, after every n-th and after the last. Images and
     labels that cannot be measured raise their error before the first step, for which they are gone
     through once.
 
@@ -49,7 +49,6 @@ class FeatureEvaluation(keras.callbacks.Callback):
         self.networks = networks
 
     def on_train_begin(self, logs=None):
-        self._first = True
         self._measured = [
             network
             for network in self.networks
@@ -76,11 +75,9 @@ class FeatureEvaluation(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         number = epoch + 1
-        due = number % self.every_n_epochs == 0 or number == self.params["epochs"]
-        if due or self._first:
+        if number % self.every_n_epochs == 0 or number in (1, self.params["epochs"]):
             for network in self._measured:
                 logs[f"{self.prefix}_{network}"] = self.accuracy(*self.features(network))
-        self._first = False
 
 
 class KNNEvaluation(FeatureEvaluation):

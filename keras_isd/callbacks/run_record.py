@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_isd.version import __version__
+from keras_isd.whole_file import write_text
 
 
 def run_facts(**facts):
@@ -66,7 +67,7 @@ def record_run(path, facts, resume=None, may_differ=()):
                 "A run can go on only as it was begun; give another run a folder of its own. "
                 f"Received: {', '.join(differing)}, by {path}"
             )
-    path.write_text(json.dumps(facts, indent=1))
+    write_text(path, json.dumps(facts, indent=1))
 
 
 def _differing(before, now, free):

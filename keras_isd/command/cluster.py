@@ -10,9 +10,11 @@ import numpy as np
 from absl import flags
 
 from keras_isd import exploration
+from keras_isd.command import features
 from keras_isd.command.features import draw, features_of, output_of, write_table
 from keras_isd.exploration.clusters import METHODS, nearest_to_middle
 
+flags.adopt_module_key_flags(features)
 CLUSTERS = flags.DEFINE_integer("clusters", None, "How many; chosen if not given.", 1)
 METHOD = flags.DEFINE_enum("method", "kmeans", METHODS, "How to find them.")
 MIN_SIZE = flags.DEFINE_integer("min_size", 5, "Images of a cluster of HDBSCAN, at least.", 2)
@@ -25,7 +27,8 @@ def main(arguments):
         found.features, CLUSTERS.value, METHOD.value, MIN_SIZE.value, SEED.value
     )
     sizes = np.bincount(labels[labels >= 0])
-    print(f"{len(sizes)} clusters, of {', '.join(map(str, sizes[:10]))} images and so on")
+    more = " and so on" * (len(sizes) > 10)
+    print(f"{len(sizes)} clusters of these sizes: {', '.join(map(str, sizes[:10]))}{more}")
     if alone := int((labels < 0).sum()):
         print(f"{alone:,} images are in none")
     path = output_of("clusters.csv")

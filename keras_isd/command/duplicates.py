@@ -10,14 +10,16 @@ others. Two are nearly the same that are much nearer to each other than images h
 Look at the picture before anything is deleted.
 """
 
-import pathlib
+import os
 
-from absl import flags
+from absl import flags, logging
 
 from keras_isd import exploration
+from keras_isd.command import features
 from keras_isd.command.features import draw, features_of, output_of, write_table
 from keras_isd.evaluation.nearest import unit_rows
 
+flags.adopt_module_key_flags(features)
 RATIO = flags.DEFINE_float("ratio", 0.3, "How much nearer than the k-th nearest two are.", 0, 1)
 K = flags.DEFINE_integer("k", 10, "How many copies of one image there may be, about.", 1)
 SIMILARITY = flags.DEFINE_float("similarity", None, "Least cosine of two, instead.", 0, 1)
@@ -44,8 +46,8 @@ def _lines(found, groups):
 
 
 def _bytes(names):
-    """The size of each file, or None where one is not there."""
-    try:
-        return [pathlib.Path(name).stat().st_size for name in names]
-    except OSError:
-        return None
+    """The size of each file; -1 of what is not there, which is said."""
+    sizes = [os.path.getsize(name) if os.path.isfile(name) else -1 for name in names]
+    if missing := sizes.count(-1):
+        logging.warning("%d of %d files are not there, to be compared in size", missing, len(sizes))
+    return None if missing == len(sizes) else sizes

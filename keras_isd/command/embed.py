@@ -11,6 +11,7 @@ machines; its file is `features-2-of-8.parquet`, and the other parts of the comm
 "features-*-of-8.parquet".
 """
 
+import os
 import pathlib
 
 import keras
@@ -18,9 +19,12 @@ import numpy as np
 from absl import flags
 
 from keras_isd import augmentation, evaluation, training
+from keras_isd.command import images
 from keras_isd.command.images import images_of
 from keras_isd.command.main import one_argument
+from keras_isd.evaluation.feature_table import checked_table
 
+flags.adopt_module_key_flags(images)
 MODEL = flags.DEFINE_string("model", None, "Folder of a run, or a .keras file.", required=True)
 OUTPUT = flags.DEFINE_string("output", "features.parquet", "Table to write.")
 SIZE = flags.DEFINE_integer("size", None, "Pixels that the model of a file sees.", 1)
@@ -29,6 +33,7 @@ SHARD = flags.DEFINE_string("shard", None, "PART/PARTS, such as 2/8.")
 
 
 def main(arguments):
+    checked_table(OUTPUT.value)  # before anything is computed
     source = images_of(one_argument(arguments, "one folder of images"))
     model, view = _model_and_view()
     output, rows = _part(pathlib.Path(OUTPUT.value), len(source))
@@ -37,17 +42,18 @@ def main(arguments):
     features = evaluation.cache_features(model, part, view, pieces, BATCH_SIZE.value)
     # Of an image that could not be read there are zeros.
     read = np.concatenate([features[i : i + 4096].any(axis=1) for i in range(0, len(rows), 4096)])
-    kept = np.flatnonzero(read)
-    found = evaluation.Features(
-        features if read.all() else features[kept],
-        None if part.labels is None else part.labels[kept],
-        rows[kept],
-        None if part.names is None else [part.names[row] for row in kept],
-    )
-    evaluation.save_features(output, found)
+    names = None if part.names is None else [*map(_whole_path, part.names)]
+    found = evaluation.Features(features, part.labels, rows, names)
+    evaluation.save_features(output, found, np.flatnonzero(read))
     pieces.unlink()
-    missing = "" if read.all() else f"; {len(rows) - len(kept):,} could not be read"
-    print(f"{len(kept):,} images, {features.shape[1]} features each, to {output}{missing}")
+    missing = "" if read.all() else f"; {np.count_nonzero(~read):,} could not be read"
+    count = np.count_nonzero(read)
+    print(f"{count:,} images, {features.shape[1]} features each, to {output}{missing}")
+
+
+def _whole_path(name):
+    """A name that leads to the file from any folder."""
+    return name if "://" in name else os.path.abspath(name)
 
 
 def _model_and_view():

@@ -3,6 +3,7 @@
 import csv
 import pathlib
 
+import numpy as np
 from absl import flags, logging
 
 from keras_isd import data, evaluation, visualization
@@ -42,13 +43,22 @@ def draw(path, names, groups, titles=None, captions=None):
     """Draws groups of images beside a table, where the images are files that are there."""
     if not PICTURE.value or not groups:
         return
-    picture = path.with_suffix(".jpg")
-    drawn = sorted({int(row) for group in groups[:30] for row in group[:10]})
-    if missing := [names[row] for row in drawn if not pathlib.Path(names[row]).is_file()]:
-        logging.warning("No picture: %s is not there", missing[0])
-        return
+    groups = [group[:10] for group in groups[:30]]
+    drawn = sorted({int(row) for group in groups for row in group})
     place = {row: number for number, row in enumerate(drawn)}
-    source = data.from_paths([names[row] for row in drawn], channels=3, dtype="uint8")
-    groups = [[place[int(row)] for row in group[:10]] for group in groups[:30]]
-    visualization.plot_image_rows(source, groups, titles, captions=captions, path=picture)
+    groups = [[place[int(row)] for row in group] for group in groups]
+    picture = path.with_suffix(".jpg")
+    try:
+        source = data.from_paths([names[row] for row in drawn])
+        images = [_image_or_grey(source, number) for number in range(len(drawn))]
+        visualization.plot_image_rows(images, groups, titles, captions=captions, path=picture)
+    except (ImportError, ValueError) as error:
+        logging.warning("No picture: %s", error)
+        return
     print(f"drawn in {picture}")
+
+
+def _image_or_grey(source, row):
+    """An image, or a grey one in place of one that cannot be read: never another."""
+    image, of = source.read_one(row)
+    return image if of == row else np.full((8, 8, 3), 200, "uint8")

@@ -1,6 +1,8 @@
 """Finds the part of the command that is asked for, reads its flags, and runs it."""
 
 import importlib
+import os
+import re
 import sys
 
 from absl import flags, logging
@@ -41,20 +43,23 @@ def run(argv):
         return _failed(f"{name!r} is no part of keras-isd.\n{USAGE}", 2)
     part = importlib.import_module(f"keras_isd.command.{name}")
     if {"--help", "-h"} & set(argv[2:]):
-        print(f"{part.__doc__}\nflags:\n{flags.FLAGS.module_help(part)}")
+        print(f"{part.__doc__}\nflags:\n{_help(part)}")
         return 0
     logging.set_verbosity(logging.WARNING)
     logging.use_absl_handler()
     logging.get_absl_handler().setFormatter(None)  # the sentence alone
     try:
-        arguments = flags.FLAGS([f"keras-isd {name}", *argv[2:]])[1:]
+        # After `--output=` a shell leaves `~` as it is.
+        given = [re.sub(r"^(--\w+=)~(?=/|$)", _home, argument) for argument in argv[2:]]
+        arguments = flags.FLAGS([f"keras-isd {name}", *given])[1:]
         part.main(arguments)
     except flags.Error as error:
         return _failed(f"{error}\nSee keras-isd {name} --help", 2)
     except (ValueError, ImportError, OSError) as error:
         return _failed(f"keras-isd {name}: {error}", 1)
     except KeyboardInterrupt:
-        return _failed("Interrupted. The same line goes on where this stopped.", 130)
+        goes_on = " The same line goes on where this stopped." * (name in ("train", "embed"))
+        return _failed(f"Interrupted.{goes_on}", 130)
     return 0
 
 
@@ -63,6 +68,21 @@ def one_argument(arguments, what):
     if len(arguments) != 1:
         raise flags.Error(f"Give {what}. Received: {len(arguments)} arguments {arguments}")
     return arguments[0]
+
+
+def _help(part):
+    """The flags of a part, those too that it has in common with others."""
+    lines = []
+    for flag in flags.FLAGS.get_key_flags_for_module(part):
+        values = getattr(flag.parser, "enum_values", None)
+        choices = f" One of {', '.join(values)}." if values else ""
+        default = "" if flag.default is None else f" By default {flag.default}."
+        lines.append(f"  --{flag.name:<18}{flag.help}{choices}{default}")
+    return "\n".join(sorted(lines))
+
+
+def _home(match):
+    return match[1] + os.path.expanduser("~")
 
 
 def _failed(message, status):

@@ -7,11 +7,14 @@ The table has a line for each image and neighbour: name, neighbor, similarity (t
 1). `--of` names images by the ends of their names.
 """
 
+import numpy as np
 from absl import flags
 
 from keras_isd import exploration
+from keras_isd.command import features
 from keras_isd.command.features import draw, features_of, output_of, write_table
 
+flags.adopt_module_key_flags(features)
 OF = flags.DEFINE_list("of", None, "Images to find neighbours of; all if not given.")
 K = flags.DEFINE_integer("k", 10, "How many of each.", 1)
 
@@ -19,22 +22,34 @@ K = flags.DEFINE_integer("k", 10, "How many of each.", 1)
 def main(arguments):
     found = features_of(arguments)
     names = found.names
-    asked = range(len(names)) if OF.value is None else [_row(names, end) for end in OF.value]
     k = min(K.value, len(names) - 1)
-    rows, similarities = exploration.find_neighbors(found.features, k=k)
+    if OF.value is None:
+        asked = list(range(len(names)))
+        rows, similarities = exploration.find_neighbors(found.features, k=k)
+    else:
+        asked = [_row(names, end) for end in OF.value]
+        rows, similarities = _of_some(found.features, asked, k)
     path = output_of("neighbors.csv")
     write_table(
         path,
         ["name", "neighbor", "similarity"],
         (
             (names[row], names[other], float(similarity))
-            for row in asked
-            for other, similarity in zip(rows[row], similarities[row])
+            for row, others, alike in zip(asked, rows, similarities)
+            for other, similarity in zip(others, alike)
         ),
     )
-    shown = [[row, *rows[row]] for row in list(asked)[:30]]
-    captions = [["", *(f"{s:.2f}" for s in similarities[group[0]])] for group in shown]
+    shown = [[row, *others] for row, others in zip(asked[:30], rows)]
+    captions = [["", *(f"{s:.2f}" for s in alike)] for alike in similarities[:30]]
     draw(path, names, shown, [""] * len(shown), captions)
+
+
+def _of_some(features, asked, k):
+    """Neighbours of some rows, of which none is its own: as `find_neighbors` of all."""
+    rows, similarities = exploration.find_neighbors(features, features[asked], k=k + 1)
+    other = rows != np.array(asked)[:, None]
+    other[other.all(axis=1), -1] = False  # of copies a row itself need not be among the first
+    return rows[other].reshape(-1, k), similarities[other].reshape(-1, k)
 
 
 def _row(names, end):

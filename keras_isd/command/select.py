@@ -13,9 +13,11 @@ import csv
 from absl import flags
 
 from keras_isd import exploration
+from keras_isd.command import features
 from keras_isd.command.features import draw, features_of, output_of, write_table
 from keras_isd.exploration.selection import METHODS
 
+flags.adopt_module_key_flags(features)
 COUNT = flags.DEFINE_integer("count", None, "How many.", 1, required=True)
 METHOD = flags.DEFINE_enum("method", "typiclust", METHODS, "How to choose.")
 LABELLED = flags.DEFINE_string("labelled", None, "Table of images that have a label.")

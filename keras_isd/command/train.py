@@ -19,10 +19,12 @@ import pathlib
 from absl import flags
 
 from keras_isd import augmentation, evaluation, training
+from keras_isd.command import images
 from keras_isd.command.images import images_of
 from keras_isd.command.main import one_argument
 from keras_isd.training.settings import NETWORKS, RECIPES
 
+flags.adopt_module_key_flags(images)
 OUTPUT = flags.DEFINE_string(
     "output", None, "Folder of the run; it is gone on with.", required=True
 )
@@ -54,29 +56,43 @@ SETTINGS = {
 
 
 def main(arguments):
-    source = images_of(one_argument(arguments, "one folder of images"))
+    place = one_argument(arguments, "one folder of images")
+    _check_flags(place)
+    source = images_of(place)
     given = {name: flag.value for name, flag in SETTINGS.items()}
-    teacher_features = _teacher_features(source)
-    if teacher_features is not None:
+    if TEACHER.value or TEACHER_FEATURES.value:
         given["method"] = "distillation"
     settings = training.choose_settings(source, **given)
     print(f"{len(source):,} images of {source.channels} channels, {source.dtype}")
     for name, value in settings.values().items():
-        print(f"  {f'--{name}={value}':<22}{settings.reasons[name]}")
+        print(f"  {f'--{name}={value}':<22}{settings.reasons[name]}", flush=True)
+    minutes = math.inf if MINUTES.value is None else MINUTES.value
     model = training.train_on_images(
-        source,
-        OUTPUT.value,
-        settings,
-        SEED.value,
-        MINUTES.value or math.inf,
-        teacher_features,
-        tell=_printed,
+        source, OUTPUT.value, settings, SEED.value, minutes, _teacher_features(source), _printed
     )
     _, view = training.load_run(OUTPUT.value)
     report = training.write_run_report(OUTPUT.value, source, model, view, settings, SEED.value)
     if report is not None:
         print(f"what it has learned: {report}, to open in a browser")
     print(f"saved {OUTPUT.value}/model.keras; next: keras-isd embed FOLDER --model={OUTPUT.value}")
+
+
+def _check_flags(place):
+    if MINUTES.value == 0:
+        raise flags.Error("--minutes must be above 0. Received: 0")
+    if TEACHER.value and TEACHER_FEATURES.value:
+        raise flags.Error("Give --teacher or --teacher_features, not both. Received: both")
+    if (TEACHER.value or TEACHER_FEATURES.value) and SETTINGS["method"].value:
+        raise flags.Error(
+            "--method is of runs without a teacher. "
+            f"Received: --method={SETTINGS['method'].value} and a teacher"
+        )
+    folder, output = pathlib.Path(place).resolve(), pathlib.Path(OUTPUT.value).resolve()
+    if folder.is_dir() and output.is_relative_to(folder):
+        raise ValueError(
+            "--output must not lie in the folder of images, where its files would be taken for "
+            f"images too. Received: --output={OUTPUT.value}, in {place}"
+        )
 
 
 def _teacher_features(source):

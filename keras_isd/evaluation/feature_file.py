@@ -12,6 +12,7 @@ from absl import logging
 from keras_isd.argument_validation import check_positive_integer
 from keras_isd.data import ViewBatches
 from keras_isd.evaluation.features import extract_features
+from keras_isd.whole_file import write_text
 
 PIECE = 4096  # images between two notes of how far it is, at most
 
@@ -82,7 +83,7 @@ def _write(model, source, view, path, batch_size, dtype, verbose):
             features = np.lib.format.open_memmap(part, "w+", dtype, shape)
         features[start + found.indices] = found.features
         features.flush()
-        _write_whole(note, json.dumps({"rows": int(end)}))
+        write_text(note, json.dumps({"rows": int(end)}))
     os.replace(part, path)
     note.unlink()
 
@@ -94,12 +95,6 @@ def _batches(source, view, batch_size):
     from keras_isd.data import one_view_dataset  # here, and not above: it loads TensorFlow
 
     return one_view_dataset(source, view, batch_size)
-
-
-def _write_whole(path, text):
-    beside = path.with_suffix(".new")
-    beside.write_text(text)
-    os.replace(beside, path)
 
 
 def _check_same(model, source, view, path, dtype):

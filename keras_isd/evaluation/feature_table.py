@@ -4,6 +4,8 @@ import csv
 import glob
 import os
 import pathlib
+import re
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ PIECE = 4096  # rows that are written at a time
 ENDINGS = (".parquet", ".csv", ".npz")
 
 
-def save_features(path, features):
+def save_features(path, features, rows=None):
     """Writes features with names, labels and indices to a table.
 
     The table has a row for each image: `name`, `index`, `label` where there are labels, and its
@@ -26,10 +28,11 @@ def save_features(path, features):
     Args:
         path: file, `.parquet`, `.csv` or `.npz`.
         features: `keras_isd.evaluation.Features`.
+        rows: ints, which rows to write, in this order; all by default.
 
     Raises:
         ImportError: for Parquet, if pyarrow is not installed.
-        ValueError: if `path` has another ending.
+        ValueError: if `path` has another ending, or there is nothing to write.
 
     Example:
 
@@ -40,10 +43,13 @@ def save_features(path, features):
     >>> keras_isd.evaluation.load_features(file).names
     ['a', 'b']
     """
-    path = _checked(path)
+    path = checked_table(path)
+    rows = np.arange(len(features.features)) if rows is None else np.asarray(rows)
+    if not len(rows):
+        raise ValueError("Argument `features` must have at least one row. Received: none")
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.part")
-    _WRITERS[path.suffix](beside, features)
+    _WRITERS[path.suffix](beside, features, rows)
     os.replace(beside, path)
 
 
@@ -70,13 +76,16 @@ def load_features(path):
     >>> keras_isd.evaluation.load_features(file).labels
     array([4, 5], dtype=int32)
     """
-    paths = path if isinstance(path, (list, tuple)) else [path]
-    found = []
-    for one in map(str, paths):
-        found += [one] if os.path.exists(one) else sorted(glob.glob(one))
-    if not found:
-        raise ValueError(f"Argument `path` must be a table of features. Received: {path}, no file")
-    parts = [_READERS[_checked(one).suffix](one) for one in found]
+    found: list[str] = []
+    for one in path if isinstance(path, (list, tuple)) else [path]:
+        files = [str(one)] if os.path.exists(one) else sorted(glob.glob(str(one)))
+        if not files:
+            raise ValueError(
+                f"Argument `path` must be a table of features. Received: {one}, which is not there"
+            )
+        found += files
+    _check_all_parts(found)
+    parts = [_read(one) for one in found]
     if len(parts) == 1:
         return parts[0]
     features, labels, indices = zip(*parts)
@@ -89,33 +98,63 @@ def load_features(path):
     )
 
 
-def _checked(path):
+def checked_table(path):
+    """The path of a table, once its ending is one, and what writes it is installed."""
     path = pathlib.Path(path).expanduser()
     if path.suffix not in ENDINGS:
         raise ValueError(f"Argument `path` must end in one of {ENDINGS}. Received: {path}")
+    if path.suffix == ".parquet":
+        with needs_extra("explore"):
+            import pyarrow.parquet  # noqa: F401
     return path
 
 
-def _pieces(features):
+def _check_all_parts(files):
+    """Raises a ValueError unless of files named as parts of a whole all are there."""
+    found = [re.search(r"-(\d+)-of-(\d+)$", pathlib.Path(file).stem) for file in files]
+    parts = [(int(part[1]), int(part[2])) for part in found if part]
+    if len(files) > 1 and len(parts) == len(files):
+        wanted = parts[0][1]
+        missing = sorted(set(range(1, wanted + 1)) - {number for number, _ in parts})
+        if missing:
+            raise ValueError(
+                f"Argument `path` must have all {wanted} parts. Received: {len(files)} files, "
+                f"without part {', '.join(map(str, missing[:5]))}"
+            )
+
+
+def _read(file):
+    path = checked_table(file)
+    try:
+        return _READERS[path.suffix](path)
+    except (KeyError, IndexError, StopIteration, zipfile.BadZipFile, OSError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+    raise ValueError(
+        "Argument `path` must be a table that `save_features` wrote, with columns of features. "
+        f"Received: {file} ({reason})"
+    )
+
+
+def _pieces(features, rows):
     """Dicts of columns, of some rows at a time."""
-    rows, labels, indices = features
+    values, labels, indices = features
     for start in range(0, len(rows), PIECE):
-        part = slice(start, start + PIECE)
+        part = rows[start : start + PIECE]
         yield {
-            "name": None if features.names is None else features.names[part],
+            "name": None if features.names is None else [features.names[row] for row in part],
             "index": indices[part],
             "label": None if labels is None else labels[part],
-            "features": np.asarray(rows[part], "float32"),
+            "features": np.asarray(values[part], "float32"),
         }
 
 
-def _write_parquet(path, features):
+def _write_parquet(path, features, rows):
     with needs_extra("explore"):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
     writer: Any = None
-    for piece in _pieces(features):
+    for piece in _pieces(features, rows):
         values = piece.pop("features")
         columns = {name: pa.array(column) for name, column in piece.items() if column is not None}
         flat = pa.array(values.ravel())
@@ -142,11 +181,11 @@ def _read_parquet(path):
     )
 
 
-def _write_csv(path, features):
+def _write_csv(path, features, rows):
     width = features.features.shape[1]
     with open(path, "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        for number, piece in enumerate(_pieces(features)):
+        for number, piece in enumerate(_pieces(features, rows)):
             values = piece.pop("features")
             columns = {name: column for name, column in piece.items() if column is not None}
             if number == 0:
@@ -170,12 +209,12 @@ def _read_csv(path):
     )
 
 
-def _write_npz(path, features):
-    arrays = {"features": features.features, "index": features.indices}
+def _write_npz(path, features, rows):
+    arrays = {"features": features.features[rows], "index": features.indices[rows]}
     if features.labels is not None:
-        arrays["label"] = features.labels
-    if features.names is not None:
-        arrays["name"] = np.array(features.names, "U")  # no objects, which would be pickled
+        arrays["label"] = features.labels[rows]
+    if features.names is not None:  # as text: objects would be pickled
+        arrays["name"] = np.array([features.names[row] for row in rows], "U")
     with open(path, "wb") as file:
         np.savez(file, **arrays)
 

@@ -1,10 +1,6 @@
 """A run in a folder: begun, gone on with where it was stopped, and read when it is done."""
 
-import contextlib
-import dataclasses
 import importlib.util
-import json
-import math
 import pathlib
 import time
 
@@ -12,18 +8,13 @@ import keras
 import numpy as np
 
 from keras_isd.argument_validation import check_positive
-from keras_isd.augmentation import IMAGENET, evaluation
-from keras_isd.callbacks import (
-    HealthMonitor,
-    KNNEvaluation,
-    ReportUnreadable,
-    Resume,
-    record_run,
-    run_facts,
-)
-from keras_isd.data import ChannelStatistics, ViewBatches, channel_statistics
+from keras_isd.augmentation import evaluation
+from keras_isd.callbacks import HealthMonitor, KNNEvaluation, ReportUnreadable, Resume
+from keras_isd.data import ViewBatches
+from keras_isd.training.metrics_file import MetricsFile
 from keras_isd.training.model_building import make_batches, make_model, views_of
 from keras_isd.training.progress import ProgressLine
+from keras_isd.training.run_files import as_measured, read_view, record, view_statistics
 from keras_isd.training.time_limit import measure_steps
 
 HELD_OUT = 1000  # images that are not trained on, but looked at, at most
@@ -79,22 +70,25 @@ def train_on_images(
     begin = time.monotonic()
     if minutes is not None:
         check_positive("minutes", minutes)
+    _check_teacher(settings, teacher_features)
     folder = pathlib.Path(output).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     resume = Resume(folder / "checkpoints", every_n_steps=500)
-    _check_teacher(settings, teacher_features)
+    is_begun = bool(resume.initial_epoch or resume.initial_step)
+    settings, is_measured = as_measured(folder, settings, minutes)
+    of_run = (source, seed, teacher_features, minutes)
+    record(folder, resume, settings, *of_run, is_measured)
     if settings.stored_size:
+        tell(f"Copies of {settings.stored_size} pixels, made once: {folder / 'resized'}")
         source = source.resized(settings.stored_size, folder / "resized", verbose=0)
-    training, watched = _parts(source, seed, teacher_features)
-    settings, is_measured = _as_measured(folder, settings, minutes)
-    _record(folder, resume, settings, source, seed, is_measured)
-    statistics = _statistics(folder, training, settings.size)
+    training, watched, others = _parts(source, seed, teacher_features)
+    statistics = view_statistics(folder, training, settings.size, is_begun)
     if minutes is not None and not is_measured:
         seconds = 60 * minutes - (time.monotonic() - begin)
         settings = measure_steps(
             training, settings, statistics, seconds, seed, teacher_features, tell
         )
-        _record(folder, resume, settings, source, seed, is_measured=True)
+        record(folder, resume, settings, *of_run, True)
     keras.utils.set_random_seed(seed)
     place = {"initial_epoch": resume.initial_epoch, "initial_step": resume.initial_step}
     batches = make_batches(
@@ -104,7 +98,7 @@ def train_on_images(
         settings, statistics, training.channels, len(batches), seed, teacher_features
     )
     every = max(1, settings.epochs // LOOKS)
-    if _is_begun(resume):
+    if is_begun:
         is_done = resume.initial_epoch >= settings.epochs
         of = f"{resume.initial_epoch} of {settings.epochs} epochs"
         tell("The run is finished." if is_done else f"Goes on after {of}.")
@@ -119,9 +113,9 @@ def train_on_images(
             HealthMonitor(
                 views=_two_views(watched, settings, statistics, seed), every_n_epochs=every
             ),
-            *_accuracy(training, watched, settings, statistics, every),
+            *_accuracy(others, watched, settings, statistics, every),
             ReportUnreadable(training),
-            keras.callbacks.CSVLogger(folder / "metrics.csv", append=_is_begun(resume)),
+            MetricsFile(folder / "metrics.csv", resume.initial_epoch),
             *_tensorboard(folder),
             ProgressLine(tell, every),
         ],
@@ -154,15 +148,7 @@ def load_run(folder):
             "Argument `folder` must be that of a finished run, with a model.keras. "
             f"Received: {folder}{begun}"
         )
-    view = json.loads((folder / "view.json").read_text())
-    size = view.pop("size")
-    return keras.models.load_model(folder / "model.keras"), evaluation(
-        size, ChannelStatistics(**view)
-    )
-
-
-def _is_begun(resume):
-    return bool(resume.initial_epoch or resume.initial_step)
+    return keras.models.load_model(folder / "model.keras"), read_view(folder)
 
 
 def _check_teacher(settings, teacher_features):
@@ -174,80 +160,53 @@ def _check_teacher(settings, teacher_features):
 
 
 def _parts(source, seed, teacher_features):
-    """Images to train on, and those to watch."""
+    """Images to train on, those to watch, and those that are not watched."""
     count = min(HELD_OUT, len(source) // 10)
     if count < 3:
-        return source, source
+        return source, source, source
     order = np.random.RandomState(seed).permutation(len(source))
-    watched = source.subset(np.sort(order[:count]))
-    if teacher_features is not None:  # which are of all images
-        return source, watched
-    return source.subset(np.sort(order[count:])), watched
-
-
-def _as_measured(folder, settings, minutes):
-    """The settings, with the epochs that were found to fit if the run was begun; and whether."""
-    path = folder / "run.json"
-    if minutes is None or not path.is_file():
-        return settings, False
-    begun = json.loads(path.read_text())
-    if not begun["epochs_measured"]:
-        return settings, False
-    if math.isinf(minutes):  # then they are those that are asked for, or it is another run
-        return settings, True
-    return dataclasses.replace(settings, epochs=begun["settings"]["epochs"]), True
-
-
-def _record(folder, resume, settings, source, seed, is_measured):
-    facts = run_facts(
-        settings=settings.values(), seed=seed, images=len(source), epochs_measured=is_measured
-    )
-    record_run(folder / "run.json", facts, resume)
-
-
-def _statistics(folder, source, size):
-    """Means and deviations of channels, measured once but for photographs of 8 bits."""
-    path = folder / "view.json"
-    if path.is_file():
-        found = json.loads(path.read_text())
-        return ChannelStatistics(found["mean"], found["std"], found["value_range"])
-    if source.channels == 3 and source.dtype == "uint8":
-        found = ChannelStatistics(*IMAGENET, (0, 255))
-    else:
-        found = channel_statistics(source)
-    path.write_text(json.dumps({"size": size, **found._asdict()}, default=np.ndarray.tolist))
-    return found
+    watched, others = (source.subset(np.sort(rows)) for rows in (order[:count], order[count:]))
+    # A teacher's features are of all images.
+    return others if teacher_features is None else source, watched, others
 
 
 def _two_views(source, settings, statistics, seed):
-    """Two views of each image, drawn once: pair of arrays."""
+    """Two views of each image, drawn once: pair of arrays; None of fewer than three images."""
     views = []
     for number, view in enumerate(views_of(settings, statistics)):
         keras.utils.set_random_seed(seed + number)
         batches = ViewBatches(source, None, view, 100)
         views.append(np.concatenate([keras.ops.convert_to_numpy(batch[0]) for batch in batches]))
-    readable = np.isfinite(views[0]).all(axis=(1, 2, 3)) & np.isfinite(views[1]).all(axis=(1, 2, 3))
     keras.utils.set_random_seed(seed)
-    return [view[readable] for view in views]
+    # Of an image that cannot be read the views are NaN alone.
+    readable = ~np.isnan(views[0][:, 0, 0, 0])
+    if readable.sum() < 3:
+        return None
+    return views if readable.all() else [view[readable] for view in views]
 
 
-def _accuracy(training, watched, settings, statistics, every):
-    if training.labels is None or training is watched or min(training.labels) < 0:
+def _accuracy(others, watched, settings, statistics, every):
+    """What k-NN makes of the watched images, by labels that others have; nothing without any."""
+    if others.labels is None or others is watched:
         return []
-    known = np.isin(watched.labels, np.unique(training.labels))
-    rows = np.linspace(0, len(training) - 1, min(BANK, len(training))).astype(int)
-    bank = training.subset(rows)
-    known &= np.isin(watched.labels, np.unique(bank.labels))
+    rows = np.flatnonzero(others.labels >= 0)
+    rows = rows[np.linspace(0, len(rows) - 1, min(BANK, len(rows))).astype(int)]
+    known = np.flatnonzero(np.isin(watched.labels, np.unique(others.labels[rows])))
+    if not len(rows) or not len(known):
+        return []
     view = evaluation(settings.size, statistics)
-    queries = watched.subset(np.flatnonzero(known))
-    bank, queries = (ViewBatches(part, None, view, 100) for part in (bank, queries))
+    bank, queries = (
+        ViewBatches(part, None, view, 100) for part in (others.subset(rows), watched.subset(known))
+    )
     k = min(20, len(rows))
     return [KNNEvaluation(bank, queries, every_n_epochs=every, networks="student", k=k)]
 
 
 def _tensorboard(folder):
-    if importlib.util.find_spec("tensorboard") is None or keras.backend.backend() == "jax":
+    """A log for TensorBoard, which Keras writes by TensorFlow."""
+    wanted = ("tensorboard", "tensorflow")
+    if any(importlib.util.find_spec(name) is None for name in wanted):
         return []
-    with contextlib.suppress(ImportError):
-        return [keras.callbacks.TensorBoard(folder / "tensorboard")]
-    return []
+    if keras.backend.backend() == "jax":
+        return []
+    return [keras.callbacks.TensorBoard(folder / "tensorboard")]

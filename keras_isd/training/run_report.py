@@ -23,19 +23,20 @@ def write_run_report(folder, source, model, view, settings, seed=0):
         source: `keras_isd.data.ImageSource`, of which up to 2,000 images are drawn, by `seed`.
         model: the trained model.
         view: `keras_isd.augmentation.Augmenter`, see `load_run`.
-        settings: `TrainingSettings`.
+        settings: `TrainingSettings`, for the reasons; the values are those that were trained with.
         seed: int.
 
     Returns:
         The path of the page, or None where matplotlib, scikit-learn or Bokeh is not installed,
         which is then said (extra `[plots]`).
     """
-    folder = pathlib.Path(folder)
+    folder = pathlib.Path(folder).expanduser()
     count = min(IMAGES, len(source))
     part = source.subset(np.sort(np.random.RandomState(seed).permutation(len(source))[:count]))
     found = extract_features(model, ViewBatches(part, None, view, 100), verbose=0)
     part = part.subset(found.indices)  # those that could be read
-    last = {name: values[-1] for name, values in read_csv_log(folder / "metrics.csv").items()}
+    metrics = read_csv_log(folder / "metrics.csv")
+    facts = json.loads((folder / "run.json").read_text())
     try:
         write_explorer(
             folder / "report.html",
@@ -43,15 +44,18 @@ def write_run_report(folder, source, model, view, settings, seed=0):
             part,
             clusters=cluster_features(found.features, seed=seed),
             duplicates=[rows.tolist() for rows in find_duplicates(found.features)],
-            facts=_facts(folder, source, count),
+            facts=_about(facts, source, count),
             tables={
                 "Settings": [
                     ["", "value", "why"],
-                    *([n, str(v), settings.reasons[n]] for n, v in settings.values().items()),
+                    *(
+                        [name, str(value), settings.reasons.get(name, "")]
+                        for name, value in facts["settings"].items()
+                    ),
                 ],
-                "After the last epoch": [["", "value"], *([n, float(v)] for n, v in last.items())],
+                "At the end": [["", "value"], *([n, v[-1]] for n, v in metrics.items())],
             },
-            figures={"The course of the run": plot_history(read_csv_log(folder / "metrics.csv"))},
+            figures={"The course of the run": plot_history(metrics)},
             title=f"{settings.method}, {len(source):,} images",
             seed=seed,
         )
@@ -61,8 +65,7 @@ def write_run_report(folder, source, model, view, settings, seed=0):
     return folder / "report.html"
 
 
-def _facts(folder, source, count):
-    facts = json.loads((folder / "run.json").read_text())
+def _about(facts, source, count):
     return {
         "images": f"{len(source):,}, of which {count:,} are on the map",
         "seed": facts["seed"],

@@ -9,7 +9,8 @@ import numpy as np
 from keras_isd.argument_validation import check_positive_integer, check_seed
 from keras_isd.data import ImageSource
 from keras_isd.evaluation.checks import check_features
-from keras_isd.evaluation.nearest import nearest_rows, unit_rows
+from keras_isd.evaluation.health import neighbors_of_all
+from keras_isd.evaluation.nearest import unit_rows
 from keras_isd.visualization.explorer_map import draw_map, grouping
 from keras_isd.visualization.explorer_rows import cluster_section, duplicate_section
 from keras_isd.visualization.page import fact_list, picture, table, write_page
@@ -192,11 +193,9 @@ def _namer(labels, class_names):
 
 def _neighbors(features, count):
     """The nearest other rows of each, and their similarities in thousandths."""
-    rows, similarities = nearest_rows(features, features, min(count + 1, len(features)))
-    itself = rows == np.arange(len(rows))[:, None]
-    # Where as many that are equal come before it, the last is one too many.
-    itself[~itself.any(axis=1), -1] = True
-    rows, similarities = (part[~itself].reshape(len(rows), -1) for part in (rows, similarities))
+    if len(features) == 1:
+        return {"neighbors": [[]], "similarities": [[]]}
+    rows, similarities = neighbors_of_all(features, min(count, len(features) - 1))
     thousandths = np.rint(1000 * similarities).astype(int)
     return {"neighbors": rows.tolist(), "similarities": thousandths.tolist()}
 

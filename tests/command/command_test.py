@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,7 +76,7 @@ def metrics(folder):
 def test_a_folder_becomes_a_model_beside_what_it_was_made_with(trained):
     facts = json.loads((trained / "run.json").read_text())
     assert facts["settings"]["size"] == 16
-    assert facts["images"] == 60
+    assert facts["images"]["count"] == 60
     rows = metrics(trained)
     assert len(rows) == 3
     assert all(0 <= row["view_retrieval"] <= 1 <= row["feature_rank"] for row in rows)
@@ -199,6 +200,13 @@ def test_images_with_labels_say_what_features_are_worth(photos, trained, tmp_pat
     found = json.loads(output.read_text())
     assert found["pixels"]["1-NN"] == 1.0
     assert found["chance"] < found["student"]["1-NN"]
+    # Of other images that lack the first class the others keep their numbers.
+    shutil.copytree(tmp_path / "labelled", tmp_path / "test")
+    shutil.rmtree(tmp_path / "test" / "b")
+    line = ["evaluate", tmp_path / "labelled", f"--test={tmp_path / 'test'}", f"--model={trained}"]
+    status, said = command(*line, f"--output={output}")
+    assert status == 0, said
+    assert json.loads(output.read_text())["pixels"]["1-NN"] == 1.0
 
 
 @pytest.mark.one_backend("the same words under any backend")
@@ -207,8 +215,11 @@ def test_what_is_wrong_is_said_in_a_sentence(photos, tmp_path):
         (["train", "nowhere", "--output=x"], 1, "must be a folder. Received: nowhere"),
         (["train", photos], 2, "output"),
         (["train", photos, "--output=x", "--size=0"], 2, "size"),
+        (["train", photos, f"--output={photos}/run"], 1, "must not lie in the folder of images"),
+        (["train", photos, "--output=x", "--minutes=0"], 2, "--minutes must be above 0"),
+        (["embed", photos, f"--model={tmp_path}", "--output=f.txt"], 1, "must end in"),
         (["embed", photos, f"--model={tmp_path}"], 1, "finished run"),
-        (["cluster", "no.csv"], 1, "no file"),
+        (["cluster", "no.csv"], 1, "not there"),
         (["nothing"], 2, "no part of keras-isd"),
     ):
         found, said = command(*line, backend="jax")  # which starts sooner
@@ -225,5 +236,5 @@ def test_help_names_each_part_and_has_an_example(capfd):
     status, said = command("train", "--help")
     assert status == 0
     assert "keras-isd train PHOTOS --output=RUN" in said
-    assert "--minutes" in said
+    assert all(f"--{flag}" in said for flag in ("minutes", "labels", "data_dir"))
     assert "cuda" not in said.lower()

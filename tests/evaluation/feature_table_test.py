@@ -52,11 +52,37 @@ def test_a_table_that_pandas_would_read(tmp_path):
 
 def test_arrays_of_objects_are_refused(tmp_path):
     np.savez(tmp_path / "bad.npz", features=np.array([{}], dtype=object), index=np.arange(1))
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(ValueError, match="save_features"):
         load_features(tmp_path / "bad.npz")
 
 
-@pytest.mark.parametrize(("path", "word"), [("no.csv", "no file"), (__file__, "must end in")])
+def test_a_part_that_is_missing_is_named(tmp_path):
+    for number in (1, 3):
+        save_features(tmp_path / f"f-{number}-of-3.csv", features(2))
+    with pytest.raises(ValueError, match="without part 2"):
+        load_features(tmp_path / "f-*-of-3.csv")
+    with pytest.raises(ValueError, match="not there"):
+        load_features([tmp_path / "f-1-of-3.csv", tmp_path / "other.csv"])
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_chosen_rows_are_written_alone(tmp_path, monkeypatch, ending):
+    monkeypatch.setattr(feature_table, "PIECE", 2)
+    whole = features()
+    save_features(tmp_path / f"f{ending}", whole, rows=[7, 1, 4])
+    found = load_features(tmp_path / f"f{ending}")
+    np.testing.assert_array_equal(found.features, whole.features[[7, 1, 4]])
+    assert found.names == [whole.names[row] for row in (7, 1, 4)]
+
+
+@pytest.mark.parametrize("contents", ["", "name,cluster\na,1\n"])
+def test_a_table_of_something_else_is_refused(tmp_path, contents):
+    (tmp_path / "clusters.csv").write_text(contents)
+    with pytest.raises(ValueError, match="`save_features` wrote"):
+        load_features(tmp_path / "clusters.csv")
+
+
+@pytest.mark.parametrize(("path", "word"), [("no.csv", "not there"), (__file__, "must end in")])
 def test_what_is_no_table_is_named(path, word):
     with pytest.raises(ValueError, match=word):
         load_features(path)

@@ -1,5 +1,7 @@
 """Settings that are chosen, and runs of them in a folder."""
 
+import csv
+import dataclasses
 import json
 import math
 
@@ -10,7 +12,7 @@ import pytest
 
 import keras_isd
 from keras_isd import data, training
-from keras_isd.training import time_limit
+from keras_isd.training import folder_run, progress, run_files, time_limit
 
 SMALL = {"size": 12, "epochs": 2, "batch_size": 12, "queue_size": 24, "accelerator": False}
 
@@ -176,7 +178,7 @@ def test_a_run_with_a_time_limit_goes_on_with_the_epochs_that_were_found(tmp_pat
     epochs = json.loads((tmp_path / "run.json").read_text())["settings"]["epochs"]
     assert epochs < 3
     monkeypatch.setattr(time_limit, "_timed", None)  # it is not measured again
-    train(source, tmp_path, settings, minutes=99)
+    train(source, tmp_path, settings, minutes=0.35)
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 1 + epochs
 
 
@@ -196,3 +198,72 @@ def test_a_file_of_a_model_is_a_teacher(tmp_path):
     teacher = training.make_teacher(str(tmp_path / "teacher.keras"), 16)
     assert isinstance(teacher, keras.Model)
     assert teacher.output_shape == (None, 4)
+
+
+def interrupt_in_the_third_epoch(callback, epoch, logs=None):
+    if epoch == 2:
+        raise KeyboardInterrupt
+
+
+def test_metrics_stand_in_their_columns_also_where_a_run_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_run, "LOOKS", 1)  # the first and the last of four epochs
+    source = arrays(labels=np.arange(40) % 2)
+    settings = training.choose_settings(source, **{**SMALL, "epochs": 4})
+    train(source, tmp_path / "whole", settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(progress.ProgressLine, "on_epoch_end", interrupt_in_the_third_epoch)
+        with pytest.raises(KeyboardInterrupt):
+            train(source, tmp_path / "part", settings)
+    assert len(rows_of(tmp_path / "part" / "metrics.csv")) == 3  # and checkpoints of two
+    train(source, tmp_path / "part", settings)
+    whole, part = (rows_of(tmp_path / name / "metrics.csv") for name in ("whole", "part"))
+    assert part == whole
+    assert [bool(row["view_retrieval"]) for row in whole] == [True, False, False, True]
+    assert [bool(row["knn_student"]) for row in whole] == [True, False, False, True]
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_what_was_begun_with_other_settings_and_has_no_checkpoint_leaves_nothing(tmp_path):
+    source = arrays()
+    settings = training.choose_settings(source, **SMALL)
+    (tmp_path / "view.json").write_text(json.dumps({"size": 99, "mean": [], "std": []}))
+    train(source, tmp_path, settings)
+    _, view = training.load_run(tmp_path)
+    assert view(images(2)).shape == (2, 12, 12, 3)
+
+
+def test_epochs_that_were_measured_of_another_network_are_measured_again(tmp_path):
+    source = arrays(48)
+    settings = training.choose_settings(source, **SMALL)
+    resume = keras_isd.callbacks.Resume(tmp_path / "checkpoints")
+    run_files.record(tmp_path, resume, settings, source, 0, None, 60.0, True)
+    other = dataclasses.replace(settings, network="resnet18", epochs=50)
+    asked = dataclasses.replace(settings, epochs=50)
+    assert run_files.as_measured(tmp_path, other, 60.0) == (other, False)
+    assert run_files.as_measured(tmp_path, asked, 30.0) == (asked, False)
+    assert run_files.as_measured(tmp_path, asked, 60.0) == (settings, True)
+
+
+def test_another_set_of_as_many_images_is_another_run(tmp_path):
+    settings = training.choose_settings(arrays(), **SMALL)
+    train(arrays(), tmp_path, settings)
+    with pytest.raises(ValueError, match="which"):
+        train(arrays(seed=1), tmp_path, settings)
+
+
+def test_what_is_watched_is_not_what_it_is_compared_with(tmp_path):
+    source = arrays(labels=np.arange(40) % 2)
+    for features in (None, "seen.npy"):
+        trained, watched, others = folder_run._parts(source, 0, features)
+        assert len(trained) == (36 if features is None else 40)
+        assert (len(watched), len(others)) == (4, 36)
+
+
+def test_images_of_a_class_each_are_trained_on_without_an_accuracy(tmp_path):
+    source = arrays(labels=np.arange(40))
+    train(source, tmp_path, training.choose_settings(source, **{**SMALL, "epochs": 1}))
+    assert "knn_student" not in (tmp_path / "metrics.csv").read_text()
