@@ -150,7 +150,7 @@ def test_tables_name_the_files(table, tmp_path):
     first, copy = names[0], names[59]
     for part, options in {
         "neighbors": ["--k=2", "--of=/00.png"],
-        "duplicates": ["--similarity=0.9999"],
+        "duplicates": ["--similarity=1"],
         "cluster": ["--clusters=3"],
         "select": ["--count=4"],
         "outliers": [],
