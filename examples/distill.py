@@ -61,7 +61,10 @@ def teacher_features(source, folder):
     path = folder / "teacher_features.npy"
     pixels = augmentation.Augmenter([augmentation.CentralCrop(TEACHER_SIZE.value)])
     weights = None if TEACHER_WEIGHTS.value == "none" else TEACHER_WEIGHTS.value
-    teacher = keras_isd.training.make_teacher(TEACHER.value, TEACHER_SIZE.value, weights)
+    try:
+        teacher = keras_isd.training.make_teacher(TEACHER.value, TEACHER_SIZE.value, weights)
+    except ValueError as error:
+        raise app.UsageError(f"--teacher cannot be made. {error}") from error
     keras_isd.evaluation.cache_features(teacher, source, pixels, path)
     return path
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import keras_isd
-from tests.support.processes import ROOT, run_python
+from tests.support.processes import run_python
 
 pytestmark = pytest.mark.slow
 COMMAND = ("examples/distill.py", "--student=convnet", "--width=4", "--size=16", "--batch_size=8")
@@ -68,30 +68,6 @@ def test_a_file_of_a_model_or_of_features_is_a_teacher_too(folder, tmp_path):
     several = (f"--output={tmp_path / 'three'}", "--query_views=2")
     run_python(*given, f"--teacher_features={features}", *several)
     assert losses(tmp_path / "three") != losses(tmp_path / "one")
-
-
-def test_a_preset_of_keras_hub_sees_what_its_own_preprocessing_gives(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "examples")
-    import keras_hub
-    import teachers
-
-    shape = {"num_layers": 2, "hidden_dim": 16, "num_heads": 2, "intermediate_dim": 32}
-    network = keras_hub.models.DINOV2Backbone(
-        patch_size=4, **shape, image_shape=(16, 16, 3), position_embedding_shape=(16, 16, 3)
-    )
-    network.save_to_preset(tmp_path)
-    keras_hub.layers.DINOV2ImageConverter(
-        image_size=(16, 16), scale=[0.01, 0.02, 0.03], offset=[-1.0, -2.0, 0.5]
-    ).save_to_preset(tmp_path)
-    images = np.random.RandomState(0).randint(0, 256, (3, 16, 16, 3)).astype("float32")
-    teacher = teachers.make_teacher(str(tmp_path), 16)
-    scaled = images * np.float32([0.01, 0.02, 0.03]) + np.float32([-1.0, -2.0, 0.5])
-    tokens = network.predict({"images": scaled}, verbose=0)
-    assert tokens.shape == (3, 17, 16)
-    np.testing.assert_allclose(teacher.predict(images, verbose=0), tokens[:, 0], atol=1e-4)
-    # Of another size its position embeddings are interpolated.
-    larger = teachers.make_teacher(str(tmp_path), 24)
-    assert larger.predict(np.zeros((1, 24, 24, 3)), verbose=0).shape == (1, 16)
 
 
 @pytest.mark.one_backend("flags are the same under any backend")

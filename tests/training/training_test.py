@@ -5,7 +5,6 @@ import dataclasses
 import json
 import math
 
-import keras
 import numpy as np
 import PIL.Image
 import pytest
@@ -185,19 +184,6 @@ def test_a_run_with_a_time_limit_goes_on_with_the_epochs_that_were_found(tmp_pat
 def test_a_folder_without_a_finished_run_is_named(tmp_path):
     with pytest.raises(ValueError, match="finished run"):
         training.load_run(tmp_path)
-
-
-def test_a_teacher_that_is_not_known_is_named():
-    pytest.importorskip("keras_hub", reason="knows other teachers")
-    with pytest.raises(ValueError, match="`name` must be"):
-        training.make_teacher("no_such_network", 32)
-
-
-def test_a_file_of_a_model_is_a_teacher(tmp_path):
-    keras_isd.backbones.ConvNet((16, 16, 3), filters=(4,)).save(tmp_path / "teacher.keras")
-    teacher = training.make_teacher(str(tmp_path / "teacher.keras"), 16)
-    assert isinstance(teacher, keras.Model)
-    assert teacher.output_shape == (None, 4)
 
 
 def interrupt_in_the_third_epoch(callback, epoch, logs=None):
