@@ -7,12 +7,13 @@ The table has a line for each image and neighbour: name, neighbor, similarity (t
 1). `--of` names images by the ends of their names.
 """
 
-import numpy as np
 from absl import flags
 
 from keras_isd import exploration
 from keras_isd.command import features
 from keras_isd.command.features import draw, features_of, output_of, write_table
+from keras_isd.evaluation.checks import check_features
+from keras_isd.evaluation.health import neighbors_of_rows
 
 flags.adopt_module_key_flags(features)
 OF = flags.DEFINE_list("of", None, "Images to find neighbours of; all if not given.")
@@ -28,7 +29,8 @@ def main(arguments):
         rows, similarities = exploration.find_neighbors(found.features, k=k)
     else:
         asked = [_row(names, end) for end in OF.value]
-        rows, similarities = _of_some(found.features, asked, k)
+        check_features(features=found.features)
+        rows, similarities = neighbors_of_rows(found.features, asked, k)
     path = output_of("neighbors.csv")
     write_table(
         path,
@@ -42,14 +44,6 @@ def main(arguments):
     shown = [[row, *others] for row, others in zip(asked[:30], rows)]
     captions = [["", *(f"{s:.2f}" for s in alike)] for alike in similarities[:30]]
     draw(path, names, shown, [""] * len(shown), captions)
-
-
-def _of_some(features, asked, k):
-    """Neighbours of some rows, of which none is its own: as `find_neighbors` of all."""
-    rows, similarities = exploration.find_neighbors(features, features[asked], k=k + 1)
-    other = rows != np.array(asked)[:, None]
-    other[other.all(axis=1), -1] = False  # of copies a row itself need not be among the first
-    return rows[other].reshape(-1, k), similarities[other].reshape(-1, k)
 
 
 def _row(names, end):

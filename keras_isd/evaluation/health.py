@@ -97,9 +97,14 @@ def kept_neighbors(before, after):
 
 def neighbors_of_all(features, k):
     """The `k` nearest other rows of each row, and their similarities: `(N, k)` arrays."""
-    rows, similarities = nearest_rows(features, features, k + 1)
+    return neighbors_of_rows(features, np.arange(len(features)), k)
+
+
+def neighbors_of_rows(features, asked, k):
+    """The `k` nearest other rows of the rows that are asked about: `(M, k)` arrays."""
+    rows, similarities = nearest_rows(features, np.asarray(features)[asked], k + 1)
     # Of many rows that are all alike a row itself need not be among the first.
-    other = rows != np.arange(len(rows))[:, None]
+    other = rows != np.asarray(asked)[:, None]
     other[other.all(axis=1), -1] = False
     return rows[other].reshape(-1, k), similarities[other].reshape(-1, k)
 
