@@ -79,7 +79,8 @@ class ImageSource:
                 f'Argument `on_error` must be "skip" or "raise". Received: {on_error=}'
             )
         labels = None if labels is None else checked_labels(labels, class_names)
-        rows = checked_rows(np.arange(total) if rows is None else rows, total)
+        is_whole = rows is None
+        rows = checked_rows(rows, total)
         self._stored = stored(images)
         self._whole = {
             "images": self._stored,
@@ -94,12 +95,12 @@ class ImageSource:
         kind = self._stored if self._stored.in_memory else self._decoder
         self.channels, self.dtype = kind.channels, kind.dtype
         self._rows = rows
-        self._row_numbers = row_tensor(rows)
+        self._row_numbers = None if is_whole else row_tensor(rows)
         self._unreadable = UnreadableFiles()
         self.in_memory = self._stored.in_memory
         self.class_names = class_names
-        self.labels = None if labels is None else labels[rows]
-        self.names = None if names is None else [names[row] for row in rows]
+        self.labels = labels if labels is None or is_whole else labels[rows]
+        self.names = names if names is None or is_whole else [names[row] for row in rows]
 
     def __len__(self):
         return len(self._rows)
@@ -108,7 +109,8 @@ class ImageSource:
         return self.read_one(row)[0]
 
     def __reduce__(self):
-        return _made_again, ({**self._whole, "images": self._stored, "rows": self._rows},)
+        rows = None if self._row_numbers is None else self._rows
+        return _made_again, ({**self._whole, "images": self._stored, "rows": rows},)
 
     def read_one(self, row):
         """The image of a row as an array, and the row that it is of: without TensorFlow.
@@ -138,10 +140,9 @@ class ImageSource:
 
         They are the rows asked for, but where a file cannot be read: there the row that stands in.
         """
-        from keras_isd.quiet_tensorflow import tf
 
         if self.in_memory:
-            images = self._stored.read(tf.gather(self._row_numbers(), rows))
+            images = self._stored.read(self._stored_rows(rows))
         else:
             rows, images, _ = self.read_file(rows)
         return (rows, images) if self.labels is None else (rows, images, self.labels_of(rows))
@@ -176,7 +177,13 @@ class ImageSource:
         return tf.ensure_shape(row, ()), image, tf.shape(image)[:2]
 
     def _contents(self, row):
-        return self._stored.contents(self._row_numbers()[row])
+        return self._stored.contents(self._stored_rows(row))
+
+    def _stored_rows(self, rows):
+        """The rows that some of this source have among all, as a TensorFlow tensor."""
+        from keras_isd.quiet_tensorflow import tf
+
+        return rows if self._row_numbers is None else tf.gather(self._row_numbers(), rows)
 
     def _first_readable(self, row):
         """The image of a row, or of the next that can be read, and the row that it is of."""
@@ -196,7 +203,7 @@ class ImageSource:
 
     def subset(self, rows):
         """The source of these rows of this one, in this order."""
-        return ImageSource(**self._whole, rows=self._rows[checked_rows(rows, len(self))])
+        return ImageSource(**self._whole, rows=np.array(self._rows)[checked_rows(rows, len(self))])
 
     def cache(self, max_bytes=16 * GIBIBYTE):
         """This source with the contents of its files in memory, all read now.
