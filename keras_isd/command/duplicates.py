@@ -16,7 +16,8 @@ from absl import flags, logging
 
 from keras_isd import exploration
 from keras_isd.command import features
-from keras_isd.command.features import draw, features_of, output_of, write_table
+from keras_isd.command.features import draw, features_of, output_of
+from keras_isd.command.tables import write_table
 from keras_isd.evaluation.nearest import unit_rows
 
 flags.adopt_module_key_flags(features)

@@ -16,22 +16,19 @@ import numpy as np
 from absl import flags
 
 from keras_isd import evaluation, training
-from keras_isd.command import images
-from keras_isd.command.images import images_of
+from keras_isd.command import labelled
+from keras_isd.command.labelled import SEED, labelled_parts
 from keras_isd.command.main import one_argument
-from keras_isd.data import ViewBatches
+from keras_isd.data.view_batches import readable_views
 
-flags.adopt_module_key_flags(images)
+flags.adopt_module_key_flags(labelled)
 MODEL = flags.DEFINE_string("model", None, "Folder of a run.", required=True)
-TEST = flags.DEFINE_string("test", None, "Other images, of the same classes, to classify.")
-SEED = flags.DEFINE_integer("seed", 0, "Of the linear layer, and of what is classified.", 0)
 OUTPUT = flags.DEFINE_string("output", None, "File .json to write as well.")
 PIXELS = 16  # of a side, of images as their own features
 
 
 def main(arguments):
-    source = images_of(one_argument(arguments, "one folder of images with labels"))
-    train, test = _parts(_labelled(source))
+    train, test = labelled_parts(one_argument(arguments, "one folder of images with labels"))
     model, view = training.load_run(MODEL.value)
     keras.utils.set_random_seed(SEED.value)
     networks = {
@@ -39,7 +36,10 @@ def main(arguments):
         "untrained": _features_by(keras.models.clone_model(model.student_backbone)),
         "student": _features_by(model.student_backbone),
     }
-    parts = [_views(part, view) for part in (train, test)]
+    parts = []
+    for source in (train, test):
+        views, rows = readable_views(source, view)
+        parts.append((views, source.labels[rows]))
     found = {name: _accuracies(network, *parts) for name, network in networks.items()}
     chance = float(np.bincount(parts[1][1]).max() / len(parts[1][1]))
     print(f"{len(parts[0][1]):,} images to learn from, {len(parts[1][1]):,} to classify")
@@ -49,39 +49,6 @@ def main(arguments):
     print(f"The largest class alone would have {chance:.3f}.")
     if OUTPUT.value:
         pathlib.Path(OUTPUT.value).write_text(json.dumps({"chance": chance, **found}, indent=1))
-
-
-def _labelled(source):
-    """The images of a source that have a label."""
-    if source.labels is None or source.labels.max() < 0:
-        raise ValueError("Images must have labels: a subfolder for each class. Received: none")
-    return source.subset(np.flatnonzero(source.labels >= 0))
-
-
-def _parts(source):
-    """Images to learn from, and to classify: others, or a fifth of each class."""
-    if TEST.value:
-        return source, _labelled(images_of(TEST.value, source.class_names))
-    order = np.random.RandomState(SEED.value).permutation(len(source))
-    chosen = []
-    for label in np.unique(source.labels):
-        rows = order[source.labels[order] == label]
-        chosen.append(rows[: len(rows) // 5])
-    test = np.sort(np.concatenate(chosen))
-    if not len(test):
-        raise ValueError(
-            "Without --test there must be a class of at least five images, of which a fifth is "
-            f"classified. Received: classes of at most {np.bincount(source.labels).max()}"
-        )
-    return source.subset(np.setdiff1d(np.arange(len(source)), test)), source.subset(test)
-
-
-def _views(source, view):
-    """Views `(N, H, W, C)` of images that can be read, and their labels."""
-    batches = ViewBatches(source, None, view, 100)
-    views = np.concatenate([keras.ops.convert_to_numpy(batch[0]) for batch in batches])
-    readable = ~np.isnan(views[:, 0, 0, 0])
-    return views[readable], source.labels[readable]
 
 
 def _features_by(network):

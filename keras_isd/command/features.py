@@ -1,6 +1,5 @@
-"""The tables of features that parts of the command read, and what they write."""
+"""The tables of features that parts of the command read, and pictures of what they find."""
 
-import csv
 import pathlib
 
 import numpy as np
@@ -27,16 +26,6 @@ def output_of(default):
     path = pathlib.Path(OUTPUT.value or default)
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def write_table(path, titles, rows):
-    """Writes a table with its first line of titles, and says so."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(titles)
-        for row in rows:
-            table.writerow([f"{x:.4f}" if isinstance(x, float) else x for x in row])
-    print(f"written to {path}")
 
 
 def draw(path, names, groups, titles=None, captions=None):

@@ -28,9 +28,13 @@ def images_of(place, class_names=None):
         return data.from_tfds(name, split or "train", data_dir=DATA_DIR.value)
     suffix = pathlib.Path(place).suffix
     if suffix == ".csv":
-        label = _label_column(place)
+        path, label = _columns(place)
         return data.from_csv(
-            place, label=label, class_names=label and class_names, channels=CHANNELS.value
+            place,
+            path=path,
+            label=label,
+            class_names=label and class_names,
+            channels=CHANNELS.value,
         )
     if suffix == ".npz":
         return _of_arrays(place)
@@ -43,11 +47,14 @@ def images_of(place, class_names=None):
     )
 
 
-def _label_column(place):
-    """The column of labels, or None where there is none, or labels are not asked for."""
+def _columns(place):
+    """The column of paths, and that of labels; None where there is none or none is asked for."""
     with open(place, newline="", encoding="utf-8-sig") as file:
         columns = next(csv.reader(file), [])
-    return "label" if "label" in columns and LABELS.value != "none" else None
+    has_labels = "label" in columns and LABELS.value != "none"
+    # The command's own tables have a column `name`.
+    by_name = "name" in columns and "path" not in columns
+    return "name" if by_name else "path", "label" if has_labels else None
 
 
 def _of_arrays(place):

@@ -10,9 +10,11 @@ from absl import flags, logging
 # Each is a module of this folder, with `main(arguments)` and flags of its own.
 PARTS = {
     "train": "learn features from a folder of images",
+    "distill": "make a small network of a large pretrained one",
     "embed": "write the features of images to a table",
     "explore": "write a page to look through images",
     "evaluate": "say what features are worth, by images with labels",
+    "finetune": "train a classifier from images with labels",
     "export": "write the network for ONNX, Keras alone, LiteRT or TensorFlow",
     "neighbors": "find the images most alike",
     "duplicates": "find images that are nearly the same",

@@ -11,7 +11,8 @@ from absl import flags
 
 from keras_isd import exploration
 from keras_isd.command import features
-from keras_isd.command.features import draw, features_of, output_of, write_table
+from keras_isd.command.features import draw, features_of, output_of
+from keras_isd.command.tables import write_table
 from keras_isd.evaluation.checks import check_features
 from keras_isd.evaluation.health import neighbors_of_rows
 

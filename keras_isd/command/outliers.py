@@ -12,7 +12,8 @@ from absl import flags
 
 from keras_isd import exploration
 from keras_isd.command import features
-from keras_isd.command.features import draw, features_of, output_of, write_table
+from keras_isd.command.features import draw, features_of, output_of
+from keras_isd.command.tables import write_table
 
 flags.adopt_module_key_flags(features)
 K = flags.DEFINE_integer("k", 10, "Neighbours that are looked at.", 1)

@@ -3,9 +3,10 @@
     keras-isd select features.parquet --count=100
     keras-isd select features.parquet --count=100 --labelled=labelled.csv --method=k_center
 
-The table has a line for each image, the most wanted first: rank, name. TypiClust, for few labels,
-takes the most typical image of each of as many clusters; k-centre, for many, what is farthest from
-all that is chosen. `--labelled` is a table with a column `name` of what has a label already.
+The table has a line for each image, the most wanted first: rank, name, and label, which is to be
+filled in, for keras-isd finetune. TypiClust, for few labels, takes the most typical image of each
+of as many clusters; k-centre, for many, what is farthest from all that is chosen. `--labelled` is
+such a table, of what has a label already.
 """
 
 import csv
@@ -14,7 +15,8 @@ from absl import flags
 
 from keras_isd import exploration
 from keras_isd.command import features
-from keras_isd.command.features import draw, features_of, output_of, write_table
+from keras_isd.command.features import draw, features_of, output_of
+from keras_isd.command.tables import write_table
 from keras_isd.exploration.selection import METHODS
 
 flags.adopt_module_key_flags(features)
@@ -31,7 +33,8 @@ def main(arguments):
     )
     path = output_of("selected.csv")
     names = [found.names[row] for row in rows]
-    write_table(path, ["rank", "name"], enumerate(names, start=1))
+    table = [(rank, name, "") for rank, name in enumerate(names, start=1)]
+    write_table(path, ["rank", "name", "label"], table)
     groups = [rows[start : start + 10] for start in range(0, len(rows), 10)]
     draw(path, found.names, groups, [f"{10 * number + 1}" for number in range(len(groups))])
 
@@ -39,8 +42,9 @@ def main(arguments):
 def _labelled(names):
     if LABELLED.value is None:
         return ()
-    with open(LABELLED.value, newline="", encoding="utf-8") as file:
-        there = [line.get("name") for line in csv.DictReader(file)]
+    with open(LABELLED.value, newline="", encoding="utf-8-sig") as file:
+        lines = list(csv.DictReader(file))
+    there = [line.get("name") for line in lines if line.get("label", "a column of labels")]
     row_of = {name: row for row, name in enumerate(names)}
     if unknown := [name for name in there if name not in row_of]:
         raise ValueError(

@@ -6,7 +6,7 @@
     keras-isd train PHOTOS --output=RUN --teacher=EfficientNetV2B0   # learns what that one sees
     keras-isd train tfds:cifar10/train --output=RUN
 
-PHOTOS is a folder with images at any depth, a table .csv with columns path and label, arrays
+PHOTOS is a folder with images at any depth, a table .csv with a column path (or name), arrays
 `images` in an .npz, or a set of TensorFlow Datasets. What is not given is chosen, and the reason is
 said. The same line goes on with a run that was stopped. RUN holds flags and versions (run.json),
 metrics (metrics.csv, and for TensorBoard), checkpoints, and at the end the model (model.keras)
@@ -60,7 +60,7 @@ def main(arguments):
     _check_flags(place)
     source = images_of(place)
     given = {name: flag.value for name, flag in SETTINGS.items()}
-    if TEACHER.value or TEACHER_FEATURES.value:
+    if has_teacher():
         given["method"] = "distillation"
     settings = training.choose_settings(source, **given)
     print(f"{len(source):,} images of {source.channels} channels, {source.dtype}")
@@ -77,12 +77,16 @@ def main(arguments):
     print(f"saved {OUTPUT.value}/model.keras; next: keras-isd embed FOLDER --model={OUTPUT.value}")
 
 
+def has_teacher():
+    return bool(TEACHER.value or TEACHER_FEATURES.value)
+
+
 def _check_flags(place):
     if MINUTES.value == 0:
         raise flags.Error("--minutes must be above 0. Received: 0")
     if TEACHER.value and TEACHER_FEATURES.value:
         raise flags.Error("Give --teacher or --teacher_features, not both. Received: both")
-    if (TEACHER.value or TEACHER_FEATURES.value) and SETTINGS["method"].value:
+    if has_teacher() and SETTINGS["method"].value:
         raise flags.Error(
             "--method is of runs without a teacher. "
             f"Received: --method={SETTINGS['method'].value} and a teacher"

@@ -3,7 +3,7 @@
 from keras_isd.evaluation.feature_file import cache_features
 from keras_isd.evaluation.feature_table import load_features, save_features
 from keras_isd.evaluation.features import Features, extract_features
-from keras_isd.evaluation.fine_tuning import fine_tune
+from keras_isd.evaluation.fine_tuning import fine_tune, fine_tuned_classifier
 from keras_isd.evaluation.health import effective_rank, neighbor_stability, view_retrieval
 from keras_isd.evaluation.knn import knn_accuracies, knn_accuracy, knn_predict
 from keras_isd.evaluation.label_fractions import few_labels
@@ -20,6 +20,7 @@ __all__ = [
     "extract_features",
     "few_labels",
     "fine_tune",
+    "fine_tuned_classifier",
     "knn_accuracies",
     "knn_accuracy",
     "knn_predict",

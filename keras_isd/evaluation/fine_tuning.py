@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_isd.argument_validation import check_positive_integer
 from keras_isd.evaluation.checks import checked_labels
 from keras_isd.evaluation.classifier import (
     classify,
@@ -59,16 +60,62 @@ def fine_tune(
     >>> sorted(found)
     ['per_class', 'top1', 'top5']
     """
-    steps = number_of_batches(train_batches)
     train_labels = _labels(train_batches)
-    images = keras.Input(backbone.input_shape[1:])
-    features = clone(backbone, "backbone")(images)
-    classes = int(train_labels.max()) + 1
-    scores = linear(features.shape[-1], classes, seed=seed, dtype="float32")(features)
-    classifier = keras.Model(images, scores)
-    compile_classifier(classifier, epoch_cosine(learning_rate, epochs, steps), weight_decay)
-    train_classifier(classifier, train_batches, epochs, verbose)
+    classifier = fine_tuned_classifier(
+        backbone,
+        train_batches,
+        int(train_labels.max()) + 1,
+        epochs,
+        learning_rate,
+        weight_decay,
+        seed,
+        verbose,
+    )
     return classify(classifier, batches, train_labels, verbose)
+
+
+def fine_tuned_classifier(
+    backbone,
+    train_batches,
+    classes,
+    epochs=20,
+    learning_rate=0.01,
+    weight_decay=1e-4,
+    seed=0,
+    verbose=0,
+):
+    """Classifier of a copy of a backbone that is trained whole, with a linear layer, on labels.
+
+    It is what `fine_tune` measures, to keep and to use. The backbone that is given stays as it is.
+
+    Args:
+        classes: int, how many there are: labels lie in [0, classes).
+        backbone, train_batches, epochs, learning_rate, weight_decay, seed, verbose: see
+            `fine_tune`.
+
+    Returns:
+        `keras.Model` from views to scores `(B, classes)`, of which a softmax makes probabilities.
+
+    Raises:
+        ValueError: if `classes` is not a positive integer, or `train_batches` has no known length.
+
+    Example:
+
+    >>> backbone = keras_isd.backbones.ConvNet((8, 8, 3), filters=(4, 8))
+    >>> batches = [(np.random.rand(4, 8, 8, 3), np.array([0, 1, 2, 1]))] * 2
+    >>> classifier = keras_isd.evaluation.fine_tuned_classifier(backbone, batches, 3, epochs=1)
+    >>> classifier.output_shape
+    (None, 3)
+    """
+    check_positive_integer("classes", classes)
+    schedule = epoch_cosine(learning_rate, epochs, number_of_batches(train_batches))
+    views = keras.Input(backbone.input_shape[1:])
+    features = clone(backbone, "backbone")(views)
+    scores = linear(features.shape[-1], classes, seed=seed, dtype="float32")(features)
+    classifier = keras.Model(views, scores)
+    compile_classifier(classifier, schedule, weight_decay)
+    train_classifier(classifier, train_batches, epochs, verbose)
+    return classifier
 
 
 def _labels(batches):

@@ -11,6 +11,7 @@ from keras_isd.argument_validation import check_positive
 from keras_isd.augmentation import evaluation
 from keras_isd.callbacks import HealthMonitor, KNNEvaluation, ReportUnreadable, Resume
 from keras_isd.data import ViewBatches
+from keras_isd.data.view_batches import readable_views
 from keras_isd.training.metrics_file import MetricsFile
 from keras_isd.training.model_building import make_batches, make_model, views_of
 from keras_isd.training.progress import ProgressLine
@@ -175,14 +176,9 @@ def _two_views(source, settings, statistics, seed):
     views = []
     for number, view in enumerate(views_of(settings, statistics)):
         keras.utils.set_random_seed(seed + number)
-        batches = ViewBatches(source, None, view, 100)
-        views.append(np.concatenate([keras.ops.convert_to_numpy(batch[0]) for batch in batches]))
+        views.append(readable_views(source, view)[0])
     keras.utils.set_random_seed(seed)
-    # Of an image that cannot be read the views are NaN alone.
-    readable = ~np.isnan(views[0][:, 0, 0, 0])
-    if readable.sum() < 3:
-        return None
-    return views if readable.all() else [view[readable] for view in views]
+    return views if len(views[0]) >= 3 else None
 
 
 def _accuracy(others, watched, settings, statistics, every):

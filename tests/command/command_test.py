@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -61,6 +62,11 @@ def command(*arguments, backend=None, timeout=300):
         check=False,
     )
     return done.returncode, done.stdout + done.stderr
+
+
+def color_of(name):
+    number = int(pathlib.Path(name).stem)
+    return ("red", "green", "blue")[0 if number == 59 else number % 3]
 
 
 def read(path):
@@ -189,7 +195,7 @@ def test_the_network_runs_without_this_package(trained, tmp_path):
 @pytest.mark.one_backend("the protocols are tested where they are")
 def test_images_with_labels_say_what_features_are_worth(photos, trained, tmp_path):
     for path in photos.iterdir():
-        kind = tmp_path / "labelled" / "rgb"[int(path.stem) % 3 if path.stem != "59" else 0]
+        kind = tmp_path / "labelled" / color_of(path.name)
         kind.mkdir(parents=True, exist_ok=True)
         (kind / path.name).write_bytes(path.read_bytes())
     output = tmp_path / "found.json"
@@ -202,11 +208,54 @@ def test_images_with_labels_say_what_features_are_worth(photos, trained, tmp_pat
     assert found["chance"] < found["student"]["1-NN"]
     # Of other images that lack the first class the others keep their numbers.
     shutil.copytree(tmp_path / "labelled", tmp_path / "test")
-    shutil.rmtree(tmp_path / "test" / "b")
+    shutil.rmtree(tmp_path / "test" / "blue")
     line = ["evaluate", tmp_path / "labelled", f"--test={tmp_path / 'test'}", f"--model={trained}"]
     status, said = command(*line, f"--output={output}")
     assert status == 0, said
     assert json.loads(output.read_text())["pixels"]["1-NN"] == 1.0
+
+
+@pytest.mark.one_backend("what is trained on labels is tested with `fine_tune`")
+def test_labels_filled_in_make_a_classifier_of_all_images(photos, trained, table, tmp_path):
+    names, selected = [], tmp_path / "selected.csv"
+    status, said = command("select", table, "--count=30", f"--output={selected}", "--nopicture")
+    assert status == 0, said
+    rows = read(selected)
+    assert all(row["label"] == "" for row in rows)
+    with open(selected, "w", newline="") as file:
+        filled = csv.DictWriter(file, ["rank", "name", "label"])
+        filled.writeheader()
+        for row in rows[:-5]:  # five are left as they are
+            names.append(row["name"])
+            filled.writerow(row | {"label": color_of(row["name"])})
+        filled.writerows(rows[-5:])
+    line = ["finetune", selected, f"--model={trained}", f"--output={tmp_path / 'classifier'}"]
+    status, said = command(*line, f"--classify={photos}", "--epochs=30", "--untrained")
+    assert status == 0, said
+    assert re.search(r"2[0-4] images to learn from, [1-5] to classify", said)
+    assert "whole network, from nothing" in said
+    found = read(tmp_path / "classifier" / "labels.csv")
+    assert [row["name"] for row in found] == sorted(map(str, photos.iterdir()))
+    assert np.mean([row["label"] == color_of(row["name"]) for row in found]) > 0.9
+    assert all(1 / 3 <= float(row["probability"]) <= 1 for row in found)
+    classes = json.loads((tmp_path / "classifier" / "classes.json").read_text())
+    assert classes == ["blue", "green", "red"]
+    classifier = keras.models.load_model(tmp_path / "classifier" / "classifier.keras")
+    assert classifier.output_shape == (None, 3)
+
+
+@pytest.mark.one_backend("distillation is tested with `train_on_images`")
+def test_distill_wants_a_teacher_and_learns_from_its_features(photos, tmp_path):
+    line = ["distill", photos, f"--output={tmp_path / 'run'}", *TRAIN]
+    status, said = command(*line)
+    assert status == 2
+    assert "--teacher_features. Received: neither" in said
+    np.save(tmp_path / "seen.npy", np.random.RandomState(0).rand(60, 5).astype("float32"))
+    status, said = command(*line, f"--teacher_features={tmp_path / 'seen.npy'}")
+    assert status == 0, said
+    model, _ = keras_isd.training.load_run(tmp_path / "run")
+    assert isinstance(model, keras_isd.DistillationModel)
+    assert model.embedding_dim == 5
 
 
 @pytest.mark.one_backend("the same words under any backend")

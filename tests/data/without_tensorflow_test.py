@@ -5,6 +5,8 @@ import pickle
 import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 import keras_isd
@@ -279,6 +281,37 @@ def test_images_that_cannot_be_read_have_no_features(folder):
     assert found._replace(labels=None).unreadable.tolist() == [2]
     assert found.names == [source.names[i] for i in found.indices]
     assert found.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
+
+
+@given(count=st.integers(1, 20), batch_size=st.integers(1, 7), seed=st.integers(0, 2**31))
+@settings(max_examples=15, deadline=None)
+def test_shuffled_views_are_all_images_with_their_labels_in_another_order_each_pass(
+    count, batch_size, seed
+):
+    images = np.arange(count, dtype="float32").reshape(-1, 1, 1, 1)
+    batches, again = (
+        data.ViewBatches(images, np.arange(count), lambda x: x, batch_size, seed) for _ in range(2)
+    )
+    for passed in range(2):
+        found = [(np.ravel(view), labels) for view, labels in batches]
+        assert len(found) == len(batches)
+        order = np.concatenate([labels for _, labels in found])
+        assert sorted(order) == list(range(count))
+        np.testing.assert_array_equal(np.concatenate([view for view, _ in found]), order)
+        np.testing.assert_array_equal(order, np.concatenate([labels for _, labels in again]))
+        if passed and count > 10:
+            assert (order != before).any()
+        before = order
+
+
+def test_where_views_are_shuffled_another_image_stands_in_with_its_label(folder):
+    source = data.from_folder(folder)
+    with open(source.names[3], "wb"):
+        pass
+    batches = data.ViewBatches(source, None, augmentation.evaluation(8), 3, seed=0)
+    labels = np.concatenate([labels for _, labels in batches])
+    assert sorted(labels) == [0, 0, 0, 1, 1, 1, 1, 1]  # the next one is of the other class
+    assert not any(np.isnan(keras.ops.convert_to_numpy(views)).any() for views, _ in batches)
 
 
 @pytest.mark.parametrize(

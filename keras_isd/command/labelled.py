@@ -1,0 +1,37 @@
+"""Images with labels: those to learn from, and those to classify."""
+
+import numpy as np
+from absl import flags
+
+from keras_isd.command import images
+from keras_isd.command.images import images_of
+
+flags.adopt_module_key_flags(images)
+TEST = flags.DEFINE_string("test", None, "Other images, of the same classes, to classify.")
+SEED = flags.DEFINE_integer("seed", 0, "Of what is drawn at random.", 0)
+
+
+def labelled_parts(place):
+    """Sources of images to learn from, and to classify: others, or a fifth of each class."""
+    source = _labelled(images_of(place))
+    if TEST.value:
+        return source, _labelled(images_of(TEST.value, source.class_names))
+    order = np.random.RandomState(SEED.value).permutation(len(source))
+    chosen = []
+    for label in np.unique(source.labels):
+        rows = order[source.labels[order] == label]
+        chosen.append(rows[: len(rows) // 5])
+    test = np.sort(np.concatenate(chosen))
+    if not len(test):
+        raise ValueError(
+            "Without --test there must be a class of at least five images, of which a fifth is "
+            f"classified. Received: classes of at most {np.bincount(source.labels).max()}"
+        )
+    return source.subset(np.setdiff1d(np.arange(len(source)), test)), source.subset(test)
+
+
+def _labelled(source):
+    """The images of a source that have a label."""
+    if source.labels is None or source.labels.max() < 0:
+        raise ValueError("Images must have labels: a subfolder for each class. Received: none")
+    return source.subset(np.flatnonzero(source.labels >= 0))
