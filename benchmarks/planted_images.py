@@ -3,7 +3,8 @@
     python benchmarks/planted_images.py --model=runs/cifar.keras --data_dir=DIR
 
 Planted are 300 near copies, of which a third each is cropped, compressed as JPEG and turned by up
-to five degrees, and 50 handwritten digits of scikit-learn. The images are test images, which the
+to five degrees. Of another kind are 50 patterns (stripes, chequers, rings or noise, each in two
+colours of its own), or 50 handwritten digits of scikit-learn. The images are test images, which the
 model has not seen. Then as many labels are bought of the 5,000 as `--labels` says, by each method
 and at random, and the other images get that of the nearest labelled one.
 """
@@ -23,7 +24,7 @@ MODEL = flags.DEFINE_string("model", None, "File .keras of `examples/cifar.py`."
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TensorFlow Datasets keeps CIFAR-10.")
 LABELS = flags.DEFINE_list("labels", ["20", "100"], "How many labels are bought.")
 
-IMAGES, COPIES, DIGITS = 5000, 300, 50
+IMAGES, COPIES, STRANGE = 5000, 300, 50
 KINDS = ("cropped", "compressed", "turned")
 
 
@@ -46,8 +47,25 @@ def turned(image, random):
     return large.crop((6, 6, 122, 122)).resize(image.size, Image.Resampling.LANCZOS)
 
 
+def pattern(random):
+    """Stripes, chequers, noise or rings in two colours."""
+    y, x = np.mgrid[:32, :32] / 32
+    first, second = random.uniform(0, 255, (2, 3))
+    frequency, angle = random.uniform(2, 12), random.uniform(0, np.pi)
+    across, along = (
+        np.sin(2 * np.pi * frequency * (np.cos(a) * x + np.sin(a) * y)) > 0
+        for a in (angle, angle + np.pi / 2)
+    )
+    rings = np.hypot(x - 0.5, y - 0.5) * frequency % 1
+    share = (across, across ^ along, random.rand(32, 32), rings)[random.randint(4)]
+    return (first + (second - first) * np.asarray(share, float)[..., None]).astype("uint8")
+
+
 def planted():
-    """Images, the labels of the first 5,000, and the rows that the copies are of."""
+    """Images, the labels of the first 5,000, and the rows that the copies are of.
+
+    Behind the copies are as many digits as patterns.
+    """
     source, random = (
         data.from_tfds("cifar10", "test", data_dir=DATA_DIR.value),
         np.random.RandomState(0),
@@ -57,10 +75,11 @@ def planted():
     originals = random.permutation(IMAGES)[:COPIES]
     change = (cropped, compressed, turned)
     copies = [change[i % 3](images[row], random) for i, row in enumerate(originals)]
-    digits = load_digits().images[random.permutation(1797)[:DIGITS]]
+    digits = load_digits().images[random.permutation(1797)[:STRANGE]]
     strange = [Image.fromarray((255 - 255 * digit / 16).astype("uint8")) for digit in digits]
     strange = [image.resize((32, 32), Image.Resampling.BICUBIC).convert("RGB") for image in strange]
-    together = [np.asarray(image) for image in images + copies + strange]
+    patterns = [pattern(random) for _ in range(STRANGE)]
+    together = [np.asarray(image) for image in images + copies + strange] + patterns
     return np.stack(together), source.labels[rows], originals
 
 
@@ -79,9 +98,14 @@ def report_duplicates(features, originals, ratio):
     )
 
 
-def report_outliers(features):
-    order = np.argsort(-exploration.outlier_scores(features))
-    print(f"digits among the {DIGITS} strangest: {(order[:DIGITS] >= IMAGES + COPIES).mean():.2f}")
+def report_outliers(features, kind, strange):
+    for count in (1, 5, STRANGE):
+        found = []
+        for start in range(0, min(STRANGE, 10 * count), count):
+            together = np.concatenate([features, strange[start : start + count]])
+            order = np.argsort(-exploration.outlier_scores(together))
+            found.append((order[:STRANGE] >= len(features)).sum() / count)
+        print(f"{kind}, {count} at a time: {np.mean(found):.2f} are among the {STRANGE} strangest")
 
 
 def report_labels(features, labels, count):
@@ -105,9 +129,11 @@ def main(_):
     view = augmentation.evaluation(32, augmentation.CIFAR10)
     batches = keras_isd.data.ViewBatches(images, None, view, 500)
     features = evaluation.extract_features(model, batches, verbose=0).features
+    features, digits, patterns = np.split(features, [IMAGES + COPIES, IMAGES + COPIES + STRANGE])
     for ratio in (0.2, 0.3, 0.4):
         report_duplicates(features, originals, ratio)
-    report_outliers(features)
+    report_outliers(features[:IMAGES], "digits", digits)
+    report_outliers(features[:IMAGES], "patterns", patterns)
     for count in map(int, LABELS.value):
         report_labels(features[:IMAGES], labels, count)
 

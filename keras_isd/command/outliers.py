@@ -1,10 +1,11 @@
 """Finds images of another kind than the rest.
 
     keras-isd outliers features.parquet
-    keras-isd outliers features.parquet --k=50
+    keras-isd outliers features.parquet --k=20
 
-The table has a line for each image, the strangest first: name, score, the mean of one minus the
-cosine to the k nearest others. A group of strange images shows where k is larger than it is.
+The table has a line for each image, the strangest first: name, score, its local outlier factor,
+which is about 1 where an image is as near to its k nearest as these are to theirs. A group of
+strange images shows where k is larger than the group.
 """
 
 import numpy as np
@@ -16,7 +17,9 @@ from keras_isd.command.features import draw, features_of, output_of
 from keras_isd.command.tables import write_table
 
 flags.adopt_module_key_flags(features)
-K = flags.DEFINE_integer("k", 10, "Neighbours that are looked at.", 1)
+K = flags.DEFINE_integer(
+    "k", None, "Neighbours that are looked at: a fiftieth of the images, 10 to 100.", 1
+)
 
 
 def main(arguments):

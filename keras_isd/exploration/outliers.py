@@ -1,30 +1,33 @@
 """Images of another kind than the rest."""
 
+import numpy as np
+
 from keras_isd.exploration.neighbors import find_neighbors
 
 
-def outlier_scores(features, k=10):
-    """How far each image is from those most like it: the larger, the stranger.
+def outlier_scores(features, k=None):
+    """How much lonelier each image is than those most like it: the larger, the stranger.
 
-    The mean of one minus the cosine to the `k` nearest others. It is exact, has no parameter to
-    fit, and is hard to beat on features (Kuan and Mueller, 2022). It is for single strange images.
-    Those of another kind of which there are many alike are each other's neighbours: fifty digits
-    among 5,000 images of CIFAR-10 were not found, with any `k`. They are a cluster: see
-    `cluster_features`.
+    The local outlier factor of unit features. About 1 is as usual: as near to its `k` nearest as
+    these are to theirs, so that images of a loose kind are not taken for strange ones. It is exact.
+
+    It is for single strange images, and finds groups of fewer than `k` where these are not too much
+    alike. What is all but the same to the network is no outlier: fifty handwritten digits among
+    5,000 photographs were not found. They are a cluster: see `cluster_features`.
 
     Args:
         features: `(N, F)` array.
-        k: int, how many neighbours; fewer where there are fewer images.
+        k: int, how many neighbours, fewer where there are fewer images; by default a fiftieth of
+            the images, from 10 to 100.
 
     Returns:
-        `(N,)` float32 array, in [0, 2].
+        `(N,)` float32 array, above 0.
 
     Raises:
         ValueError: if features are not finite or of one image alone.
 
-    Source: Ramaswamy, Rastogi and Shim, "Efficient algorithms for mining outliers from large data
-    sets", SIGMOD 2000; Kuan and Mueller, "Back to the basics: revisiting out-of-distribution
-    detection baselines", 2022.
+    Source: Breunig, Kriegel, Ng and Sander, "LOF: identifying density-based local outliers", SIGMOD
+    2000.
 
     Example:
 
@@ -32,5 +35,11 @@ def outlier_scores(features, k=10):
     >>> int(keras_isd.exploration.outlier_scores(features, k=2).argmax())
     3
     """
-    _, similarities = find_neighbors(features, k=min(k, max(1, len(features) - 1)))
-    return (1 - similarities).mean(axis=1)
+    k = max(10, min(100, len(features) // 50)) if k is None else k
+    rows, similarities = find_neighbors(features, k=min(k, max(1, len(features) - 1)))
+    distances = np.sqrt(np.maximum(2 - 2 * similarities, 0))  # of unit vectors
+    # No image is nearer to another than that one's farthest neighbour is: of what is nearer still
+    # the distances are chance.
+    reach = np.maximum(distances, distances[rows, -1])
+    density = 1 / (reach.mean(axis=1) + 1e-10)  # as scikit-learn has it, for copies
+    return (density[rows].mean(axis=1) / density).astype("float32")

@@ -6,7 +6,7 @@ from keras_isd.argument_validation import check_positive_integer
 from keras_isd.evaluation.checks import check_features
 from keras_isd.evaluation.nearest import unit_rows
 from keras_isd.exploration.clusters import cluster_features
-from keras_isd.exploration.outliers import outlier_scores
+from keras_isd.exploration.neighbors import find_neighbors
 
 METHODS = ("typiclust", "k_center")
 MOST_CLUSTERS = 500  # and neighbours of an image that tell how typical it is: of TypiClust
@@ -105,4 +105,5 @@ def _most_typical_first(features, rows):
     """Rows of a cluster in the order of how near their nearest within it are."""
     if len(rows) < 2:
         return rows
-    return rows[np.argsort(outlier_scores(features[rows], NEIGHBORS), kind="stable")]
+    _, similarities = find_neighbors(features[rows], k=min(NEIGHBORS, len(rows) - 1))
+    return rows[np.argsort(-similarities.mean(axis=1), kind="stable")]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.neighbors import NearestNeighbors
+from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 
 from keras_isd.exploration import (
     cluster_features,
@@ -112,16 +112,33 @@ def test_the_number_of_clusters_that_is_chosen_grows_with_the_root():
     assert cluster_features(features).max() + 1 == 10
 
 
-def test_scores_are_the_mean_distance_to_the_nearest():
+def test_scores_are_how_much_lonelier_an_image_is_than_the_nearest():
     degrees = np.radians([0, 60, 90])
     features = np.stack([np.cos(degrees), np.sin(degrees)], axis=1)
-    expected = [(0.5 + 1) / 2, (0.5 + 1 - np.cos(np.pi / 6)) / 2, (1 - np.cos(np.pi / 6) + 1) / 2]
-    np.testing.assert_allclose(outlier_scores(features), expected, atol=1e-6)
+    # With one neighbour each: at 60 degrees the next of both others, 1 and 0.518 away; the third is
+    # the next of that.
+    to_first, to_third = 1, 2 * np.sin(np.radians(15))
+    np.testing.assert_allclose(
+        outlier_scores(features, k=1), [to_first / to_third, 1, 1], rtol=1e-5
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows, st.integers(1, 29))
+def test_scores_are_scikit_learns_local_outlier_factors(features, k):
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    expected = -LocalOutlierFactor(k).fit(unit).negative_outlier_factor_
+    np.testing.assert_allclose(outlier_scores(features, k), expected, rtol=1e-3)
+
+
+def test_of_copies_none_is_strange():
+    scores = outlier_scores(np.tile([[1.0, 2.0, 3.0]], (9, 1)), k=3)
+    np.testing.assert_allclose(scores, 1, rtol=1e-3)
 
 
 def test_few_images_of_another_kind_stand_out():
     features, of = kinds(100, 80, 3, spread=0.1)
-    assert set(np.argsort(-outlier_scores(features, k=10))[:3]) == set(np.flatnonzero(of == 2))
+    assert set(np.argsort(-outlier_scores(features))[:3]) == set(np.flatnonzero(of == 2))
 
 
 def test_typical_images_of_each_cluster_are_selected_the_largest_first():
