@@ -24,7 +24,7 @@ def public_modules():
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
-    """What the build printed, and the HTML of each page of the reference by its name."""
+    """What the build printed, and the HTML of each page by its name: reference, and guides."""
     pytest.importorskip("mkdocs", reason="the docs are built by mkdocs")
     pytest.importorskip("mkdocstrings", reason="the reference is made by mkdocstrings")
     site = tmp_path_factory.mktemp("site")
@@ -38,7 +38,8 @@ def build(tmp_path_factory):
     printed = done.stdout + done.stderr
     assert done.returncode == 0, printed
     pages = {path.parent.name: path.read_text() for path in site.glob("reference/**/*.html")}
-    return printed, pages
+    guides = {path.parent.name: path.read_text() for path in site.glob("*/index.html")}
+    return printed, pages, guides
 
 
 def public_names():
@@ -63,13 +64,23 @@ def text(page):
 
 
 def test_the_docs_are_built_without_a_warning(build):
-    printed, _ = build
+    printed, _, _ = build
     assert "Documentation built" in printed
     assert not re.findall(r"(?im)^.*\b(?:warning|error)\b.*$", printed)
 
 
+def test_code_is_coloured_and_no_page_needs_the_network(build):
+    _, pages, guides = build
+    assert '<div class="codehilite"><pre>' in guides["data"]
+    assert '<span class="kn">import</span>' in guides["data"]
+    assert 'href="../code.css"' in guides["data"]
+    for page in [*pages.values(), *guides.values()]:
+        loaded = re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=\"([^\"]*)\"", page)
+        assert not [address for address in loaded if address.startswith(("http", "//"))]
+
+
 def test_every_public_name_has_a_place_in_the_reference(build):
-    _, pages = build
+    _, pages, _ = build
     places = re.findall(r'\bid="(keras_isd[^"]*)"', "\n".join(pages.values()))
     assert {"keras_isd.ISDModel", "keras_isd.models.CheckedModel"} < public_names().keys()
     assert not sorted(public_names().keys() - set(places))
@@ -77,7 +88,7 @@ def test_every_public_name_has_a_place_in_the_reference(build):
 
 
 def test_classes_and_functions_have_their_docstrings_there(build):
-    _, pages = build
+    _, pages, _ = build
     site = "\n".join(pages.values())
     told = {
         name: value.__doc__.split("\n")[0].replace("`", "")
@@ -102,7 +113,7 @@ def test_classes_and_functions_have_their_docstrings_there(build):
 def test_parameters_have_the_types_that_their_descriptions_begin_with(
     build, page, name, parameter, kind
 ):
-    _, pages = build
+    _, pages, _ = build
     row = re.search(
         rf"<code>{parameter}</code>\s*</td>\s*<td>\s*<code>(.*?)</code>",
         section(pages[page], name),
@@ -112,14 +123,15 @@ def test_parameters_have_the_types_that_their_descriptions_begin_with(
 
 
 def test_what_is_no_type_stays_in_the_description(build):
-    _, pages = build
+    _, pages, _ = build
     views = section(pages["visualization"], "keras_isd.visualization.plot_views")
     assert re.search(r"<code>path</code>\s*</td>\s*<td>\s*</td>", views)
     assert "<p>where to save the figure, or None.</p>" in views
 
 
 def test_examples_are_shown_as_code(build):
-    _, pages = build
+    _, pages, _ = build
     warm_up = section(pages["optimizers"], "keras_isd.optimizers.WarmUp")
-    assert re.search(r"<pre><code[^>]*>&gt;&gt;&gt; steps = ", warm_up)
+    coloured = re.search(r'<div class="codehilite"><pre>(.*?)</pre>', warm_up, re.DOTALL)
+    assert text(coloured[1]).startswith(">>> steps = ")
     assert not any("<blockquote>" in page for page in pages.values())
