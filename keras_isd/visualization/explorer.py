@@ -71,7 +71,7 @@ def write_explorer(
         clusters: `(N,)` integers, the cluster of each image, -1 for none; or None.
         duplicates: list of lists of rows, images that are alike; or None.
         method: `"tsne"`, neighbours near each other; `"pca"`, the two directions of the largest
-            variance, at once; or `"umap"`, by the package umap-learn.
+            variance, at once; or `"umap"` (extra `[umap]`).
         neighbors: int, how many nearest images are shown of each.
         thumbnail: int, pixels of the longer side of a thumbnail, at most. Smaller
             images stay as they are.

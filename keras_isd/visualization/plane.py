@@ -32,13 +32,9 @@ def tsne_points(rows, seed):
 
 def umap_points(rows, seed):
     """Two coordinates `(2, N)` of rows by UMAP, of umap-learn."""
-    try:
+    with needs_extra("umap"):
         from umap import UMAP
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            'Argument `method` "umap" needs the package umap-learn, which is not installed: '
-            "pip install umap-learn"
-        ) from error
+
     # One job, or the seed would not do.
     neighbors = min(15, len(rows) - 1)
     return UMAP(n_neighbors=neighbors, random_state=seed, n_jobs=1).fit_transform(rows).T

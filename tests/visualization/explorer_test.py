@@ -13,6 +13,7 @@ from PIL import Image
 
 import keras_isd
 from keras_isd.visualization import thumbnails, write_explorer
+from keras_isd.visualization.plane import plane_points
 from tests.support.browser import open_page
 
 pytest.importorskip("bokeh", reason="the map is Bokeh's")
@@ -223,9 +224,11 @@ def test_wrong_arguments_are_refused_before_an_image_is_read(options, message, t
     assert not (tmp_path / "explorer.html").exists()
 
 
-@pytest.mark.parametrize("method", ["pca", "tsne"])
-def test_a_page_is_of_any_number_of_images_and_features(method, tmp_path):
-    pytest.importorskip("sklearn", reason="t-SNE is scikit-learn's")
+@pytest.mark.parametrize(
+    ("method", "of"), [("pca", "numpy"), ("tsne", "sklearn"), ("umap", "umap")]
+)
+def test_a_page_is_of_any_number_of_images_and_features(method, of, tmp_path):
+    pytest.importorskip(of, reason=f"{method} is of {of}")
     for shape in [(1, 3), (2, 1), (2, 3), (5, 2), (8, 1)]:
         features = np.random.RandomState(0).randn(*shape)
         page = written(tmp_path, features, method=method).read_text()
@@ -233,9 +236,22 @@ def test_a_page_is_of_any_number_of_images_and_features(method, tmp_path):
     assert data_of(written(tmp_path, np.ones((8, 3)), method=method).read_text())
 
 
+def test_umap_puts_kinds_apart_and_one_seed_gives_one_map():
+    pytest.importorskip("umap", reason="UMAP is of umap-learn")
+    noise = np.random.RandomState(0).randn(60, 8)
+    features = (10 * np.eye(8)[np.arange(60) % 3] + noise).astype("float32")
+    first, again = (plane_points(features, "umap", seed=0) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    kinds = [first[:, kind::3] for kind in range(3)]
+    middles = [points.mean(axis=1, keepdims=True) for points in kinds]
+    within = max(np.linalg.norm(points - mid, axis=0).max() for points, mid in zip(kinds, middles))
+    between = min(np.linalg.norm(middles[i] - middles[i - 1]) for i in range(3))
+    assert within < between / 2
+
+
 def test_umap_that_is_not_installed_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
-    with pytest.raises(ImportError, match=r"umap-learn.*pip install umap-learn"):
+    with pytest.raises(ImportError, match=r'pip install "keras-isd\[umap\]"'):
         written(tmp_path, method="umap")
 
 
