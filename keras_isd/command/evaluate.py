@@ -20,22 +20,18 @@ from keras_isd.command import labelled
 from keras_isd.command.labelled import SEED, labelled_parts
 from keras_isd.command.main import one_argument
 from keras_isd.data.view_batches import readable_views
+from keras_isd.training.comparison import networks_beside
 
 flags.adopt_module_key_flags(labelled)
 MODEL = flags.DEFINE_string("model", None, "Folder of a run.", required=True)
 OUTPUT = flags.DEFINE_string("output", None, "File .json to write as well.")
-PIXELS = 16  # of a side, of images as their own features
 
 
 def main(arguments):
     train, test = labelled_parts(one_argument(arguments, "one folder of images with labels"))
     model, view = training.load_run(MODEL.value)
     keras.utils.set_random_seed(SEED.value)
-    networks = {
-        "pixels": _pixels,
-        "untrained": _features_by(keras.models.clone_model(model.student_backbone)),
-        "student": _features_by(model.student_backbone),
-    }
+    networks = networks_beside(model)
     parts = []
     for source in (train, test):
         views, rows = readable_views(source, view)
@@ -49,16 +45,6 @@ def main(arguments):
     print(f"The largest class alone would have {chance:.3f}.")
     if OUTPUT.value:
         pathlib.Path(OUTPUT.value).write_text(json.dumps({"chance": chance, **found}, indent=1))
-
-
-def _features_by(network):
-    return lambda views: network.predict(views, verbose=0)
-
-
-def _pixels(views):
-    side = min(PIXELS, views.shape[1])
-    small = keras.ops.image.resize(views, (side, side), antialias=True, data_format="channels_last")
-    return keras.ops.convert_to_numpy(small).reshape(len(views), -1)
 
 
 def _accuracies(network, train, test):

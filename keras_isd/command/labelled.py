@@ -5,6 +5,7 @@ from absl import flags
 
 from keras_isd.command import images
 from keras_isd.command.images import images_of
+from keras_isd.training.comparison import fifth_of_each_class
 
 flags.adopt_module_key_flags(images)
 TEST = flags.DEFINE_string("test", None, "Other images, of the same classes, to classify.")
@@ -16,12 +17,7 @@ def labelled_parts(place):
     source = _labelled(images_of(place))
     if TEST.value:
         return source, _labelled(images_of(TEST.value, source.class_names))
-    order = np.random.RandomState(SEED.value).permutation(len(source))
-    chosen = []
-    for label in np.unique(source.labels):
-        rows = order[source.labels[order] == label]
-        chosen.append(rows[: len(rows) // 5])
-    test = np.sort(np.concatenate(chosen))
+    test = fifth_of_each_class(source.labels, SEED.value)
     if not len(test):
         raise ValueError(
             "Without --test there must be a class of at least five images, of which a fifth is "

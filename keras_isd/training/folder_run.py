@@ -5,22 +5,17 @@ import pathlib
 import time
 
 import keras
-import numpy as np
 
 from keras_isd.argument_validation import check_positive
-from keras_isd.augmentation import evaluation
-from keras_isd.callbacks import HealthMonitor, KNNEvaluation, ReportUnreadable, Resume
-from keras_isd.data import ViewBatches
-from keras_isd.data.view_batches import readable_views
+from keras_isd.callbacks import HealthMonitor, ReportUnreadable, Resume
 from keras_isd.training.metrics_file import MetricsFile
-from keras_isd.training.model_building import make_batches, make_model, views_of
+from keras_isd.training.model_building import make_batches, make_model
 from keras_isd.training.progress import ProgressLine
 from keras_isd.training.run_files import as_measured, read_view, record, view_statistics
 from keras_isd.training.time_limit import measure_steps
+from keras_isd.training.watched_images import accuracy_while_training, two_views, watched_parts
 
-HELD_OUT = 1000  # images that are not trained on, but looked at, at most
 LOOKS = 50  # how often in a run it is told how it goes, about
-BANK = 5000  # labelled images that the accuracy while training compares with, at most
 
 
 def train_on_images(
@@ -82,7 +77,7 @@ def train_on_images(
     if settings.stored_size:
         tell(f"Copies of {settings.stored_size} pixels, made once: {folder / 'resized'}")
         source = source.resized(settings.stored_size, folder / "resized", verbose=0)
-    training, watched, others = _parts(source, seed, teacher_features)
+    training, watched, others = watched_parts(source, seed, teacher_features)
     statistics = view_statistics(folder, training, settings.size, is_begun)
     if minutes is not None and not is_measured:
         seconds = 60 * minutes - (time.monotonic() - begin)
@@ -112,9 +107,9 @@ def train_on_images(
         callbacks=[
             resume,
             HealthMonitor(
-                views=_two_views(watched, settings, statistics, seed), every_n_epochs=every
+                views=two_views(watched, settings, statistics, seed), every_n_epochs=every
             ),
-            *_accuracy(others, watched, settings, statistics, every),
+            *accuracy_while_training(others, watched, settings, statistics, every),
             ReportUnreadable(training),
             MetricsFile(folder / "metrics.csv", resume.initial_epoch),
             *_tensorboard(folder),
@@ -158,44 +153,6 @@ def _check_teacher(settings, teacher_features):
             'Argument `teacher_features` goes with the method "distillation". Received: '
             f"{teacher_features=}, method={settings.method!r}"
         )
-
-
-def _parts(source, seed, teacher_features):
-    """Images to train on, those to watch, and those that are not watched."""
-    count = min(HELD_OUT, len(source) // 10)
-    if count < 3:
-        return source, source, source
-    order = np.random.RandomState(seed).permutation(len(source))
-    watched, others = (source.subset(np.sort(rows)) for rows in (order[:count], order[count:]))
-    # A teacher's features are of all images.
-    return others if teacher_features is None else source, watched, others
-
-
-def _two_views(source, settings, statistics, seed):
-    """Two views of each image, drawn once: pair of arrays; None of fewer than three images."""
-    views = []
-    for number, view in enumerate(views_of(settings, statistics)):
-        keras.utils.set_random_seed(seed + number)
-        views.append(readable_views(source, view)[0])
-    keras.utils.set_random_seed(seed)
-    return views if len(views[0]) >= 3 else None
-
-
-def _accuracy(others, watched, settings, statistics, every):
-    """What k-NN makes of the watched images, by labels that others have; nothing without any."""
-    if others.labels is None or others is watched:
-        return []
-    rows = np.flatnonzero(others.labels >= 0)
-    rows = rows[np.linspace(0, len(rows) - 1, min(BANK, len(rows))).astype(int)]
-    known = np.flatnonzero(np.isin(watched.labels, np.unique(others.labels[rows])))
-    if not len(rows) or not len(known):
-        return []
-    view = evaluation(settings.size, statistics)
-    bank, queries = (
-        ViewBatches(part, None, view, 100) for part in (others.subset(rows), watched.subset(known))
-    )
-    k = min(20, len(rows))
-    return [KNNEvaluation(bank, queries, every_n_epochs=every, networks="student", k=k)]
 
 
 def _tensorboard(folder):

@@ -64,11 +64,15 @@ def view_statistics(folder, source, size, is_begun):
     return found
 
 
+def read_statistics(folder):
+    """The size of the views that the network of the run takes, and their channels' statistics."""
+    view = json.loads(pathlib.Path(folder, "view.json").read_text())
+    return view.pop("size"), ChannelStatistics(**view)
+
+
 def read_view(folder):
     """The `Augmenter` from images to what the network of the run takes."""
-    view = json.loads(pathlib.Path(folder, "view.json").read_text())
-    size = view.pop("size")
-    return evaluation(size, ChannelStatistics(**view))
+    return evaluation(*read_statistics(folder))
 
 
 def _which(source):

@@ -4,19 +4,27 @@ import datetime
 import json
 import pathlib
 
+import keras
 import numpy as np
 from absl import logging
 
 from keras_isd.data import ViewBatches
+from keras_isd.data.view_batches import readable_views
 from keras_isd.evaluation import extract_features
 from keras_isd.exploration import cluster_features, find_duplicates
+from keras_isd.training.comparison import networks_beside, table_without_labels, tables_by_labels
+from keras_isd.training.run_files import read_statistics
+from keras_isd.training.watched_images import two_views, watched_parts
 from keras_isd.visualization import plot_history, read_csv_log, write_explorer
 
 IMAGES = 2000  # on the map, at most
 
 
 def write_run_report(folder, source, model, view, settings, seed=0):
-    """Writes `report.html` into the folder of a run: a map of images, clusters, curves, settings.
+    """Writes `report.html` into the folder of a run, a page to look at and to send to others.
+
+    A map of images, clusters as rows, duplicates side by side, the course of the run, and tables of
+    what the network has learned beside pixels, an untrained network and chance.
 
     Args:
         folder: path that `train_on_images` wrote to.
@@ -35,6 +43,7 @@ def write_run_report(folder, source, model, view, settings, seed=0):
     part = source.subset(np.sort(np.random.RandomState(seed).permutation(len(source))[:count]))
     found = extract_features(model, ViewBatches(part, None, view, 100), verbose=0)
     part = part.subset(found.indices)  # those that could be read
+    _, watched, _ = watched_parts(source, seed, None)
     metrics = read_csv_log(folder / "metrics.csv")
     facts = json.loads((folder / "run.json").read_text())
     try:
@@ -46,6 +55,7 @@ def write_run_report(folder, source, model, view, settings, seed=0):
             duplicates=[rows.tolist() for rows in find_duplicates(found.features)],
             facts=_about(facts, source, count),
             tables={
+                **_what_it_has_learned(model, watched, part, view, settings, folder, seed),
                 "Settings": [
                     ["", "value", "why"],
                     *(
@@ -63,6 +73,23 @@ def write_run_report(folder, source, model, view, settings, seed=0):
         logging.warning("No report: %s", error)
         return None
     return folder / "report.html"
+
+
+def _what_it_has_learned(model, watched, part, view, settings, folder, seed):
+    """Tables beside pixels, an untrained network and chance; also by labels, if there are any."""
+    keras.utils.set_random_seed(seed)  # of the untrained network
+    networks = networks_beside(model)
+    tables = {}
+    views = two_views(watched, settings, read_statistics(folder)[1], seed)
+    if views is not None:
+        tables["What it has learned"] = table_without_labels(networks, *views)
+    if part.labels is not None and part.labels.max() >= 0:
+        views, rows = readable_views(part.subset(np.flatnonzero(part.labels >= 0)), view)
+        labels = part.labels[part.labels >= 0][rows]
+        found = tables_by_labels(networks, views, labels, part.class_names, seed)
+        if found is not None:
+            tables["By labels, which were not learned from"], tables["Class by class"] = found
+    return tables
 
 
 def _about(facts, source, count):

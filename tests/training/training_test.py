@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import math
+import re
 
 import numpy as np
 import PIL.Image
@@ -11,7 +12,7 @@ import pytest
 
 import keras_isd
 from keras_isd import data, training
-from keras_isd.training import folder_run, progress, run_files, time_limit
+from keras_isd.training import comparison, folder_run, progress, run_files, time_limit
 
 SMALL = {"size": 12, "epochs": 2, "batch_size": 12, "queue_size": 24, "accelerator": False}
 
@@ -253,3 +254,42 @@ def test_images_of_a_class_each_are_trained_on_without_an_accuracy(tmp_path):
     source = arrays(labels=np.arange(40))
     train(source, tmp_path, training.choose_settings(source, **{**SMALL, "epochs": 1}))
     assert "knn_student" not in (tmp_path / "metrics.csv").read_text()
+
+
+@pytest.mark.one_backend("tables of numbers that are tested where they are")
+def test_the_report_says_what_was_learned_beside_pixels_an_untrained_network_and_chance(tmp_path):
+    pytest.importorskip("bokeh", reason="the map is Bokeh's")
+    colors = np.arange(60) % 3
+    pixels = (images(60) // 8 + 200 * np.eye(3)[colors][:, None, None]).astype("uint8")
+    source = data.from_arrays(pixels, colors)
+    settings = training.choose_settings(source, **SMALL)
+    model = train(source, tmp_path, settings)
+    _, view = training.load_run(tmp_path)
+    path = training.write_run_report(tmp_path, source, model, view, settings)
+    tables = tables_of(path.read_text())
+    assert tables["What it has learned"][0] == ["", "chance", "pixels", "untrained", "student"]
+    assert tables["What it has learned"][1][:2] == ["other view nearest", "16.7%"]  # of six
+    by_labels = tables["By labels, which were not learned from"]
+    assert by_labels[1][:3] == ["1-NN", "33.3%", "100.0%"]
+    classes = tables["Class by class"]
+    assert [row[:2] for row in classes[1:]] == [["0", "4"], ["1", "4"], ["2", "4"]]
+
+
+def tables_of(page):
+    """The cells of the tables of a page, by the heading above each."""
+    found = {}
+    under = r'<h2>([^<]*)</h2>\s*<div class="wide"><table>(.*?)</table>'
+    for heading, table in re.findall(under, page, re.DOTALL):
+        rows = re.findall(r"<tr.*?>(.*?)</tr>", table, re.DOTALL)
+        found[heading] = [
+            [re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r"<t[dh].*?>(.*?)</t[dh]>", row)]
+            for row in rows
+        ]
+    return found
+
+
+@pytest.mark.one_backend("arithmetic of labels")
+def test_a_fifth_of_each_class_is_classified_and_none_of_what_is_rare():
+    labels = np.repeat([0, 1, 2], [10, 5, 4])
+    rows = comparison.fifth_of_each_class(labels, seed=0)
+    assert labels[rows].tolist() == [0, 0, 1]
