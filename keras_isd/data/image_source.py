@@ -82,15 +82,8 @@ class ImageSource:
         is_whole = rows is None
         rows = checked_rows(rows, total)
         self._stored = stored(images)
-        self._whole = {
-            "images": self._stored,
-            "labels": labels,
-            "count": count,
-            "names": names,
-            "class_names": class_names,
-            "on_error": on_error,
-            "decoder": decoder,
-        }
+        self._whole = {"images": self._stored, "labels": labels, "count": count, "names": names}
+        self._whole |= {"class_names": class_names, "on_error": on_error, "decoder": decoder}
         self._decoder = decoder or Decoder()
         kind = self._stored if self._stored.in_memory else self._decoder
         self.channels, self.dtype = kind.channels, kind.dtype
