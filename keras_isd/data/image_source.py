@@ -156,11 +156,10 @@ class ImageSource:
         """
         if not self._decoder.is_of_photographs:
             return self._read_in_python(row)
-        from keras_isd.data.quick_decoding import read_reduced, read_whole
+        from keras_isd.data.quick_decoding import read_quickly
 
-        if reduction_for is None or not self._decoder.is_large:
-            return read_whole(row, self._contents, self._read_in_python)
-        return read_reduced(row, self._contents, self._read_in_python, reduction_for)
+        reduction_for = reduction_for if self._decoder.is_large else None
+        return read_quickly(row, self._contents, self._read_in_python, reduction_for)
 
     def _read_in_python(self, row):
         from keras_isd.quiet_tensorflow import tf

@@ -1,8 +1,5 @@
 """The views of images that are all of one size, and of images that differ."""
 
-import functools
-from typing import Any
-
 import numpy as np
 from absl import logging
 
@@ -71,13 +68,13 @@ class ViewMaker:
         file cannot be read they are those of the image that stands in, or marked: all NaN.
         """
         self._check_crops()
-        expected: dict[str, Any] = {}
+
+        def boxes_of(of, *size):
+            return self._compiled_boxes(epoch, (row if mark_unreadable else of)[None], *size)
 
         def reduction(of, *size):
             """How much smaller an image may be for no crop of it to be enlarged for that."""
-            boxes = self._compiled_boxes(epoch, (row if mark_unreadable else of)[None], *size)
-            if not expected:
-                expected.update(size=tf.stack(size), boxes=boxes)
+            boxes = boxes_of(of, *size)
             sides = [
                 tf.reduce_min(boxes[name][2:]) // augmenter.operations[0].size
                 for name, augmenter in self.cropped.items()
@@ -87,11 +84,8 @@ class ViewMaker:
         read, image, size = source.read_file(row, reduction if self.stateless else None)
         drawn_for = row if mark_unreadable else read
         label = [] if source.labels is None else [source.labels_of(drawn_for)]
-        boxes = lambda: self._compiled_boxes(epoch, drawn_for[None], *tf.unstack(size))  # noqa: E731
-        if expected:
-            as_expected = (drawn_for == row) & tf.reduce_all(size == expected["size"])
-            boxes = functools.partial(tf.cond, as_expected, lambda: expected["boxes"], boxes)
-        made = self._views(epoch, drawn_for, image, label, size, boxes())
+        boxes = boxes_of(read, *tf.unstack(size))
+        made = self._views(epoch, drawn_for, image, label, size, boxes)
         if not mark_unreadable:
             return made
         made, *label = made if label else (made,)
@@ -210,11 +204,12 @@ def _warn_of_repeated_draws(name):
 def _resize_rows(image, size, start, length):
     """As `tf.image.resize` of the rows from `start` on alone, with antialiasing, but quicker.
 
-    Whole rows are taken for channels, along which TensorFlow's loops are vectorised.
+    Whole rows are taken for channels, along which TensorFlow's loops are vectorised; integers are
+    made floats on the way.
     """
     rows, columns = tf.unstack(tf.shape(image)[:2])
     channels = image.shape[-1]
-    flat = tf.cast(tf.reshape(image, (1, rows, 1, columns * channels)), tf.float32)
+    flat = tf.reshape(image, (1, rows, 1, columns * channels))
     scale = size / length
     resized = tf.raw_ops.ScaleAndTranslate(
         images=flat,
