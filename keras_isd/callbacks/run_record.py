@@ -57,17 +57,22 @@ def record_run(path, facts, resume=None, may_differ=()):
     >>> json.loads(path.read_text())["seed"]
     0
     """
-    path, facts = pathlib.Path(path), json.loads(json.dumps(facts))
+    path = pathlib.Path(path)
     goes_on = resume is not None and (resume.initial_epoch or resume.initial_step)
     if goes_on and path.is_file():
-        free = {"backend", "versions", *may_differ}
-        differing = _differing(json.loads(path.read_text()), facts, free)
-        if differing:
-            raise ValueError(
-                "A run can go on only as it was begun; give another run a folder of its own. "
-                f"Received: {', '.join(differing)}, by {path}"
-            )
+        check_same_run(path, facts, may_differ)
     write_text(path, json.dumps(facts, indent=1))
+
+
+def check_same_run(path, facts, may_differ=()):
+    """Raises a ValueError if a file tells other facts of a run than these; see `record_run`."""
+    free = {"backend", "versions", *may_differ}
+    now = json.loads(json.dumps(facts))
+    if differing := _differing(json.loads(pathlib.Path(path).read_text()), now, free):
+        raise ValueError(
+            "A run can go on only as it was begun; give another run a folder of its own. "
+            f"Received: {', '.join(differing)}, by {path}"
+        )
 
 
 def _differing(before, now, free):

@@ -35,4 +35,4 @@ def main(arguments):
     path = output_of("clusters.csv")
     write_table(path, ["name", "cluster"], zip(found.names, labels.tolist()))
     rows = nearest_to_middle(found.features, labels) if len(sizes) else []
-    draw(path, found.names, rows, [f"{len(group):,}" for group in rows])
+    draw(path, found.names, rows, [f"cluster {n}: {len(group):,}" for n, group in enumerate(rows)])

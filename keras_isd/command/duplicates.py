@@ -32,10 +32,12 @@ def main(arguments):
         found.features, RATIO.value, K.value, SIMILARITY.value, _bytes(found.names)
     )
     copies = sum(len(rows) - 1 for rows in groups)
-    print(f"{len(groups):,} groups, {copies:,} of {len(found.names):,} images are copies")
+    print(f"{len(groups):,} groups, {copies:,} of {len(found.names):,} images may be copies")
     path = output_of("duplicates.csv")
     write_table(path, ["group", "name", "keep", "similarity"], _lines(found, groups))
-    draw(path, found.names, groups)
+    titles = [f"group {number}" for number in range(len(groups))]
+    captions = [["keep", *["copy?"] * (len(rows) - 1)] for rows in groups]
+    draw(path, found.names, groups, titles, captions)
 
 
 def _lines(found, groups):

@@ -11,7 +11,6 @@ machines; its file is `features-2-of-8.parquet`, and the other parts of the comm
 "features-*-of-8.parquet".
 """
 
-import os
 import pathlib
 
 import keras
@@ -20,7 +19,7 @@ from absl import flags
 
 from keras_isd import augmentation, evaluation, training
 from keras_isd.command import images
-from keras_isd.command.images import images_of
+from keras_isd.command.images import images_of, whole_path
 from keras_isd.command.main import one_argument
 from keras_isd.evaluation.feature_table import checked_table
 
@@ -42,7 +41,7 @@ def main(arguments):
     features = evaluation.cache_features(model, part, view, pieces, BATCH_SIZE.value)
     # Of an image that could not be read there are zeros.
     read = np.concatenate([features[i : i + 4096].any(axis=1) for i in range(0, len(rows), 4096)])
-    names = None if part.names is None else [*map(_whole_path, part.names)]
+    names = None if part.names is None else [*map(whole_path, part.names)]
     found = evaluation.Features(features, part.labels, rows, names)
     evaluation.save_features(output, found, np.flatnonzero(read))
     pieces.unlink()
@@ -51,15 +50,12 @@ def main(arguments):
     print(f"{count:,} images, {features.shape[1]} features each, to {output}{missing}")
 
 
-def _whole_path(name):
-    """A name that leads to the file from any folder."""
-    return name if "://" in name else os.path.abspath(name)
-
-
 def _model_and_view():
     path = pathlib.Path(MODEL.value)
     if path.is_dir():
         return training.load_run(path)
+    if not path.is_file():
+        raise ValueError(f"--model must be a folder or a file that is there. Received: {path}")
     model = keras.models.load_model(path)
     if SIZE.value is None:
         raise flags.Error("Give --size, the pixels that the model of a file sees. Received: none")

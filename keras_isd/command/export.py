@@ -10,6 +10,7 @@ It takes views as `view.json` in RUN says: of that size, and normalised.
 
 import pathlib
 
+import numpy as np
 from absl import flags
 
 from keras_isd import backbones, training
@@ -23,6 +24,7 @@ def main(arguments):
     model, _ = training.load_run(one_argument(arguments, "the folder of a run"))
     path = pathlib.Path(OUTPUT.value)
     plain = backbones.to_plain_keras(model.student_backbone)
+    plain(np.zeros((1, *plain.input_shape[1:]), "float32"))  # ONNX takes what has been called
     if path.suffix == ".keras":
         plain.save(path)
     elif path.suffix in FORMATS:

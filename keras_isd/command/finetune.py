@@ -22,7 +22,7 @@ from absl import flags
 
 from keras_isd import augmentation, evaluation, training
 from keras_isd.command import labelled
-from keras_isd.command.images import images_of
+from keras_isd.command.images import images_of, whole_path
 from keras_isd.command.labelled import SEED, labelled_parts
 from keras_isd.command.main import one_argument
 from keras_isd.command.tables import write_table
@@ -37,10 +37,14 @@ LEARNING_RATE = flags.DEFINE_float("learning_rate", 0.02, "Of the first epoch.",
 UNTRAINED = flags.DEFINE_bool("untrained", False, "Whether to train one from nothing as well.")
 CLASSIFY = flags.DEFINE_string("classify", None, "Other images, without labels, to classify.")
 BATCH_SIZE, STEPS, FEWEST, MOST = 50, 1000, 20, 100
+FEW = 20  # images to classify
 FROM_NOTHING = 0.05  # a rate: an untrained network is still to find its features
 
 
 def main(arguments):
+    folder = pathlib.Path(OUTPUT.value)
+    if (folder / "run.json").is_file():
+        raise ValueError(f"--output must not be the folder of a run. Received: {folder}")
     train, test = labelled_parts(one_argument(arguments, "one folder of images with labels"))
     model, view = training.load_run(MODEL.value)
     others = CLASSIFY.value and images_of(CLASSIFY.value)
@@ -60,10 +64,10 @@ def main(arguments):
         found["whole network, from nothing"] = _accuracy(untrained, asked)
     classifier = _trained(backbone, train, view, LEARNING_RATE.value)
     found["whole network, pre-trained"] = _accuracy(classifier, asked)
-    print(f"{len(train):,} images to learn from, {len(test):,} to classify")
+    few = ", so few that the figures say little" * (len(test) < FEW)
+    print(f"{len(train):,} images to learn from, {len(test):,} to classify{few}")
     for name, accuracy in found.items():
         print(f"{name:<30}{accuracy:>8.3f}")
-    folder = pathlib.Path(OUTPUT.value)
     folder.mkdir(parents=True, exist_ok=True)
     classifier.save(folder / "classifier.keras")
     names = train.class_names or [str(label) for label in range(train.labels.max() + 1)]
@@ -101,7 +105,7 @@ def _classify(classifier, source, view, names, path):
     views, rows = readable_views(source, view)
     scores = classifier.predict(views, verbose=0)
     shares = keras.ops.convert_to_numpy(keras.ops.softmax(scores))
-    called = source.names or [f"row {row}" for row in range(len(source))]
+    names_of = source.names or [f"row {row}" for row in range(len(source))]
     found = zip(rows, shares.argmax(axis=1), shares.max(axis=1))
-    table = [(called[row], names[label], float(share)) for row, label, share in found]
+    table = [(whole_path(names_of[row]), names[label], float(share)) for row, label, share in found]
     write_table(path, ["name", "label", "probability"], table)

@@ -1,12 +1,14 @@
 """The images that a part of the command works on."""
 
 import csv
+import os
 import pathlib
 
 import numpy as np
 from absl import flags
 
 from keras_isd import data
+from keras_isd.data.file_lists import delimiter_of
 
 LABELS = flags.DEFINE_enum(
     "labels", "auto", ["auto", "folder", "none"], "Classes by subfolder; they only measure."
@@ -47,10 +49,15 @@ def images_of(place, class_names=None):
     )
 
 
+def whole_path(name):
+    """A name that leads to the file from any folder."""
+    return name if "://" in name else os.path.abspath(name)
+
+
 def _columns(place):
     """The column of paths, and that of labels; None where there is none or none is asked for."""
     with open(place, newline="", encoding="utf-8-sig") as file:
-        columns = next(csv.reader(file), [])
+        columns = next(csv.reader(file, delimiter=delimiter_of(file)), [])
     has_labels = "label" in columns and LABELS.value != "none"
     # The command's own tables have a column `name`.
     by_name = "name" in columns and "path" not in columns

@@ -14,9 +14,14 @@ SEED = flags.DEFINE_integer("seed", 0, "Of what is drawn at random.", 0)
 
 def labelled_parts(place):
     """Sources of images to learn from, and to classify: others, or a fifth of each class."""
-    source = _labelled(images_of(place))
+    source = _labelled(images_of(place), place)
+    if len(np.unique(source.labels)) < 2:
+        raise ValueError(
+            f"Images must be of at least two classes. Received: one alone in {place}, "
+            f"{len(source)} images"
+        )
     if TEST.value:
-        return source, _labelled(images_of(TEST.value, source.class_names))
+        return source, _labelled(images_of(TEST.value, source.class_names), TEST.value)
     test = fifth_of_each_class(source.labels, SEED.value)
     if not len(test):
         raise ValueError(
@@ -26,8 +31,14 @@ def labelled_parts(place):
     return source.subset(np.setdiff1d(np.arange(len(source)), test)), source.subset(test)
 
 
-def _labelled(source):
-    """The images of a source that have a label."""
+def _labelled(source, place):
+    """The images of a source that have a label; how many have none is said."""
     if source.labels is None or source.labels.max() < 0:
-        raise ValueError("Images must have labels: a subfolder for each class. Received: none")
-    return source.subset(np.flatnonzero(source.labels >= 0))
+        raise ValueError(
+            "Images must have labels: a subfolder for each class, or a table with a column `label` "
+            f"that is filled in. Received: {place}, {len(source)} images without a label"
+        )
+    rows = np.flatnonzero(source.labels >= 0)
+    if len(rows) < len(source):
+        print(f"{len(source) - len(rows):,} images of {place} have no label and are left out")
+    return source.subset(rows)

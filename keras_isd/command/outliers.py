@@ -30,4 +30,4 @@ def main(arguments):
     write_table(path, ["name", "score"], ((found.names[row], float(scores[row])) for row in order))
     groups = [order[start : start + 10] for start in range(0, min(len(order), 100), 10)]
     captions = [[f"{scores[row]:.2f}" for row in group] for group in groups]
-    draw(path, found.names, groups, [f"{10 * n + 1}" for n in range(len(groups))], captions)
+    draw(path, found.names, groups, [f"rank {10 * n + 1} on" for n in range(len(groups))], captions)

@@ -9,8 +9,8 @@
 PHOTOS is a folder with images at any depth, a table .csv with a column path (or name), arrays
 `images` in an .npz, or a set of TensorFlow Datasets. What is not given is chosen, and the reason is
 said. The same line goes on with a run that was stopped. RUN holds flags and versions (run.json),
-metrics (metrics.csv, and for TensorBoard), checkpoints, and at the end the model (model.keras)
-and a page to look at (report.html).
+metrics (metrics.csv, and for TensorBoard where it is installed), checkpoints, and at the end the
+model (model.keras) and a page to look at (report.html).
 """
 
 import math
@@ -22,6 +22,7 @@ from keras_isd import augmentation, evaluation, training
 from keras_isd.command import images
 from keras_isd.command.images import images_of
 from keras_isd.command.main import one_argument
+from keras_isd.training.run_files import check_folder
 from keras_isd.training.settings import NETWORKS, RECIPES
 
 flags.adopt_module_key_flags(images)
@@ -66,6 +67,7 @@ def main(arguments):
     print(f"{len(source):,} images of {source.channels} channels, {source.dtype}")
     for name, value in settings.values().items():
         print(f"  {f'--{name}={value}':<22}{settings.reasons[name]}", flush=True)
+    check_folder(OUTPUT.value, settings, source, SEED.value)  # before a teacher looks at images
     minutes = math.inf if MINUTES.value is None else MINUTES.value
     model = training.train_on_images(
         source, OUTPUT.value, settings, SEED.value, minutes, _teacher_features(source), _printed

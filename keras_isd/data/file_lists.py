@@ -54,7 +54,8 @@ def from_csv(file, directory=None, path="path", label="label", class_names=None,
     """Makes a source of the image files that a table names, with their labels.
 
     Args:
-        file: path of a `.csv` file with a first line of columns' names.
+        file: path of a `.csv` file with a first line of columns' names, between commas, or between
+            semicolons as some programs write them.
         directory: path of the folder that its paths begin in; by default that of the table.
         path, label: str, names of the columns; a `label` of None is for no labels. A label that is
             empty is an unknown one.
@@ -79,7 +80,7 @@ def from_csv(file, directory=None, path="path", label="label", class_names=None,
     """
     file = pathlib.Path(file)
     with open(file, newline="", encoding="utf-8-sig") as lines:
-        table = csv.DictReader(lines)
+        table = csv.DictReader(lines, delimiter=delimiter_of(lines))
         columns = table.fieldnames or []
         if missing := [c for c in (path, label) if c is not None and c not in columns]:
             raise ValueError(
@@ -97,6 +98,13 @@ def from_csv(file, directory=None, path="path", label="label", class_names=None,
     paths = [os.path.join(folder, row[path]) for row in rows]
     labels = None if label is None else [row[label] or "" for row in rows]
     return from_paths(paths, labels, class_names, **options)
+
+
+def delimiter_of(file):
+    """What is between the columns of an open table."""
+    first = file.readline()
+    file.seek(0)
+    return ";" if ";" in first and "," not in first else ","
 
 
 def _numbered(labels, class_names):

@@ -84,7 +84,8 @@ def load_features(path):
                 f"Argument `path` must be a table of features. Received: {one}, which is not there"
             )
         found += files
-    _check_all_parts(found)
+    if [str(path)] != found:  # but one file may be one part
+        _check_all_parts(found)
     parts = [_read(one) for one in found]
     if len(parts) == 1:
         return parts[0]
@@ -113,7 +114,7 @@ def _check_all_parts(files):
     """Raises a ValueError unless of files named as parts of a whole all are there."""
     found = [re.search(r"-(\d+)-of-(\d+)$", pathlib.Path(file).stem) for file in files]
     parts = [(int(part[1]), int(part[2])) for part in found if part]
-    if len(files) > 1 and len(parts) == len(files):
+    if parts and len(parts) == len(files):
         wanted = parts[0][1]
         missing = sorted(set(range(1, wanted + 1)) - {number for number, _ in parts})
         if missing:

@@ -40,11 +40,15 @@ def table_without_labels(networks, first, second):
     """Rows of a table of what each network makes of two views of the same images."""
     features = [(network(first), network(second)) for network in networks.values()]
     nearest = [1 / len(first), *(view_retrieval(*pair) for pair in features)]
-    ranks = [f"{effective_rank(pair[0]):.0f}" for pair in features]
+    # Pixels spread over many directions that say nothing of what is seen.
+    ranks = [
+        "" if name == "pixels" else f"{effective_rank(pair[0]):.0f}"
+        for name, pair in zip(networks, features)
+    ]
     return [
         ["", "chance", *networks],
-        ["other view nearest", *map(_share, nearest)],
-        ["directions that features spread over", "", *ranks],
+        [f"other view nearest, of {len(first):,} images", *map(_share, nearest)],
+        ["rank: directions that features spread over", "", *ranks],
     ]
 
 

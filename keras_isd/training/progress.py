@@ -4,6 +4,16 @@ import time
 
 import keras
 
+# What is told of, by the names of metrics, and what it is called.
+PROGRESS = {
+    "loss": "loss",
+    "view_retrieval": "other view nearest",
+    "neighbor_stability": "neighbours kept",
+    "knn_student": "k-NN",
+    "feature_rank": "rank",
+}
+FORMATS = {"loss": ".3f", "feature_rank": ".0f"}  # shares else
+
 
 class ProgressLine(keras.callbacks.Callback):
     """Tells of each epoch in one line: the loss, what the features are worth, and the time left.
@@ -32,15 +42,9 @@ class ProgressLine(keras.callbacks.Callback):
         taken = time.perf_counter() - self._start
         epochs = self.params["epochs"]
         left = taken / (epoch + 1 - self._first) * (epochs - epoch - 1)
-        words = [f"epoch {epoch + 1:>{len(str(epochs))}}/{epochs}", f"loss {logs['loss']:.3f}"]
-        for name, title in (
-            ("view_retrieval", "other view nearest"),
-            ("neighbor_stability", "neighbours kept"),
-            ("knn_student", "k-NN"),
-        ):
+        words = [f"epoch {epoch + 1:>{len(str(epochs))}}/{epochs}"]
+        for name, title in PROGRESS.items():
             if name in logs:
-                words.append(f"{title} {logs[name]:.1%}")
-        if "feature_rank" in logs:
-            words.append(f"rank {logs['feature_rank']:.0f}")
+                words.append(f"{title} {format(logs[name], FORMATS.get(name, '.1%'))}")
         words.append(f"{left / 60:.0f} min left")
         self.tell("  ".join(words))

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_isd.augmentation import IMAGENET, evaluation
 from keras_isd.callbacks import record_run, run_facts
+from keras_isd.callbacks.run_record import check_same_run
 from keras_isd.data import ChannelStatistics, channel_statistics
 from keras_isd.whole_file import write_text
 
@@ -20,14 +21,34 @@ SAMPLES = 16  # images in memory, or rows of features, by which others are told 
 def record(folder, resume, settings, source, seed, teacher_features, minutes, is_measured):
     """Writes `run.json`, or raises a ValueError where another run was begun in the folder."""
     facts = run_facts(
-        settings=settings.values(),
-        seed=seed,
-        images={"count": len(source), "which": _which(source)},
+        **_facts_of(settings, source, seed),
         teacher=None if teacher_features is None else _which_features(teacher_features),
         minutes=None if minutes is None or math.isinf(minutes) else minutes,
         epochs_measured=is_measured,
     )
-    record_run(folder / "run.json", facts, resume)
+    # What these come to are the epochs, which are compared.
+    may_differ = ("minutes", "epochs_measured")
+    record_run(folder / "run.json", facts, resume, may_differ)
+
+
+def check_folder(folder, settings, source, seed):
+    """Raises a ValueError where another run has checkpoints in the folder.
+
+    Of its teacher and its epochs nothing is asked: this is for before they are known.
+    """
+    folder = pathlib.Path(folder).expanduser()
+    if (folder / "run.json").is_file() and any(folder.glob("checkpoints/*")):
+        facts = run_facts(**_facts_of(settings, source, seed))
+        free = ("minutes", "epochs_measured", "teacher", "settings.epochs")
+        check_same_run(folder / "run.json", facts, free)
+
+
+def _facts_of(settings, source, seed):
+    return {
+        "settings": settings.values(),
+        "seed": seed,
+        "images": {"count": len(source), "fingerprint": _which(source)},
+    }
 
 
 def as_measured(folder, settings, minutes):

@@ -13,11 +13,13 @@ from keras_isd.data.view_batches import readable_views
 from keras_isd.evaluation import extract_features
 from keras_isd.exploration import cluster_features, find_duplicates
 from keras_isd.training.comparison import networks_beside, table_without_labels, tables_by_labels
+from keras_isd.training.progress import PROGRESS
 from keras_isd.training.run_files import read_statistics
 from keras_isd.training.watched_images import two_views, watched_parts
 from keras_isd.visualization import plot_history, read_csv_log, write_explorer
 
 IMAGES = 2000  # on the map, at most
+LEARNED = "What it has learned"
 
 
 def write_run_report(folder, source, model, view, settings, seed=0):
@@ -39,34 +41,29 @@ def write_run_report(folder, source, model, view, settings, seed=0):
         which is then said (extra `[plots]`).
     """
     folder = pathlib.Path(folder).expanduser()
+    facts = json.loads((folder / "run.json").read_text())
+    if stored_size := facts["settings"]["stored_size"]:  # as the run read them
+        source = source.resized(stored_size, folder / "resized", verbose=0)
     count = min(IMAGES, len(source))
     part = source.subset(np.sort(np.random.RandomState(seed).permutation(len(source))[:count]))
     found = extract_features(model, ViewBatches(part, None, view, 100), verbose=0)
     part = part.subset(found.indices)  # those that could be read
     _, watched, _ = watched_parts(source, seed, None)
     metrics = read_csv_log(folder / "metrics.csv")
-    facts = json.loads((folder / "run.json").read_text())
     try:
+        clusters = cluster_features(found.features, seed=seed)
+        learned = _what_it_has_learned(model, watched, part, view, settings, folder, seed)
         write_explorer(
             folder / "report.html",
             found.features,
             part,
-            clusters=cluster_features(found.features, seed=seed),
+            clusters=clusters,
             duplicates=[rows.tolist() for rows in find_duplicates(found.features)],
             facts=_about(facts, source, count),
-            tables={
-                **_what_it_has_learned(model, watched, part, view, settings, folder, seed),
-                "Settings": [
-                    ["", "value", "why"],
-                    *(
-                        [name, str(value), settings.reasons.get(name, "")]
-                        for name, value in facts["settings"].items()
-                    ),
-                ],
-                "At the end": [["", "value"], *([n, v[-1]] for n, v in metrics.items())],
-            },
+            tables={**learned, **_course(facts, settings, metrics)},
             figures={"The course of the run": plot_history(metrics)},
             title=f"{settings.method}, {len(source):,} images",
+            summary=_verdict(metrics, learned.get(LEARNED)),
             seed=seed,
         )
     except ImportError as error:
@@ -82,7 +79,7 @@ def _what_it_has_learned(model, watched, part, view, settings, folder, seed):
     tables = {}
     views = two_views(watched, settings, read_statistics(folder)[1], seed)
     if views is not None:
-        tables["What it has learned"] = table_without_labels(networks, *views)
+        tables[LEARNED] = table_without_labels(networks, *views)
     if part.labels is not None and part.labels.max() >= 0:
         views, rows = readable_views(part.subset(np.flatnonzero(part.labels >= 0)), view)
         labels = part.labels[part.labels >= 0][rows]
@@ -90,6 +87,41 @@ def _what_it_has_learned(model, watched, part, view, settings, folder, seed):
         if found is not None:
             tables["By labels, which were not learned from"], tables["Class by class"] = found
     return tables
+
+
+def _verdict(metrics, learned):
+    """What the network has learned, in a sentence or two."""
+    if metrics.get("collapsed", [0])[-1]:
+        return (
+            "The run has collapsed: to the network all images are nearly the same, and its "
+            "features are worth little. What usually helps is a lower learning rate."
+        )
+    if learned is None:
+        return None
+    row = dict(zip(learned[0], learned[1]))
+    seen = (
+        f"The second view of an image is the nearest of all to its first in {row['student']} of "
+        f"images that are not learned from. To an untrained network it is in {row['untrained']}, "
+        f"by the pixels in {row['pixels']}, and by chance in {row['chance']}."
+    )
+    share = {name: float(row[name].rstrip("%")) for name in ("student", "untrained")}
+    if share["student"] > share["untrained"]:
+        return f"The network has learned something. {seen}"
+    return (
+        f"The network has learned little. {seen} What usually helps is to train longer, more "
+        "images, or a frozen teacher."
+    )
+
+
+def _course(facts, settings, metrics):
+    """Tables of the settings, and of what the lines of progress tell, at the end."""
+    reasons = settings.reasons
+    chosen = [[name, str(x), reasons.get(name, "")] for name, x in facts["settings"].items()]
+    last = [[title, metrics[name][-1]] for name, title in PROGRESS.items() if metrics.get(name)]
+    return {
+        "Settings": [["", "value", "why"], *chosen],
+        "At the end": [["", "value"], *last],
+    }
 
 
 def _about(facts, source, count):

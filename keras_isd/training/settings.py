@@ -133,7 +133,7 @@ def _size(source, accelerator, values):
         return 64, f"images have about {side} pixels"
     if accelerator:
         return 224, f"images have about {side} pixels; 224 is what the recipes are made for"
-    return 64, f"images have about {side} pixels; without a GPU more would take days"
+    return 64, f"images have about {side} pixels; without a GPU more would take long"
 
 
 def _stored_size(source, accelerator, values):

@@ -25,6 +25,7 @@ def make_teacher(name, size, weights="imagenet"):
 
     Raises:
         ImportError: if keras-hub is not installed, for a preset.
+        OSError: if weights have to be loaded and cannot be.
         ValueError: if there is no teacher of that name.
 
     Example:
@@ -42,9 +43,15 @@ def make_teacher(name, size, weights="imagenet"):
 
 def _of_applications(make, size, weights):
     pixels = keras.Input((size, size, 3))
-    network = make(
-        include_top=False, weights=weights, pooling="avg", input_shape=tuple(pixels.shape[1:])
-    )
+    arguments = {"include_top": False, "pooling": "avg", "input_shape": tuple(pixels.shape[1:])}
+    try:
+        network = make(weights=weights, **arguments)
+    except Exception as error:  # Keras raises no class of its own
+        if "URL fetch failure" not in str(error):
+            raise
+        raise OSError(
+            f"The weights of {make.__name__} are not on this machine and cannot be loaded: {error}"
+        ) from error
     preprocess = sys.modules[make.__module__].preprocess_input
     return keras.Model(pixels, network(preprocess(pixels)))
 

@@ -32,9 +32,10 @@ def measure_steps(source, settings, statistics, seconds, seed, teacher_features,
     left = seconds - 2 * once - taken
     fits = int(min(left / epoch, settings.epochs))
     rate = settings.batch_size / a_step
+    epochs = f"{settings.epochs} epoch{'s' * (settings.epochs > 1)}"
     tell(
         f"Measured: {rate:,.0f} images a second, {_told(epoch)} an epoch, "
-        f"{_told(epoch * settings.epochs)} for {settings.epochs} epochs, {_memory()}."
+        f"{_told(epoch * settings.epochs)} for {epochs}, {_memory()}."
     )
     if fits < 1:
         raise ValueError(

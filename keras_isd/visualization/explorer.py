@@ -42,6 +42,7 @@ def write_explorer(
     tables=None,
     figures=None,
     title="A map of the images",
+    summary=None,
     seed=0,
 ):
     """Writes an HTML page to look through images by their features, in any browser.
@@ -79,6 +80,7 @@ def write_explorer(
         tables: dict from a heading to a list of rows, the first of column titles; or None.
         figures: dict from a heading to a `matplotlib.figure.Figure`; or None.
         title: str.
+        summary: str, a paragraph under the title, or None.
         seed: int, of t-SNE and UMAP.
 
     Raises:
@@ -119,7 +121,9 @@ def write_explorer(
     data = {"names": names, "groupings": [by.for_script() for by in groupings]}
     data |= {"places": sheets.places(), **_neighbors(features, neighbors)}
     about = f"{count:,} images, placed by {METHODS[method]} of {features.shape[1]:,} features. "
-    parts = [f"<h1>{html.escape(title)}</h1>", f'<p class="lead">{about}{_HOW}</p>']
+    parts = [f"<h1>{html.escape(title)}</h1>"]
+    parts += [f"<p>{html.escape(summary)}</p>"] if summary else []
+    parts.append(f'<p class="lead">{about}{_HOW}</p>')
     parts.append(_explorer(place, groupings))
     if clusters is not None:
         parts.append(cluster_section(features, groupings, names, sheets))

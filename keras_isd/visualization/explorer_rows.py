@@ -7,6 +7,10 @@ from keras_isd.visualization.page import text
 
 IN_A_ROW = 24  # images of a cluster that are shown, those nearest to its middle
 GROUPS = 200  # of duplicates that are shown
+_CAUTION = (
+    ", of images that are nearly the same to the network. To one that has learned little many are: "
+    "look before anything is deleted."
+)
 
 
 def cluster_section(features, groupings, names, sheets):
@@ -31,7 +35,13 @@ def duplicate_section(duplicates, names, sheets):
         about += f", of which the first {GROUPS} are shown"
     strips = (_strip(rows, names, sheets, named=True) for rows in duplicates[:GROUPS])
     return "\n".join(
-        ["<h2>Duplicates</h2>", f"<p>{about}</p>", '<div class="pairs">', *strips, "</div>"]
+        [
+            "<h2>Duplicates</h2>",
+            f"<p>{about}{_CAUTION}</p>",
+            '<div class="pairs">',
+            *strips,
+            "</div>",
+        ]
     )
 
 

@@ -10,7 +10,10 @@ _PANELS = {
     "spread of embeddings": ("embedding_std",),
     "k-NN accuracy": ("knn_student", "knn_teacher"),
     "linear probe accuracy": ("linear_student", "linear_teacher"),
-    "effective rank of keys": ("effective_rank",),
+    "other view nearest": ("view_retrieval",),
+    "neighbours kept": ("neighbor_stability",),
+    "rank of features": ("feature_rank",),
+    "rank of keys": ("effective_rank",),
 }
 COLUMNS = 4  # of panels
 

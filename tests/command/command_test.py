@@ -192,6 +192,21 @@ def test_the_network_runs_without_this_package(trained, tmp_path):
     assert float(done.stdout) == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.one_backend("what is exported is Keras' affair")
+def test_the_network_runs_by_onnx(trained, tmp_path):
+    runtime = pytest.importorskip("onnxruntime", reason="ONNX is run by onnxruntime")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("on JAX and PyTorch the export takes packages that the tests do not install")
+    path = tmp_path / "student.onnx"
+    status, said = command("export", trained, f"--output={path}")
+    assert status == 0, said
+    views = np.random.RandomState(0).rand(2, 16, 16, 3).astype("float32")
+    session = runtime.InferenceSession(path)
+    [found] = session.run(None, {session.get_inputs()[0].name: views})
+    expected = keras_isd.training.load_run(trained)[0].predict(views, verbose=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.one_backend("the protocols are tested where they are")
 def test_images_with_labels_say_what_features_are_worth(photos, trained, tmp_path):
     for path in photos.iterdir():
@@ -230,9 +245,16 @@ def test_labels_filled_in_make_a_classifier_of_all_images(photos, trained, table
             filled.writerow(row | {"label": color_of(row["name"])})
         filled.writerows(rows[-5:])
     line = ["finetune", selected, f"--model={trained}", f"--output={tmp_path / 'classifier'}"]
+    again = command("select", table, "--count=3", f"--output={selected}", "--nopicture")
+    assert again[0] == 1
+    assert "labels that are filled in" in again[1]
+    more = ["select", table, "--count=3", f"--output={tmp_path / 'more.csv'}", "--nopicture"]
+    assert command(*more, f"--labelled={selected}")[0] == 0
+    assert not {row["name"] for row in read(tmp_path / "more.csv")} & set(names)
     status, said = command(*line, f"--classify={photos}", "--epochs=30", "--untrained")
     assert status == 0, said
-    assert re.search(r"2[0-4] images to learn from, [1-5] to classify", said)
+    assert "5 images of" in said
+    assert re.search(r"2[0-4] images to learn from, [1-5] to classify, so few", said)
     assert "whole network, from nothing" in said
     found = read(tmp_path / "classifier" / "labels.csv")
     assert [row["name"] for row in found] == sorted(map(str, photos.iterdir()))
@@ -253,6 +275,10 @@ def test_distill_wants_a_teacher_and_learns_from_its_features(photos, tmp_path):
     np.save(tmp_path / "seen.npy", np.random.RandomState(0).rand(60, 5).astype("float32"))
     status, said = command(*line, f"--teacher_features={tmp_path / 'seen.npy'}")
     assert status == 0, said
+    # Another run is refused before its teacher, which is not there, would see an image.
+    status, said = command(*line, "--teacher=none.keras", "--seed=1")
+    assert status == 1
+    assert "seed=1, not 0" in said
     model, _ = keras_isd.training.load_run(tmp_path / "run")
     assert isinstance(model, keras_isd.DistillationModel)
     assert model.embedding_dim == 5
@@ -268,7 +294,10 @@ def test_what_is_wrong_is_said_in_a_sentence(photos, tmp_path):
         (["train", photos, "--output=x", "--minutes=0"], 2, "--minutes must be above 0"),
         (["embed", photos, f"--model={tmp_path}", "--output=f.txt"], 1, "must end in"),
         (["embed", photos, f"--model={tmp_path}"], 1, "finished run"),
+        (["embed", photos, "--model=nowhere"], 1, "folder or a file that is there"),
         (["cluster", "no.csv"], 1, "not there"),
+        (["evaluate", photos, f"--model={tmp_path}"], 1, "60 images without a label"),
+        (["evaluate", photos.parent, f"--model={tmp_path}"], 1, "at least two classes"),
         (["nothing"], 2, "no part of keras-isd"),
     ):
         found, said = command(*line, backend="jax")  # which starts sooner

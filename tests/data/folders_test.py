@@ -197,6 +197,9 @@ def test_a_table_names_files_and_labels(tmp_path):
     assert source.class_names == ["ant", "dog"]
     assert source.labels.tolist() == [1, -1, 0]
     assert data.from_csv(table, path="file", label=None).labels is None
+    as_excel = tmp_path / "semicolons.csv"
+    as_excel.write_text(table.read_text().replace(",", ";"))
+    assert data.from_csv(as_excel, path="file", label="kind").names == source.names
     with pytest.raises(ValueError, match=r"must name columns .* Received: \['path'\] where"):
         data.from_csv(table, label="kind")
     with pytest.raises(ValueError, match=r"`class_names` must have all labels.*\['dog'\]"):

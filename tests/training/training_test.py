@@ -12,7 +12,15 @@ import pytest
 
 import keras_isd
 from keras_isd import data, training
-from keras_isd.training import comparison, folder_run, progress, run_files, time_limit
+from keras_isd.training import (
+    comparison,
+    folder_run,
+    progress,
+    run_files,
+    run_report,
+    time_limit,
+    watched_images,
+)
 
 SMALL = {"size": 12, "epochs": 2, "batch_size": 12, "queue_size": 24, "accelerator": False}
 
@@ -238,14 +246,14 @@ def test_epochs_that_were_measured_of_another_network_are_measured_again(tmp_pat
 def test_another_set_of_as_many_images_is_another_run(tmp_path):
     settings = training.choose_settings(arrays(), **SMALL)
     train(arrays(), tmp_path, settings)
-    with pytest.raises(ValueError, match="which"):
+    with pytest.raises(ValueError, match="fingerprint"):
         train(arrays(seed=1), tmp_path, settings)
 
 
 def test_what_is_watched_is_not_what_it_is_compared_with(tmp_path):
     source = arrays(labels=np.arange(40) % 2)
     for features in (None, "seen.npy"):
-        trained, watched, others = folder_run._parts(source, 0, features)
+        trained, watched, others = watched_images.watched_parts(source, 0, features)
         assert len(trained) == (36 if features is None else 40)
         assert (len(watched), len(others)) == (4, 36)
 
@@ -266,9 +274,11 @@ def test_the_report_says_what_was_learned_beside_pixels_an_untrained_network_and
     model = train(source, tmp_path, settings)
     _, view = training.load_run(tmp_path)
     path = training.write_run_report(tmp_path, source, model, view, settings)
-    tables = tables_of(path.read_text())
+    page = path.read_text()
+    assert "<p>The network has learned" in page
+    tables = tables_of(page)
     assert tables["What it has learned"][0] == ["", "chance", "pixels", "untrained", "student"]
-    assert tables["What it has learned"][1][:2] == ["other view nearest", "16.7%"]  # of six
+    assert tables["What it has learned"][1][:2] == ["other view nearest, of 6 images", "16.7%"]
     by_labels = tables["By labels, which were not learned from"]
     assert by_labels[1][:3] == ["1-NN", "33.3%", "100.0%"]
     classes = tables["Class by class"]
@@ -286,6 +296,23 @@ def tables_of(page):
             for row in rows
         ]
     return found
+
+
+@pytest.mark.one_backend("words for numbers")
+def test_the_verdict_is_by_the_untrained_network_and_by_collapse():
+    learned = [
+        ["", "chance", "pixels", "untrained", "student"],
+        ["", "1.0%", "9.0%", "3.0%", "4.0%"],
+    ]
+    said = run_report._verdict({"collapsed": [1.0, 0.0]}, learned)
+    assert said.startswith("The network has learned something")
+    assert "in 4.0% of images" in said
+    learned[1][-1] = "3.0%"
+    assert run_report._verdict({}, learned).startswith("The network has learned little")
+    assert run_report._verdict({"collapsed": [0.0, 1.0]}, learned).startswith(
+        "The run has collapsed"
+    )
+    assert run_report._verdict({}, None) is None
 
 
 @pytest.mark.one_backend("arithmetic of labels")
