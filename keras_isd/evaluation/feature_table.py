@@ -76,15 +76,16 @@ def load_features(path):
     >>> keras_isd.evaluation.load_features(file).labels
     array([4, 5], dtype=int32)
     """
+    given = list(map(str, path if isinstance(path, (list, tuple)) else [path]))
     found: list[str] = []
-    for one in path if isinstance(path, (list, tuple)) else [path]:
-        files = [str(one)] if os.path.exists(one) else sorted(glob.glob(str(one)))
+    for one in given:
+        files = [one] if os.path.exists(one) else sorted(glob.glob(one))
         if not files:
             raise ValueError(
                 f"Argument `path` must be a table of features. Received: {one}, which is not there"
             )
         found += files
-    if [str(path)] != found:  # but one file may be one part
+    if len(found) > 1 or found != given:  # but one file that is named may be one part
         _check_all_parts(found)
     parts = [_read(one) for one in found]
     if len(parts) == 1:
