@@ -15,12 +15,14 @@ import os
 from absl import flags, logging
 
 from keras_isd import exploration
-from keras_isd.command import features
+from keras_isd.command import features, search
 from keras_isd.command.features import draw, features_of, output_of
+from keras_isd.command.search import APPROXIMATE
 from keras_isd.command.tables import write_table
 from keras_isd.evaluation.nearest import unit_rows
 
 flags.adopt_module_key_flags(features)
+flags.adopt_module_key_flags(search)
 RATIO = flags.DEFINE_float("ratio", 0.3, "How much nearer than the k-th nearest two are.", 0, 1)
 K = flags.DEFINE_integer("k", 10, "How many copies of one image there may be, about.", 1)
 SIMILARITY = flags.DEFINE_float("similarity", None, "Least cosine of two, instead.", 0, 1)
@@ -29,7 +31,12 @@ SIMILARITY = flags.DEFINE_float("similarity", None, "Least cosine of two, instea
 def main(arguments):
     found = features_of(arguments)
     groups = exploration.find_duplicates(
-        found.features, RATIO.value, K.value, SIMILARITY.value, _bytes(found.names)
+        found.features,
+        RATIO.value,
+        K.value,
+        SIMILARITY.value,
+        _bytes(found.names),
+        APPROXIMATE.value,
     )
     copies = sum(len(rows) - 1 for rows in groups)
     print(f"{len(groups):,} groups, {copies:,} of {len(found.names):,} images may be copies")

@@ -10,13 +10,15 @@ The table has a line for each image and neighbour: name, neighbor, similarity (t
 from absl import flags
 
 from keras_isd import exploration
-from keras_isd.command import features
+from keras_isd.command import features, search
 from keras_isd.command.features import draw, features_of, output_of
+from keras_isd.command.search import APPROXIMATE
 from keras_isd.command.tables import write_table
 from keras_isd.evaluation.checks import check_features
 from keras_isd.evaluation.health import neighbors_of_rows
 
 flags.adopt_module_key_flags(features)
+flags.adopt_module_key_flags(search)
 OF = flags.DEFINE_list("of", None, "Images to find neighbours of; all if not given.")
 K = flags.DEFINE_integer("k", 10, "How many of each.", 1)
 
@@ -27,7 +29,9 @@ def main(arguments):
     k = min(K.value, len(names) - 1)
     if OF.value is None:
         asked = list(range(len(names)))
-        rows, similarities = exploration.find_neighbors(found.features, k=k)
+        rows, similarities = exploration.find_neighbors(
+            found.features, k=k, approximate=APPROXIMATE.value
+        )
     else:
         asked = [_row(names, end) for end in OF.value]
         check_features(features=found.features)

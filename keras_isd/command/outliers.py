@@ -12,11 +12,13 @@ import numpy as np
 from absl import flags
 
 from keras_isd import exploration
-from keras_isd.command import features
+from keras_isd.command import features, search
 from keras_isd.command.features import draw, features_of, output_of
+from keras_isd.command.search import APPROXIMATE
 from keras_isd.command.tables import write_table
 
 flags.adopt_module_key_flags(features)
+flags.adopt_module_key_flags(search)
 K = flags.DEFINE_integer(
     "k", None, "Neighbours that are looked at: a fiftieth of the images, 10 to 100.", 1
 )
@@ -24,7 +26,7 @@ K = flags.DEFINE_integer(
 
 def main(arguments):
     found = features_of(arguments)
-    scores = exploration.outlier_scores(found.features, K.value)
+    scores = exploration.outlier_scores(found.features, K.value, APPROXIMATE.value)
     order = np.argsort(-scores, kind="stable")
     path = output_of("outliers.csv")
     write_table(path, ["name", "score"], ((found.names[row], float(scores[row])) for row in order))

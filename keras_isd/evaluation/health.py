@@ -95,14 +95,14 @@ def kept_neighbors(before, after):
     return float((before[:, :, None] == after[:, None, :]).any(axis=2).mean())
 
 
-def neighbors_of_all(features, k):
+def neighbors_of_all(features, k, nearest=nearest_rows):
     """The `k` nearest other rows of each row, and their similarities: `(N, k)` arrays."""
-    return neighbors_of_rows(features, np.arange(len(features)), k)
+    return neighbors_of_rows(features, np.arange(len(features)), k, nearest)
 
 
-def neighbors_of_rows(features, asked, k):
+def neighbors_of_rows(features, asked, k, nearest=nearest_rows):
     """The `k` nearest other rows of the rows that are asked about: `(M, k)` arrays."""
-    rows, similarities = nearest_rows(features, np.asarray(features)[asked], k + 1)
+    rows, similarities = nearest(features, np.asarray(features)[asked], k + 1)
     # Of many rows that are all alike a row itself need not be among the first.
     other = rows != np.asarray(asked)[:, None]
     other[other.all(axis=1), -1] = False

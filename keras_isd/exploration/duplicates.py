@@ -12,7 +12,7 @@ BLOCK = 1024  # rows that are compared with all others at a time
 SAME = 1e-5  # one minus a cosine that is 1 but for rounding
 
 
-def find_duplicates(features, ratio=0.3, k=10, similarity=None, prefer=None):
+def find_duplicates(features, ratio=0.3, k=10, similarity=None, prefer=None, approximate=False):
     """Finds groups of images whose features are nearly the same, and which of each to keep.
 
     Two images are nearly the same if they are much nearer to each other than images here usually
@@ -32,6 +32,7 @@ def find_duplicates(features, ratio=0.3, k=10, similarity=None, prefer=None):
             that, whatever is usual here.
         prefer: `(N,)` numbers, of which a group's image with the largest is kept, such as the size
             of the file; by default that which is most like the others is.
+        approximate: bool, see `find_neighbors`; not with a `similarity`.
 
     Returns:
         List of int arrays, the rows of each group, the one to keep first, then those most like it;
@@ -51,6 +52,11 @@ def find_duplicates(features, ratio=0.3, k=10, similarity=None, prefer=None):
     check_in_range("ratio", ratio, np.nextafter(0, 1), 1)
     if similarity is not None:
         check_in_range("similarity", similarity, np.nextafter(0, 1), 1)
+    if similarity is not None and approximate:
+        raise ValueError(
+            "Argument `approximate` goes without `similarity`, which all pairs are compared by. "
+            f"Received: {approximate=}, {similarity=}"
+        )
     if prefer is not None and len(prefer) != len(features):
         raise ValueError(
             "Argument `prefer` must have a number for each image. "
@@ -64,7 +70,7 @@ def find_duplicates(features, ratio=0.3, k=10, similarity=None, prefer=None):
         return []
     unit = unit_rows(features)
     if similarity is None:
-        one, other = _outstanding(features, ratio, min(k, len(unit) - 1))
+        one, other = _outstanding(features, ratio, min(k, len(unit) - 1), approximate)
     else:
         pairs = [_alike(unit, start, similarity) for start in range(0, len(unit), BLOCK)]
         one, other = np.concatenate(pairs, axis=1)
@@ -76,9 +82,9 @@ def find_duplicates(features, ratio=0.3, k=10, similarity=None, prefer=None):
     return sorted(groups, key=len, reverse=True)
 
 
-def _outstanding(features, ratio, k):
+def _outstanding(features, ratio, k, approximate):
     """Pairs of rows that are nearer to each other than usual: two int arrays."""
-    rows, similarities = find_neighbors(features, k=k)
+    rows, similarities = find_neighbors(features, k=k, approximate=approximate)
     distances = np.maximum(1 - similarities, 0)
     usual = distances[:, -1]
     near = distances <= ratio * np.minimum(usual[:, None], usual[rows])

@@ -4,23 +4,29 @@ from keras_isd.argument_validation import check_positive_integer
 from keras_isd.evaluation.checks import check_features
 from keras_isd.evaluation.health import neighbors_of_all
 from keras_isd.evaluation.nearest import nearest_rows
+from keras_isd.exploration.approximate import approximate_rows
 
 
-def find_neighbors(features, queries=None, k=10):
+def find_neighbors(features, queries=None, k=10, approximate=False):
     """Finds the images that are most like each image, or like each of some others.
 
-    By the cosine of their features, exactly. An image is not its own neighbour.
+    By the cosine of their features, exactly. An image is not its own neighbour. Exactly takes time
+    with the square of the number of images: of a hundred thousand some minutes on two cores, of a
+    million some hours.
 
     Args:
         features: `(N, F)` array.
         queries: `(M, F)` array of other images; by default the N are asked about themselves.
         k: int, how many neighbours of each; at most N, of the images themselves N - 1.
+        approximate: bool, whether to compare each image with those of its own surroundings alone,
+            by faiss. It is quicker, and now and then a neighbour is missed.
 
     Returns:
         Pair of `(M, k)` arrays: rows of `features`, the most similar first, and similarities in
         [-1, 1].
 
     Raises:
+        ImportError: if faiss is not installed, for `approximate`.
         ValueError: if features are not finite, or `k` is more than there are.
 
     Example:
@@ -38,6 +44,7 @@ def find_neighbors(features, queries=None, k=10):
     most = len(features) - (queries is None)
     if k > most:
         raise ValueError(f"Argument `k` must be at most {most}, the other images. Received: {k=}")
+    nearest = approximate_rows if approximate else nearest_rows
     if queries is not None:
-        return nearest_rows(features, queries, k)
-    return neighbors_of_all(features, k)
+        return nearest(features, queries, k)
+    return neighbors_of_all(features, k, nearest)

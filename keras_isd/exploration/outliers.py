@@ -5,11 +5,11 @@ import numpy as np
 from keras_isd.exploration.neighbors import find_neighbors
 
 
-def outlier_scores(features, k=None):
+def outlier_scores(features, k=None, approximate=False):
     """How much lonelier each image is than those most like it: the larger, the stranger.
 
     The local outlier factor of unit features. About 1 is as usual: as near to its `k` nearest as
-    these are to theirs, so that images of a loose kind are not taken for strange ones. It is exact.
+    these are to theirs, so that images of a loose kind are not taken for strange ones.
 
     It is for single strange images, and finds groups of fewer than `k` where these are not too much
     alike. What is all but the same to the network is no outlier: fifty handwritten digits among
@@ -19,6 +19,7 @@ def outlier_scores(features, k=None):
         features: `(N, F)` array.
         k: int, how many neighbours, fewer where there are fewer images; by default a fiftieth of
             the images, from 10 to 100.
+        approximate: bool, see `find_neighbors`.
 
     Returns:
         `(N,)` float32 array, above 0.
@@ -36,7 +37,8 @@ def outlier_scores(features, k=None):
     3
     """
     k = max(10, min(100, len(features) // 50)) if k is None else k
-    rows, similarities = find_neighbors(features, k=min(k, max(1, len(features) - 1)))
+    k = min(k, max(1, len(features) - 1))
+    rows, similarities = find_neighbors(features, k=k, approximate=approximate)
     distances = np.sqrt(np.maximum(2 - 2 * similarities, 0))  # of unit vectors
     # No image is nearer to another than that one's farthest neighbour is: of what is nearer still
     # the distances are chance.

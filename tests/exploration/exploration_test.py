@@ -192,3 +192,43 @@ def test_as_many_as_asked_for_are_selected_none_twice(features, method, taken):
 def test_what_cannot_be_is_named(call, word):
     with pytest.raises(ValueError, match=word):
         call(np.eye(4))
+
+
+def of_kinds(count, seed=0):
+    """Features of fifty kinds, as networks have them."""
+    random = np.random.RandomState(seed)
+    return random.randn(50, 16)[np.arange(count) % 50] + 0.5 * random.randn(count, 16)
+
+
+def test_approximate_neighbours_are_nearly_all_the_right_ones_and_the_same_each_time():
+    pytest.importorskip("faiss", reason="they are found by faiss")
+    features = of_kinds(3000)
+    exact, similarities = find_neighbors(features, k=10)
+    found, again = (find_neighbors(features, k=10, approximate=True) for _ in range(2))
+    np.testing.assert_array_equal(found[0], again[0])
+    right = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, found[0])])
+    assert right > 0.98
+    same = exact[:, 0] == found[0][:, 0]
+    np.testing.assert_allclose(found[1][same, 0], similarities[same, 0], atol=1e-5)
+    assert not (found[0] == np.arange(3000)[:, None]).any()
+
+
+@pytest.mark.parametrize("count", [2, 5, 1500])
+def test_approximate_neighbours_are_as_many_as_are_asked_for(count):
+    pytest.importorskip("faiss", reason="they are found by faiss")
+    k = min(count - 1, 400)
+    rows, _ = find_neighbors(of_kinds(count), k=k, approximate=True)
+    assert rows.shape == (count, k)
+    assert all(len(set(row)) == k and row.min() >= 0 for row in rows)
+
+
+def test_copies_and_outliers_are_found_approximately_too():
+    pytest.importorskip("faiss", reason="they are found by faiss")
+    features = of_kinds(1500)
+    features[7] = features[1] + 1e-4
+    assert sorted(find_duplicates(features, approximate=True)[0]) == [1, 7]
+    np.testing.assert_allclose(
+        outlier_scores(features, 20, approximate=True), outlier_scores(features, 20), rtol=0.05
+    )
+    with pytest.raises(ValueError, match="`approximate` goes without `similarity`"):
+        find_duplicates(features, similarity=0.9, approximate=True)
