@@ -1,23 +1,21 @@
 """A smaller copy of the images of a source, on disk."""
 
 import concurrent.futures
-import hashlib
 import io
 import json
 import os
 import pathlib
 
 import keras
-import numpy as np
 from PIL import Image
 
 from keras_isd.argument_validation import check_positive_integer
 from keras_isd.data.decoding import Decoder
+from keras_isd.data.fingerprint import fingerprint
 from keras_isd.data.resizing import with_shorter_side
 from keras_isd.data.stored_images import FilesOnDisk
 
 NOTE = "resized.json"
-SAMPLES = 8  # images that tell whether a folder is of this source
 BLOCK = 256  # images between two updates of the progress bar
 
 
@@ -58,13 +56,13 @@ def write_resized(source, size, folder, verbose="auto"):
 
 def _facts(source, size):
     """What must be the same for a folder to be gone on with."""
-    facts = {"size": size, "images": len(source), "channels": source.channels}
-    if source.names is not None:
-        known = "\n".join(source.names).encode("utf-8", "surrogateescape")
-    else:  # in memory: a few images tell
-        rows = np.linspace(0, len(source) - 1, SAMPLES).astype("int64")
-        known = b"".join(source[row].tobytes() for row in rows)
-    return {**facts, "dtype": source.dtype, "names": hashlib.sha256(known).hexdigest()}
+    return {
+        "size": size,
+        "images": len(source),
+        "channels": source.channels,
+        "dtype": source.dtype,
+        "names": fingerprint(source),
+    }
 
 
 def _check_note(folder, facts):

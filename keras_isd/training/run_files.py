@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 import pathlib
 import zlib
 
@@ -13,9 +12,10 @@ from keras_isd.augmentation import IMAGENET, evaluation
 from keras_isd.callbacks import record_run, run_facts
 from keras_isd.callbacks.run_record import check_same_run
 from keras_isd.data import ChannelStatistics, channel_statistics
+from keras_isd.data.fingerprint import fingerprint
 from keras_isd.whole_file import write_text
 
-SAMPLES = 16  # images in memory, or rows of features, by which others are told apart
+SAMPLES = 16  # rows of features by which others are told apart
 
 
 def record(folder, resume, settings, source, seed, teacher_features, minutes, is_measured):
@@ -47,7 +47,7 @@ def _facts_of(settings, source, seed):
     return {
         "settings": settings.values(),
         "seed": seed,
-        "images": {"count": len(source), "fingerprint": _which(source)},
+        "images": {"count": len(source), "fingerprint": fingerprint(source)},
     }
 
 
@@ -94,19 +94,6 @@ def read_statistics(folder):
 def read_view(folder):
     """The `Augmenter` from images to what the network of the run takes."""
     return evaluation(*read_statistics(folder))
-
-
-def _which(source):
-    """A number that tells these images from others: of their names, or of some of them.
-
-    Of names what all begin with is left out: a folder may be called from elsewhere, or be moved.
-    """
-    if source.names is not None:
-        begin = len(os.path.commonprefix(source.names))  # noqa: RUF071, of letters
-        names = "\n".join(name[begin:] for name in source.names)
-        return zlib.crc32(names.encode("utf-8", "surrogateescape"))
-    rows = np.linspace(0, len(source) - 1, SAMPLES).astype(int)
-    return zlib.crc32(b"".join(source[int(row)].tobytes() for row in rows))
 
 
 def _which_features(path):
