@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import os
 import pathlib
 
 import keras
@@ -57,6 +58,7 @@ def write_run_report(folder, source, model, view, settings, seed=0):
             folder / "report.html",
             found.features,
             part,
+            _without_folder(part.names),
             clusters=clusters,
             duplicates=[rows.tolist() for rows in find_duplicates(found.features)],
             facts=_about(facts, source, count),
@@ -122,6 +124,14 @@ def _course(facts, settings, metrics):
         "Settings": [["", "value", "why"], *chosen],
         "At the end": [["", "value"], *last],
     }
+
+
+def _without_folder(names):
+    """Names without the folder that all of them are in."""
+    if names is None:
+        return None
+    begin = os.path.commonprefix(names).rfind("/") + 1  # noqa: RUF071, of letters
+    return [name[begin:] for name in names]
 
 
 def _about(facts, source, count):
