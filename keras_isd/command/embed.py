@@ -19,8 +19,9 @@ from absl import flags
 
 from keras_isd import augmentation, evaluation, training
 from keras_isd.command import images
-from keras_isd.command.images import images_of, whole_path
+from keras_isd.command.images import images_of
 from keras_isd.command.main import one_argument
+from keras_isd.data.fingerprint import whole_path
 from keras_isd.evaluation.feature_table import checked_table
 
 flags.adopt_module_key_flags(images)

@@ -6,6 +6,7 @@ import numpy as np
 from absl import flags, logging
 
 from keras_isd import data, evaluation, visualization
+from keras_isd.command.tables import check_that_no_labels_are_lost
 
 OUTPUT = flags.DEFINE_string("output", None, "Table .csv to write; a picture .jpg comes beside it.")
 PICTURE = flags.DEFINE_bool("picture", True, "Whether to draw the first images.")
@@ -24,6 +25,7 @@ def features_of(places):
 def output_of(default):
     """The path of the table to write."""
     path = pathlib.Path(OUTPUT.value or default)
+    check_that_no_labels_are_lost(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 

@@ -22,12 +22,13 @@ from absl import flags
 
 from keras_isd import augmentation, evaluation, training
 from keras_isd.command import labelled
-from keras_isd.command.images import images_of, whole_path
+from keras_isd.command.images import images_of
 from keras_isd.command.labelled import SEED, labelled_parts
 from keras_isd.command.main import one_argument
 from keras_isd.command.tables import write_table
 from keras_isd.data import ViewBatches
-from keras_isd.data.view_batches import readable_views
+from keras_isd.data.fingerprint import whole_path
+from keras_isd.training.run_files import read_statistics
 
 flags.adopt_module_key_flags(labelled)
 MODEL = flags.DEFINE_string("model", None, "Folder of a run.", required=True)
@@ -45,7 +46,11 @@ def main(arguments):
     folder = pathlib.Path(OUTPUT.value)
     if (folder / "run.json").is_file():
         raise ValueError(f"--output must not be the folder of a run. Received: {folder}")
-    train, test = labelled_parts(one_argument(arguments, "one folder of images with labels"))
+    place = one_argument(arguments, "one folder of images with labels")
+    if CLASSIFY.value and pathlib.Path(place).absolute() == (folder / "labels.csv").absolute():
+        raise ValueError(f"--output must not be where the labels are. Received: {folder}")
+    train, test = labelled_parts(place)
+    folder.mkdir(parents=True, exist_ok=True)
     model, view = training.load_run(MODEL.value)
     others = CLASSIFY.value and images_of(CLASSIFY.value)
     backbone = model.student_backbone
@@ -60,15 +65,14 @@ def main(arguments):
     found = {"linear layer on the features": probe["top1"]}
     if UNTRAINED.value:
         keras.utils.set_random_seed(SEED.value)
-        untrained = _trained(keras.models.clone_model(backbone), train, view, FROM_NOTHING)
+        untrained = _trained(keras.models.clone_model(backbone), train, FROM_NOTHING)
         found["whole network, from nothing"] = _accuracy(untrained, asked)
-    classifier = _trained(backbone, train, view, LEARNING_RATE.value)
+    classifier = _trained(backbone, train, LEARNING_RATE.value)
     found["whole network, pre-trained"] = _accuracy(classifier, asked)
     few = ", so few that the figures say little" * (len(test) < FEW)
     print(f"{len(train):,} images to learn from, {len(test):,} to classify{few}")
     for name, accuracy in found.items():
         print(f"{name:<30}{accuracy:>8.3f}")
-    folder.mkdir(parents=True, exist_ok=True)
     classifier.save(folder / "classifier.keras")
     names = train.class_names or [str(label) for label in range(train.labels.max() + 1)]
     (folder / "classes.json").write_text(json.dumps(names, indent=1))
@@ -78,11 +82,10 @@ def main(arguments):
         _classify(classifier, others, view, names, folder / "labels.csv")
 
 
-def _trained(backbone, source, view, learning_rate):
+def _trained(backbone, source, learning_rate):
     """A classifier of weak views: a crop and a flip."""
     keras.utils.set_random_seed(SEED.value)
-    crop = augmentation.RandomResizedCrop(view.operations[0].size)
-    weak = augmentation.Augmenter([crop, augmentation.HorizontalFlip(), *view.operations[1:]])
+    weak = augmentation.weak(*read_statistics(MODEL.value))
     batches = ViewBatches(source, None, weak, BATCH_SIZE, seed=SEED.value)
     epochs = min(MOST, max(FEWEST, STEPS // len(batches)))
     return evaluation.fine_tuned_classifier(
@@ -102,10 +105,11 @@ def _accuracy(classifier, batches):
 
 def _classify(classifier, source, view, names, path):
     """Writes the classes of images, and the probability that the classifier gives them."""
-    views, rows = readable_views(source, view)
-    scores = classifier.predict(views, verbose=0)
-    shares = keras.ops.convert_to_numpy(keras.ops.softmax(scores))
-    names_of = source.names or [f"row {row}" for row in range(len(source))]
-    found = zip(rows, shares.argmax(axis=1), shares.max(axis=1))
-    table = [(whole_path(names_of[row]), names[label], float(share)) for row, label, share in found]
+    batches = ViewBatches(source, None, view, 100)
+    scores = evaluation.extract_features(classifier, batches, verbose=0)
+    shares = keras.ops.convert_to_numpy(keras.ops.softmax(scores.features))
+    called = source.names and [*map(whole_path, source.names)]
+    called = called or [f"row {row}" for row in range(len(source))]
+    found = zip(scores.indices, shares.argmax(axis=1), shares.max(axis=1))
+    table = [(called[row], names[label], float(share)) for row, label, share in found]
     write_table(path, ["name", "label", "probability"], table)

@@ -1,7 +1,6 @@
 """The images that a part of the command works on."""
 
 import csv
-import os
 import pathlib
 
 import numpy as np
@@ -47,11 +46,6 @@ def images_of(place, class_names=None):
         channels=CHANNELS.value,
         follow_links=FOLLOW_LINKS.value,
     )
-
-
-def whole_path(name):
-    """A name that leads to the file from any folder."""
-    return name if "://" in name else os.path.abspath(name)
 
 
 def _columns(place):

@@ -60,7 +60,9 @@ def run(argv):
     except (ValueError, ImportError, OSError) as error:
         return _failed(f"keras-isd {name}: {error}", 1)
     except KeyboardInterrupt:
-        goes_on = " The same line goes on where this stopped." * (name in ("train", "embed"))
+        goes_on = " The same line goes on where this stopped." * (
+            name in ("train", "distill", "embed")
+        )
         return _failed(f"Interrupted.{goes_on}", 130)
     return 0
 

@@ -9,16 +9,12 @@ of as many clusters; k-centre (`--method=k_center`), for many, what is farthest 
 chosen. `--labelled` is such a table, of what has a label already; it is not written to.
 """
 
-import csv
-import pathlib
-
 from absl import flags
 
 from keras_isd import exploration
 from keras_isd.command import features
 from keras_isd.command.features import draw, features_of, output_of
-from keras_isd.command.tables import write_table
-from keras_isd.data.file_lists import delimiter_of
+from keras_isd.command.tables import read_table, write_table
 from keras_isd.exploration.selection import METHODS
 
 flags.adopt_module_key_flags(features)
@@ -31,7 +27,6 @@ SEED = flags.DEFINE_integer("seed", 0, "Of the clusters.", 0)
 def main(arguments):
     found = features_of(arguments)
     path = output_of("selected.csv")
-    _check_that_no_labels_are_lost(path)
     rows = exploration.select_rows(
         found.features, COUNT.value, METHOD.value, _labelled(found.names), SEED.value
     )
@@ -42,24 +37,10 @@ def main(arguments):
     draw(path, found.names, groups, [f"rank {10 * n + 1} on" for n in range(len(groups))])
 
 
-def _check_that_no_labels_are_lost(path):
-    """Raises a ValueError where there is a table with labels that were filled in."""
-    if pathlib.Path(path).is_file() and any(line.get("label") for line in _lines(path)):
-        raise ValueError(
-            "--output must not be a table with labels that are filled in; give another name. "
-            f"Received: {path}"
-        )
-
-
-def _lines(path):
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        return list(csv.DictReader(file, delimiter=delimiter_of(file)))
-
-
 def _labelled(names):
     if LABELLED.value is None:
         return ()
-    lines = _lines(LABELLED.value)
+    lines = read_table(LABELLED.value)
     there = [line.get("name") for line in lines if line.get("label", "a column of labels")]
     row_of = {name: row for row, name in enumerate(names)}
     if unknown := [name for name in there if name not in row_of]:

@@ -9,14 +9,19 @@ SAMPLES = 16  # images in memory that tell
 
 
 def fingerprint(source):
-    """A text that tells the images of a source from others: by their names, or by some of them.
+    """A text that tells the images of a source from others: by their paths, or by some of them.
 
-    Of names what all begin with is left out: a folder may be called from elsewhere, or be moved.
+    Paths are whole, since a folder may be called from elsewhere, and another one may have files of
+    the same names.
     """
     if source.names is not None:
-        begin = len(os.path.commonprefix(source.names))  # noqa: RUF071, of letters
-        known = "\n".join(name[begin:] for name in source.names).encode("utf-8", "surrogateescape")
+        known = "\n".join(map(whole_path, source.names)).encode("utf-8", "surrogateescape")
     else:
         rows = np.linspace(0, len(source) - 1, SAMPLES).astype(int)
         known = b"".join(source[int(row)].tobytes() for row in rows)
     return hashlib.sha256(known).hexdigest()[:16]
+
+
+def whole_path(name):
+    """A name that leads to the file from any folder."""
+    return name if "://" in name else os.path.abspath(name)

@@ -79,8 +79,9 @@ class ImageSource:
                 f'Argument `on_error` must be "skip" or "raise". Received: {on_error=}'
             )
         labels = None if labels is None else checked_labels(labels, class_names)
-        is_whole = rows is None
-        rows = checked_rows(rows, total)
+        is_whole = rows is None and bool(total)
+        # Of millions of files the rows of all are to take no memory.
+        rows = range(total) if is_whole else checked_rows(rows, total)
         self._stored = stored(images)
         self._whole = {"images": self._stored, "labels": labels, "count": count, "names": names}
         self._whole |= {"class_names": class_names, "on_error": on_error, "decoder": decoder}
@@ -133,7 +134,6 @@ class ImageSource:
 
         They are the rows asked for, but where a file cannot be read: there the row that stands in.
         """
-
         if self.in_memory:
             images = self._stored.read(self._stored_rows(rows))
         else:

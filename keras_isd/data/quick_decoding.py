@@ -36,8 +36,9 @@ def read_quickly(row, contents_of, in_python, reduction_for=None):
         return row, decode_quickly(contents, orientation, reduction), size
 
     def with_python():
-        found = in_python(row)
-        return or_else(lambda: quickly(found[0]), lambda: found)
+        of, *found = in_python(row)
+        again = lambda: or_else(lambda: quickly(of), lambda: (of, *found))  # noqa: E731
+        return tf.cond(of == row, lambda: (of, *found), again)
 
     # All in one attempt, each of which costs half a millisecond.
     return or_else(lambda: quickly(row), with_python)

@@ -4,13 +4,8 @@ import numpy as np
 
 
 def checked_rows(rows, count):
-    """Row numbers of a source of `count` images, as an array of int64.
-
-    If None all of them, as a range: of millions of files they are to take no memory.
-    """
-    if rows is None and count:
-        return range(count)
-    rows = np.asarray([] if rows is None else rows)
+    """Row numbers of a source of `count` images, as an array of int64."""
+    rows = np.asarray(rows)
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or len(rows) == 0:
         raise ValueError(
             f"Argument `rows` must be a list of at least one row number. Received: rows={rows}"

@@ -42,7 +42,8 @@ class ViewBatches:
         check_positive_integer("batch_size", batch_size)
         check_seed("seed", seed)
         self.images = images
-        self.labels = getattr(images, "labels", None) if labels is None else labels
+        labels = getattr(images, "labels", None) if labels is None else labels
+        self.labels = None if labels is None else ops.convert_to_numpy(labels)
         self.view = view
         self.batch_size = batch_size
         self.order = None if seed is None else np.random.default_rng(seed)

@@ -15,6 +15,10 @@ SIZES = (
 )
 
 
+# What TensorFlow's resize makes floats of by itself.
+SCALED = (tf.uint8, tf.int8, tf.uint16, tf.int16, tf.int32, tf.float32)
+
+
 class ViewMaker:
     """Makes the views of images, as functions for tf.data.
 
@@ -209,6 +213,8 @@ def _resize_rows(image, size, start, length):
     """
     rows, columns = tf.unstack(tf.shape(image)[:2])
     channels = image.shape[-1]
+    if image.dtype not in SCALED:
+        image = tf.cast(image, tf.float32)
     flat = tf.reshape(image, (1, rows, 1, columns * channels))
     scale = size / length
     resized = tf.raw_ops.ScaleAndTranslate(

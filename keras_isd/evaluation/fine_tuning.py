@@ -97,7 +97,8 @@ def fine_tuned_classifier(
         `keras.Model` from views to scores `(B, classes)`, of which a softmax makes probabilities.
 
     Raises:
-        ValueError: if `classes` is not a positive integer, or `train_batches` has no known length.
+        ValueError: if `classes` is not a positive integer, labels are missing or not below it, or
+            `train_batches` has no known length.
 
     Example:
 
@@ -108,6 +109,10 @@ def fine_tuned_classifier(
     (None, 3)
     """
     check_positive_integer("classes", classes)
+    if (most := _labels(train_batches).max()) >= classes:
+        raise ValueError(
+            f"Argument `classes` must be above all labels. Received: {classes=}, a label {most}"
+        )
     schedule = epoch_cosine(learning_rate, epochs, number_of_batches(train_batches))
     views = keras.Input(backbone.input_shape[1:])
     features = clone(backbone, "backbone")(views)

@@ -5,7 +5,7 @@ import numpy as np
 from keras_isd.evaluation.nearest import unit_rows
 from keras_isd.extras import needs_extra
 
-FEW = 1000  # images up to which all are compared
+ROWS = 39  # of a cell, which faiss wants for k-means
 SHARE = 16  # of the cells one in so many is looked into, and at least so many
 
 
@@ -28,7 +28,7 @@ def approximate_rows(bank, queries, k):
         import faiss
 
     unit = unit_rows(bank)
-    cells = 1 if len(unit) <= FEW else int(4 * np.sqrt(len(unit)))
+    cells = max(1, min(int(4 * np.sqrt(len(unit))), len(unit) // ROWS))
     of_cells = faiss.IndexFlatIP(unit.shape[1])
     index = faiss.IndexIVFFlat(of_cells, unit.shape[1], cells, faiss.METRIC_INNER_PRODUCT)
     index.train(unit)

@@ -8,8 +8,10 @@ from keras_isd.exploration.neighbors import find_neighbors
 def outlier_scores(features, k=None, approximate=False):
     """How much lonelier each image is than those most like it: the larger, the stranger.
 
-    The local outlier factor of unit features. About 1 is as usual: as near to its `k` nearest as
-    these are to theirs, so that images of a loose kind are not taken for strange ones.
+    The local outlier factor of unit features, in which no distance counts for less than half of
+    what is usual: else what has many copies would make all others strange. About 1 is as usual: as
+    near to its `k` nearest as these are to theirs, so that images of a loose kind are not taken for
+    strange ones.
 
     It is for single strange images, and finds groups of fewer than `k` where these are not too much
     alike. What is all but the same to the network is no outlier: fifty handwritten digits among
@@ -42,6 +44,7 @@ def outlier_scores(features, k=None, approximate=False):
     distances = np.sqrt(np.maximum(2 - 2 * similarities, 0))  # of unit vectors
     # No image is nearer to another than that one's farthest neighbour is: of what is nearer still
     # the distances are chance.
-    reach = np.maximum(distances, distances[rows, -1])
-    density = 1 / (reach.mean(axis=1) + 1e-10)  # as scikit-learn has it, for copies
+    usual = np.median(distances[:, -1])
+    reach = np.maximum(distances, np.maximum(distances[rows, -1], usual / 2))
+    density = 1 / (reach.mean(axis=1) + 1e-10)  # as scikit-learn has it, where all are copies
     return (density[rows].mean(axis=1) / density).astype("float32")

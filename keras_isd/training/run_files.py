@@ -26,9 +26,8 @@ def record(folder, resume, settings, source, seed, teacher_features, minutes, is
         minutes=None if minutes is None or math.isinf(minutes) else minutes,
         epochs_measured=is_measured,
     )
-    # What these come to are the epochs, which are compared.
-    may_differ = ("minutes", "epochs_measured")
-    record_run(folder / "run.json", facts, resume, may_differ)
+    # Whether epochs are those asked for shows in them.
+    record_run(folder / "run.json", facts, resume, may_differ=("epochs_measured",))
 
 
 def check_folder(folder, settings, source, seed):
@@ -37,7 +36,8 @@ def check_folder(folder, settings, source, seed):
     Of its teacher and its epochs nothing is asked: this is for before they are known.
     """
     folder = pathlib.Path(folder).expanduser()
-    if (folder / "run.json").is_file() and any(folder.glob("checkpoints/*")):
+    checkpoints = [path for path in folder.glob("checkpoints/*") if path.suffix != ".unfinished"]
+    if (folder / "run.json").is_file() and checkpoints:
         facts = run_facts(**_facts_of(settings, source, seed))
         free = ("minutes", "epochs_measured", "teacher", "settings.epochs")
         check_same_run(folder / "run.json", facts, free)

@@ -44,6 +44,18 @@ def test_images_of_every_kind_are_copied(tmp_path, channels, dtype):
         np.testing.assert_array_equal(np.stack(list(copy)), images)
 
 
+def test_another_folder_with_files_of_the_same_names_has_copies_of_its_own(tmp_path, monkeypatch):
+    for folder, value in (("train", 10), ("val", 200)):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (40, 30), (value,) * 3).save(tmp_path / folder / "1.png")
+    small = tmp_path / "small"
+    data.from_folder(tmp_path / "train").resized(20, small, verbose=0)
+    with pytest.raises(ValueError, match="of other names"):
+        data.from_folder(tmp_path / "val").resized(20, small, verbose=0)
+    monkeypatch.chdir(tmp_path)
+    assert data.from_folder("train").resized(20, small, verbose=0)[0].max() == 10
+
+
 def test_a_folder_is_not_gone_on_with_by_other_images_in_memory(tmp_path):
     images = np.full((4, 30, 30, 3), 100, "uint8")
     data.from_arrays(images).resized(20, tmp_path / "small", verbose=0)

@@ -304,6 +304,11 @@ def test_shuffled_views_are_all_images_with_their_labels_in_another_order_each_p
     assert count <= 10 or orders[0] != orders[1]
 
 
+def test_labels_may_be_a_list():
+    batches = data.ViewBatches(np.zeros((3, 4, 4, 1)), [2, 0, 1], lambda x: x, 2)
+    assert [labels.tolist() for _, labels in batches] == [[2, 0], [1]]
+
+
 def test_where_views_are_shuffled_another_image_stands_in_with_its_label(folder):
     source = data.from_folder(folder)
     with open(source.names[3], "wb"):

@@ -275,7 +275,7 @@ def test_the_report_says_what_was_learned_beside_pixels_an_untrained_network_and
     _, view = training.load_run(tmp_path)
     path = training.write_run_report(tmp_path, source, model, view, settings)
     page = path.read_text()
-    assert "<p>The network has learned" in page
+    assert re.search("<p>(The network has learned|The images are too)", page)
     tables = tables_of(page)
     assert tables["What it has learned"][0] == ["", "chance", "pixels", "untrained", "student"]
     assert tables["What it has learned"][1][:2] == ["other view nearest, of 6 images", "16.7%"]
@@ -304,15 +304,18 @@ def test_the_verdict_is_by_the_untrained_network_and_by_collapse():
         ["", "chance", "pixels", "untrained", "student"],
         ["", "1.0%", "9.0%", "3.0%", "4.0%"],
     ]
-    said = run_report._verdict({"collapsed": [1.0, 0.0]}, learned)
+    said = run_report._verdict({"collapsed": [1.0, 0.0]}, learned, held_out=True)
     assert said.startswith("The network has learned something")
-    assert "in 4.0% of images" in said
+    assert "in 4.0% of images that were not learned from" in said
     learned[1][-1] = "3.0%"
-    assert run_report._verdict({}, learned).startswith("The network has learned little")
-    assert run_report._verdict({"collapsed": [0.0, 1.0]}, learned).startswith(
-        "The run has collapsed"
-    )
-    assert run_report._verdict({}, None) is None
+    said = run_report._verdict({}, learned, held_out=False)
+    assert said.startswith("The network has learned little")
+    assert "not learned from" not in said
+    said = run_report._verdict({"collapsed": [0.0, 1.0]}, learned, held_out=True)
+    assert said.startswith("The run has collapsed")
+    learned[1][-2:] = ["100.0%", "100.0%"]
+    assert run_report._verdict({}, learned, True).startswith("The images are too different")
+    assert run_report._verdict({}, None, True) is None
 
 
 @pytest.mark.one_backend("arithmetic of labels")
