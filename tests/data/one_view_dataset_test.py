@@ -65,3 +65,18 @@ def test_without_labels_there_are_images_alone():
     images = tf.data.Dataset.from_tensor_slices(np.zeros((3, 8, 8, 3), "uint8"))
     [views] = data.one_view_dataset(images, augmentation.evaluation(8), batch_size=3)
     assert views.shape == (3, 8, 8, 3)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "int32", "float32"])
+def test_images_of_every_type_and_size_are_cropped_alike(dtype):
+    images = [np.random.RandomState(n).randint(0, 200, (20 + n, 30 - n, 3)) for n in range(2)]
+
+    def views_of(kind):
+        spec = tf.TensorSpec((None, None, 3), kind)
+        source = tf.data.Dataset.from_generator(
+            lambda: (i.astype(kind) for i in images), output_signature=spec
+        )
+        source = source.apply(tf.data.experimental.assert_cardinality(2))
+        return next(iter(data.one_view_dataset(source, augmentation.evaluation(8), 2))).numpy()
+
+    np.testing.assert_array_equal(views_of(dtype), views_of("float64").astype("float32"))
