@@ -286,6 +286,7 @@ def test_distill_wants_a_teacher_and_learns_from_its_features(photos, tmp_path):
 
 @pytest.mark.one_backend("the same words under any backend")
 def test_what_is_wrong_is_said_in_a_sentence(photos, tmp_path):
+    shutil.copytree(photos, tmp_path / "one" / "class")
     for line, status, words in (
         (["train", "nowhere", "--output=x"], 1, "must be a folder. Received: nowhere"),
         (["train", photos], 2, "output"),
@@ -297,7 +298,7 @@ def test_what_is_wrong_is_said_in_a_sentence(photos, tmp_path):
         (["embed", photos, "--model=nowhere"], 1, "folder or a file that is there"),
         (["cluster", "no.csv"], 1, "not there"),
         (["evaluate", photos, f"--model={tmp_path}"], 1, "60 images without a label"),
-        (["evaluate", photos.parent, f"--model={tmp_path}"], 1, "at least two classes"),
+        (["evaluate", tmp_path / "one", f"--model={tmp_path}"], 1, "at least two classes"),
         (["nothing"], 2, "no part of keras-isd"),
     ):
         found, said = command(*line, backend="jax")  # which starts sooner
