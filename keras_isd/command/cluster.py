@@ -24,6 +24,7 @@ SEED = flags.DEFINE_integer("seed", 0, "Of k-means.", 0)
 
 def main(arguments):
     found = features_of(arguments)
+    path = output_of("clusters.csv")
     labels = exploration.cluster_features(
         found.features, CLUSTERS.value, METHOD.value, MIN_SIZE.value, SEED.value
     )
@@ -32,7 +33,6 @@ def main(arguments):
     print(f"{len(sizes)} clusters of these sizes: {', '.join(map(str, sizes[:10]))}{more}")
     if alone := int((labels < 0).sum()):
         print(f"{alone:,} images are in none")
-    path = output_of("clusters.csv")
     write_table(path, ["name", "cluster"], zip(found.names, labels.tolist()))
     rows = nearest_to_middle(found.features, labels) if len(sizes) else []
     draw(path, found.names, rows, [f"cluster {n}: {len(group):,}" for n, group in enumerate(rows)])

@@ -30,6 +30,7 @@ SIMILARITY = flags.DEFINE_float("similarity", None, "Least cosine of two, instea
 
 def main(arguments):
     found = features_of(arguments)
+    path = output_of("duplicates.csv")
     groups = exploration.find_duplicates(
         found.features,
         RATIO.value,
@@ -40,7 +41,6 @@ def main(arguments):
     )
     copies = sum(len(rows) - 1 for rows in groups)
     print(f"{len(groups):,} groups, {copies:,} of {len(found.names):,} images may be copies")
-    path = output_of("duplicates.csv")
     write_table(path, ["group", "name", "keep", "similarity"], _lines(found, groups))
     titles = [f"group {number}" for number in range(len(groups))]
     captions = [["keep", *["copy?"] * (len(rows) - 1)] for rows in groups]

@@ -25,6 +25,7 @@ K = flags.DEFINE_integer("k", 10, "How many of each.", 1)
 
 def main(arguments):
     found = features_of(arguments)
+    path = output_of("neighbors.csv")
     names = found.names
     k = min(K.value, len(names) - 1)
     if OF.value is None:
@@ -36,7 +37,6 @@ def main(arguments):
         asked = [_row(names, end) for end in OF.value]
         check_features(features=found.features)
         rows, similarities = neighbors_of_rows(found.features, asked, k)
-    path = output_of("neighbors.csv")
     write_table(
         path,
         ["name", "neighbor", "similarity"],

@@ -26,9 +26,9 @@ K = flags.DEFINE_integer(
 
 def main(arguments):
     found = features_of(arguments)
+    path = output_of("outliers.csv")
     scores = exploration.outlier_scores(found.features, K.value, APPROXIMATE.value)
     order = np.argsort(-scores, kind="stable")
-    path = output_of("outliers.csv")
     write_table(path, ["name", "score"], ((found.names[row], float(scores[row])) for row in order))
     groups = [order[start : start + 10] for start in range(0, min(len(order), 100), 10)]
     captions = [[f"{scores[row]:.2f}" for row in group] for group in groups]

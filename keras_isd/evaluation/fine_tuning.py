@@ -61,16 +61,8 @@ def fine_tune(
     ['per_class', 'top1', 'top5']
     """
     train_labels = _labels(train_batches)
-    classifier = fine_tuned_classifier(
-        backbone,
-        train_batches,
-        int(train_labels.max()) + 1,
-        epochs,
-        learning_rate,
-        weight_decay,
-        seed,
-        verbose,
-    )
+    classifier = _classifier_on(backbone, int(train_labels.max()) + 1, seed)
+    _train(classifier, train_batches, epochs, learning_rate, weight_decay, verbose)
     return classify(classifier, batches, train_labels, verbose)
 
 
@@ -113,14 +105,23 @@ def fine_tuned_classifier(
         raise ValueError(
             f"Argument `classes` must be above all labels. Received: {classes=}, a label {most}"
         )
-    schedule = epoch_cosine(learning_rate, epochs, number_of_batches(train_batches))
+    classifier = _classifier_on(backbone, classes, seed)
+    _train(classifier, train_batches, epochs, learning_rate, weight_decay, verbose)
+    return classifier
+
+
+def _classifier_on(backbone, classes, seed):
+    """A copy of a backbone with a linear layer, from views to scores."""
     views = keras.Input(backbone.input_shape[1:])
     features = clone(backbone, "backbone")(views)
     scores = linear(features.shape[-1], classes, seed=seed, dtype="float32")(features)
-    classifier = keras.Model(views, scores)
+    return keras.Model(views, scores)
+
+
+def _train(classifier, train_batches, epochs, learning_rate, weight_decay, verbose):
+    schedule = epoch_cosine(learning_rate, epochs, number_of_batches(train_batches))
     compile_classifier(classifier, schedule, weight_decay)
     train_classifier(classifier, train_batches, epochs, verbose)
-    return classifier
 
 
 def _labels(batches):

@@ -36,18 +36,22 @@ def fifth_of_each_class(labels, seed):
     return np.sort(np.concatenate(chosen))
 
 
-def table_without_labels(networks, first, second):
-    """Rows of a table of what each network makes of two views of the same images."""
-    features = [(network(first), network(second)) for network in networks.values()]
-    nearest = [1 / len(first), *(view_retrieval(*pair) for pair in features)]
+def compare_without_labels(networks, first, second):
+    """What each network makes of two views of the same images: shares, and rows of a table.
+
+    The shares are of images whose other view is nearest: dict from `"chance"` and the networks.
+    """
+    features = {name: (network(first), network(second)) for name, network in networks.items()}
+    nearest = {name: view_retrieval(*pair) for name, pair in features.items()}
+    nearest = {"chance": 1 / len(first), **nearest}
     # Pixels spread over many directions that say nothing of what is seen.
     ranks = [
-        "" if name == "pixels" else f"{effective_rank(pair[0]):.0f}"
-        for name, pair in zip(networks, features)
+        "" if name == "pixels" else f"{effective_rank(of_first):.0f}"
+        for name, (of_first, _) in features.items()
     ]
-    return [
-        ["", "chance", *networks],
-        [f"other view nearest, of {len(first):,} images", *map(_share, nearest)],
+    return nearest, [
+        ["", *nearest],
+        [f"other view nearest, of {len(first):,} images", *map(_share, nearest.values())],
         ["rank: directions that features spread over", "", *ranks],
     ]
 

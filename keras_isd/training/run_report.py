@@ -13,15 +13,14 @@ from keras_isd.data import ViewBatches
 from keras_isd.data.view_batches import readable_views
 from keras_isd.evaluation import extract_features
 from keras_isd.exploration import cluster_features, find_duplicates
-from keras_isd.training.comparison import networks_beside, table_without_labels, tables_by_labels
+from keras_isd.training.comparison import compare_without_labels, networks_beside, tables_by_labels
 from keras_isd.training.progress import PROGRESS
 from keras_isd.training.run_files import read_statistics
 from keras_isd.training.watched_images import two_views, watched_parts
 from keras_isd.visualization import plot_history, read_csv_log, write_explorer
 
 IMAGES = 2000  # on the map, at most
-LEARNED = "What it has learned"
-EASY = 90  # percent that an untrained network finds
+EASY = 0.9  # of the images, whose other view an untrained network finds
 
 
 def write_run_report(folder, source, model, view, settings, seed=0):
@@ -55,7 +54,9 @@ def write_run_report(folder, source, model, view, settings, seed=0):
     metrics = read_csv_log(folder / "metrics.csv")
     try:
         clusters = cluster_features(found.features, seed=seed)
-        learned = _what_it_has_learned(model, watched, part, view, settings, folder, seed)
+        nearest, learned = _what_it_has_learned(
+            model, watched, part, view, settings, folder, facts["seed"]
+        )
         write_explorer(
             folder / "report.html",
             found.features,
@@ -67,7 +68,7 @@ def write_run_report(folder, source, model, view, settings, seed=0):
             tables={**learned, **_course(facts, settings, metrics)},
             figures={"The course of the run": plot_history(metrics)},
             title=f"{settings.method}, {len(source):,} images",
-            summary=_verdict(metrics, learned.get(LEARNED), held_out),
+            summary=_verdict(metrics, nearest, held_out),
             seed=seed,
         )
     except ImportError as error:
@@ -77,42 +78,42 @@ def write_run_report(folder, source, model, view, settings, seed=0):
 
 
 def _what_it_has_learned(model, watched, part, view, settings, folder, seed):
-    """Tables beside pixels, an untrained network and chance; also by labels, if there are any."""
+    """Shares as of `compare_without_labels`, None of too few images, and tables; also by labels."""
     keras.utils.set_random_seed(seed)  # of the untrained network
     networks = networks_beside(model)
-    tables = {}
+    nearest, tables = None, {}
     views = two_views(watched, settings, read_statistics(folder)[1], seed)
     if views is not None:
-        tables[LEARNED] = table_without_labels(networks, *views)
+        nearest, table = compare_without_labels(networks, *views)
+        tables["What it has learned"] = table
     if part.labels is not None and part.labels.max() >= 0:
         views, rows = readable_views(part.subset(np.flatnonzero(part.labels >= 0)), view)
         labels = part.labels[part.labels >= 0][rows]
         found = tables_by_labels(networks, views, labels, part.class_names, seed)
         if found is not None:
             tables["By labels, which were not learned from"], tables["Class by class"] = found
-    return tables
+    return nearest, tables
 
 
-def _verdict(metrics, learned, held_out):
+def _verdict(metrics, nearest, held_out):
     """What the network has learned, in a sentence or two."""
     if metrics.get("collapsed", [0])[-1]:
         return (
             "The run has collapsed: to the network all images are nearly the same, and its "
             "features are worth little. What usually helps is a lower learning rate."
         )
-    if learned is None:
+    if nearest is None:
         return None
-    row = dict(zip(learned[0], learned[1]))
     which = "images that were not learned from" if held_out else "some of the images"
     seen = (
-        f"The second view of an image is the nearest of all to its first in {row['student']} of "
-        f"{which}. To an untrained network it is in {row['untrained']}, by the pixels in "
-        f"{row['pixels']}, and by chance in {row['chance']}."
+        f"The second view of an image is the nearest of all to its first in "
+        f"{nearest['student']:.1%} of {which}. To an untrained network it is in "
+        f"{nearest['untrained']:.1%}, by the pixels in {nearest['pixels']:.1%}, and by chance in "
+        f"{nearest['chance']:.1%}."
     )
-    share = {name: float(row[name].rstrip("%")) for name in ("student", "untrained")}
-    if share["student"] > share["untrained"]:
+    if nearest["student"] > nearest["untrained"]:
         return f"The network has learned something. {seen}"
-    if share["untrained"] >= EASY:
+    if nearest["untrained"] >= EASY:
         return f"The images are too different to tell by this what was learned. {seen}"
     return (
         f"The network has learned little. {seen} What usually helps is to train longer, or more "
