@@ -22,6 +22,7 @@ from absl import app, flags
 
 import keras_isd
 from keras_isd import augmentation
+from keras_isd.data.quick_decoding import decode_quickly
 
 FOLDER = flags.DEFINE_string("folder", None, "Images in one subfolder for each class.")
 ROUNDS = flags.DEFINE_integer("rounds", 5, "How often each pipeline is measured.")
@@ -156,9 +157,7 @@ def main(_):
         files = tf.data.Dataset.from_tensor_slices(source.names)
 
         def decode(path):
-            return keras_isd.data.quick_decoding.decode_quickly(
-                tf.io.read_file(path), tf.constant(1)
-            )
+            return decode_quickly(tf.io.read_file(path), tf.constant(1))
 
         decoded = files.map(decode, tf.data.AUTOTUNE)
         pipelines = {

@@ -151,8 +151,8 @@ class ImageSource:
 
         Args:
             row: scalar int64 tensor.
-            reduction_for: function from row, height and width to the largest reduction that will
-                do, or None for none. They are those before reduction, as is the `size`.
+            reduction_for: function from row and size, height and width, to the largest reduction
+                that will do, or None for none. The `size` is that before it.
         """
         if not self._decoder.is_of_photographs:
             return self._read_in_python(row)

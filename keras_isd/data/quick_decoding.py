@@ -25,14 +25,14 @@ def read_quickly(row, contents_of, in_python, reduction_for=None):
         contents_of: function from a row to the file's contents.
         in_python: function from a row to a row, perhaps another that stands in, its image and the
             image's size.
-        reduction_for: function from row, height and width to the largest reduction of a JPEG's
-            scale that will do, or None for none. They are those before it, as is the `size`.
+        reduction_for: function from row and size, height and width, to the largest reduction of a
+            JPEG's scale that will do, or None for none. The `size` is that before it.
     """
 
     def quickly(row):
         contents = contents_of(row)
         size, orientation = read_header(contents)
-        reduction = None if reduction_for is None else reduction_for(row, *tf.unstack(size))
+        reduction = None if reduction_for is None else reduction_for(row, size)
         return row, decode_quickly(contents, orientation, reduction), size
 
     def with_python():

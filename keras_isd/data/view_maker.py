@@ -1,5 +1,7 @@
 """The views of images that are all of one size, and of images that differ."""
 
+import functools
+
 import numpy as np
 from absl import logging
 
@@ -43,15 +45,20 @@ class ViewMaker:
         self.cropped = {n: a for n, a in self.augmenters.items() if isinstance(a, Augmenter)}
         self.stateless = len(self.cropped) == len(self.augmenters)
         # XLA fuses the dozens of small steps of an operation into few loops, several times quicker.
-        self._compiled_operations = tf.function(self._operations, autograph=False, jit_compile=True)
-        self._compiled_boxes = tf.function(self._boxes, autograph=False, jit_compile=True)
+        compiled = functools.partial(tf.function, autograph=False, jit_compile=True)
+        # A graph is built anew for each pass, so there is one of each function, and few nodes.
+        self._numbers = compiled(self._numbers_of)
+        self._operations = compiled(self._apply_operations)
+        self._reduction = compiled(self._reduction_of)
+        self._places = compiled(self._places_of)
 
     def of_batch(self, epoch, rows, images, *labels):
         """Views of images of one size, `(B, H, W, C)`, as `fit` takes them."""
         if self.cropped:
             images = tf.ensure_shape(images, (None, None, None, self._channels(images)))
+        numbers = self._numbers(epoch, rows)
         views = {}
-        for view, (name, augmenter) in enumerate(self.augmenters.items()):
+        for name, augmenter in self.augmenters.items():
             if name not in self.cropped:
                 views[name] = augmenter(images)
                 if not isinstance(augmenter, LayerChain):
@@ -61,7 +68,7 @@ class ViewMaker:
             # neighbour that another sums over.
             x = tf.cast(images, tf.float32)
             for index in range(len(augmenter.operations)):
-                x = self._compiled_operations(epoch, rows, x, view, index, index + 1)
+                x = self._operations(numbers[name], x, name, index, index + 1)
             views[name] = x
         return self._with(rows, views, labels)
 
@@ -73,23 +80,15 @@ class ViewMaker:
         """
         self._check_crops()
 
-        def boxes_of(of, *size):
-            return self._compiled_boxes(epoch, (row if mark_unreadable else of)[None], *size)
-
-        def reduction(of, *size):
+        def reduction(of, size):
             """How much smaller an image may be for no crop of it to be enlarged for that."""
-            boxes = boxes_of(of, *size)
-            sides = [
-                tf.reduce_min(boxes[name][2:]) // augmenter.operations[0].size
-                for name, augmenter in self.cropped.items()
-            ]
-            return tf.reduce_min(sides)
+            numbers = self._numbers(epoch, (row if mark_unreadable else of)[None])
+            return self._reduction(numbers, size)
 
         read, image, size = source.read_file(row, reduction if self.stateless else None)
         drawn_for = row if mark_unreadable else read
         label = [] if source.labels is None else [source.labels_of(drawn_for)]
-        boxes = boxes_of(read, *tf.unstack(size))
-        made = self._views(epoch, drawn_for, image, label, size, boxes)
+        made = self._views(epoch, drawn_for, image, label, size)
         if not mark_unreadable:
             return made
         made, *label = made if label else (made,)
@@ -99,12 +98,10 @@ class ViewMaker:
     def of_one(self, epoch, row, image, *labels):
         """Views of an image `(H, W, C)` of any size, not yet in a batch."""
         self._check_crops()
-        size = tf.shape(image)[:2]
-        boxes = self._compiled_boxes(epoch, row[None], *tf.unstack(size))
-        return self._views(epoch, row, image, labels, size, boxes)
+        return self._views(epoch, row, image, labels, tf.shape(image)[:2])
 
-    def _views(self, epoch, row, image, labels, size, boxes):
-        """Views of one image by the boxes of their crops, which are in pixels of its whole `size`.
+    def _views(self, epoch, row, image, labels, size):
+        """Views of one image, whose crops are boxes in pixels of its whole `size`.
 
         Their first operation, the crop, is made by TensorFlow's resize, which equals it, and whose
         time is in proportion to the crop and not to two whole matrices. One image at a time fits
@@ -112,12 +109,13 @@ class ViewMaker:
         as a blur, costs nothing.
         """
         image = tf.ensure_shape(image, (None, None, self._channels(image)))
-        reduced = tf.cast(tf.shape(image)[:2], tf.float32) / tf.cast(size, tf.float32)
+        numbers = self._numbers(epoch, row[None])
+        places = self._places(numbers, size, tf.shape(image))
         views = {}
-        for view, (name, augmenter) in enumerate(self.augmenters.items()):
+        for name, augmenter in self.augmenters.items():
             if name in self.cropped:
-                crop = self._crop(image, boxes[name], name, reduced)
-                made = self._compiled_operations(epoch, row[None], crop, view, 1, None)
+                crop = _crop(image, *places[name], augmenter.operations[0].size)
+                made = self._operations(numbers[name], crop[None], name, 1, None)
             else:  # layers, or a function: of an image alone, so that each has draws of its own
                 made = augmenter(tf.cast(image, tf.float32)[None])
             views[name] = made[0]
@@ -145,41 +143,61 @@ class ViewMaker:
             if not hasattr(augmenter.operations[0], "size"):
                 raise ValueError(SIZES.format(self.augmenters))
 
-    def _crop(self, image, box, name, reduced):
-        size = self.augmenters[name].operations[0].size
-        box = tf.cast(box, tf.float32) * tf.tile(reduced, [2])
-        start, length = box[:2], box[2:]
-        first = tf.floor(start)
-        last = tf.minimum(tf.math.ceil(start + length), tf.cast(tf.shape(image)[:2], tf.float32))
-        (top, left), (bottom, right) = (tf.unstack(tf.cast(x, tf.int32)) for x in (first, last))
-        part = image[top:bottom, left:right]
-        for axis in range(2):  # the rows, then what were columns
-            resized = _resize_rows(part, size, start[axis] - first[axis], length[axis])
-            part = tf.transpose(resized, (1, 0, 2))
-        return tf.ensure_shape(part, (size, size, image.shape[-1]))[None]
-
     def _channels(self, images):
         """The channels of images; a data set's own need not say, and then the views do."""
         known = images.shape[-1] if images.shape.rank else None
         said = (getattr(augmenter, "channels", None) for augmenter in self.augmenters.values())
         return known or next((channels for channels in said if channels), None)
 
-    def _operations(self, epoch, rows, images, view, start, stop):
-        augmenter = list(self.augmenters.values())[view]
-        numbers = uniform(self.seed, epoch, rows, view, augmenter.draws)
-        return augmenter.apply(images, numbers, slice(start, stop))
+    def _numbers_of(self, epoch, rows):
+        """What determines each view."""
+        return {
+            name: uniform(self.seed, epoch, rows, view, self.augmenters[name].draws)
+            for view, name in enumerate(self.augmenters)
+            if name in self.cropped
+        }
 
-    def _boxes(self, epoch, rows, height, width):
+    def _apply_operations(self, numbers, images, name, start, stop):
+        return self.augmenters[name].apply(images, numbers, slice(start, stop))
+
+    def _boxes(self, numbers, size):
+        """Top, left, height and width of each crop of one image, in pixels of its `size`."""
         boxes = {}
-        for view, (name, augmenter) in enumerate(self.augmenters.items()):
-            if name not in self.cropped:
-                continue
+        for name, augmenter in self.cropped.items():
             crop = augmenter.operations[0]
-            numbers = uniform(self.seed, epoch, rows, view, augmenter.draws)[:, : crop.draws]
-            factors = crop.factors(array_namespace(numbers), numbers, height, width)
-            sides = [factors[side] for side in ("top", "left", "height", "width")]
-            boxes[name] = tf.cast(tf.concat(sides, axis=0), tf.int32)
+            own = numbers[name][:, : crop.draws]
+            factors = crop.factors(array_namespace(own), own, *tf.unstack(size))
+            boxes[name] = [factors[side][0] for side in ("top", "left", "height", "width")]
         return boxes
+
+    def _reduction_of(self, numbers, size):
+        sides = [
+            tf.reduce_min(tf.cast(box[2:], tf.int32)) // self.cropped[name].operations[0].size
+            for name, box in self._boxes(numbers, size).items()
+        ]
+        return tf.reduce_min(sides)
+
+    def _places_of(self, numbers, size, shape):
+        """Where each crop is in an image of a `shape`, perhaps smaller than its whole `size`."""
+        reduced = tf.cast(shape[:2], tf.float32) / tf.cast(size, tf.float32)
+        places = {}
+        for name, box in self._boxes(numbers, size).items():
+            start, length = tf.stack(box[:2]) * reduced, tf.stack(box[2:]) * reduced
+            first = tf.floor(start)
+            last = tf.minimum(tf.math.ceil(start + length), tf.cast(shape[:2], tf.float32))
+            begin, end = (tf.cast(x, tf.int32) for x in (first, last))
+            extent = tf.concat([end - begin, shape[2:]], axis=0)
+            side = self.cropped[name].operations[0].size
+            # Whole rows are taken for channels, along which TensorFlow's loops are vectorised.
+            rows = [1, extent[0], 1, extent[1] * extent[2]], [1, extent[1], 1, side * extent[2]]
+            scale = side / length
+            shift = (first - start) * scale
+            one_axis = [
+                (tf.stack(rows[axis]), tf.stack([scale[axis], 1.0]), tf.stack([shift[axis], 0.0]))
+                for axis in range(2)
+            ]
+            places[name] = (tf.pad(begin, [[0, 1]]), extent, one_axis)
+        return places
 
 
 def _warn_of_repeated_draws(name):
@@ -205,24 +223,20 @@ def _warn_of_repeated_draws(name):
         )
 
 
-def _resize_rows(image, size, start, length):
-    """As `tf.image.resize` of the rows from `start` on alone, with antialiasing, but quicker.
-
-    Whole rows are taken for channels, along which TensorFlow's loops are vectorised; integers are
-    made floats on the way.
-    """
-    rows, columns = tf.unstack(tf.shape(image)[:2])
+def _crop(image, begin, extent, resizes, size):
+    """A part of an image at another size, `(size, size, C)`, as `tf.image.resize` antialiased."""
     channels = image.shape[-1]
-    if image.dtype not in SCALED:
-        image = tf.cast(image, tf.float32)
-    flat = tf.reshape(image, (1, rows, 1, columns * channels))
-    scale = size / length
-    resized = tf.raw_ops.ScaleAndTranslate(
-        images=flat,
-        size=(size, 1),
-        scale=(scale, 1.0),
-        translation=(-start * scale, 0.0),
-        kernel_type="triangle",
-        antialias=True,
-    )
-    return tf.reshape(resized, (size, columns, channels))
+    part = tf.slice(image, begin, extent)
+    if part.dtype not in SCALED:
+        part = tf.cast(part, tf.float32)
+    for shape, scale, shift in resizes:  # of the rows, then of what were columns
+        resized = tf.raw_ops.ScaleAndTranslate(  # makes floats of integers on the way
+            images=tf.reshape(part, shape),
+            size=(size, 1),
+            scale=scale,
+            translation=shift,
+            kernel_type="triangle",
+            antialias=True,
+        )
+        part = tf.transpose(tf.reshape(resized, (size, -1, channels)), (1, 0, 2))
+    return tf.ensure_shape(part, (size, size, channels))
