@@ -5,7 +5,8 @@
 Each photograph is enlarged to 4,000 by 3,000 pixels and saved as JPEG of quality 90 first, in a
 folder that is deleted afterwards. Beside the views stands decoding alone, whole and at a quarter of
 the scale, which is what most crops ask for; from a stored copy of 512 pixels the same views are
-made without it. All are measured in one run, in turn; the median of the rounds is printed.
+made without it. All are measured in one run, in turn; the median of the rounds is printed, of whole
+passes and of their batches from the third on.
 """
 
 import os
@@ -17,7 +18,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-from input_pipeline import BATCH, ours, rates, report, with_torchvision
+from input_pipeline import ours, rates, report
+from other_pipelines import BATCH, with_others
 from PIL import Image
 
 import keras_isd
@@ -65,7 +67,7 @@ def main(_):
         }
         size = os.path.getsize(paths[0]) / 1e6
         title = f"224 pixels, from JPEG of 12 megapixels, the first of {size:.1f} MB"
-        report(title, rates(with_torchvision(pipelines, paths, 224)))
+        report(title, rates(with_others(pipelines, paths, 224)))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import logical_devices
 from absl import app, flags
 from measured_process import MeasuredProcess, serve, take_turns
 
@@ -94,35 +95,15 @@ def bare_passes(model):
     return BarePasses()
 
 
-def scope(devices):
-    """Context in which a model is made for so many logical devices."""
-    import contextlib
-
-    import keras
-
-    if devices == 1:
-        return contextlib.nullcontext()
-    if keras.backend.backend() == "jax":
-        keras.distribution.set_distribution(keras.distribution.DataParallel())
-        return contextlib.nullcontext()
-    import tensorflow as tf
-
-    [cpu] = tf.config.list_physical_devices("CPU")
-    parts = [tf.config.LogicalDeviceConfiguration()] * devices
-    tf.config.set_logical_device_configuration(cpu, parts)
-    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(devices)]).scope()
-
-
 def make_step(setting, case, devices=1):
     """Function that makes steps of our model, or of its networks alone, and gives their seconds."""
-    if devices > 1:
-        os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+    logical_devices.make(devices)
     import numpy as np
     from step_times import fit_seconds
 
     import keras_isd
 
-    with scope(devices):
+    with logical_devices.scope(devices):
         model = make_model(setting, synchronized_batch_norm=devices > 1)
         if case == "bare":
             model = bare_passes(model)

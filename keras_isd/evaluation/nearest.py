@@ -109,10 +109,11 @@ def _of_best_groups(similarities, k, group):
     above its best, or as good and before it.
     """
     count = similarities.shape[0]
-    similarities = ops.reshape(similarities, (count, -1, group))
-    chosen = _largest(ops.convert_to_numpy(ops.max(similarities, axis=-1)), k)
-    flat = (np.arange(count)[:, None] * similarities.shape[1] + chosen).ravel().astype("int32")
-    similarities = ops.take(ops.reshape(similarities, (-1, group)), flat, axis=0)
+    similarities = ops.reshape(similarities, (-1, group))  # once: for JAX it is a copy
+    best = ops.convert_to_numpy(ops.max(similarities, axis=-1)).reshape(count, -1)
+    chosen = _largest(best, k)
+    flat = (np.arange(count)[:, None] * best.shape[1] + chosen).ravel().astype("int32")
+    similarities = ops.take(similarities, flat, axis=0)
     columns = chosen[:, :, None] * group + np.arange(group)
     return columns.reshape(count, -1), ops.convert_to_numpy(similarities).reshape(count, -1)
 
