@@ -1,11 +1,16 @@
 """A checkpoint as one file that is either whole or not there."""
 
+import concurrent.futures
 import json
 import os
 import zipfile
 
 import ml_dtypes  # noqa: F401 (teaches NumPy the names of bfloat16 and its like)
 import numpy as np
+
+# One thread, which a program that ends waits for; and by folder what it writes.
+_WRITER = concurrent.futures.ThreadPoolExecutor(1, "keras_isd checkpoints")
+_WRITING: dict = {}
 
 
 class DamagedCheckpointError(Exception):
@@ -33,6 +38,40 @@ def write(path, arrays, facts):
         os.fsync(folder)  # the new name too is on the disk before an older file goes
     finally:
         os.close(folder)
+
+
+def write_beside(path, arrays, facts, then):
+    """Lets another thread `write`, and then call `then()`, while the caller goes on.
+
+    The arrays may not change from now on. A folder has one write at a time: one that is due waits
+    for the one before.
+
+    Raises:
+        OSError: see `wait`.
+    """
+    folder = path.parent.resolve()
+    wait(folder)
+
+    def run():
+        write(path, arrays, facts)
+        then()
+
+    _WRITING[folder] = (path, _WRITER.submit(run))
+
+
+def wait(folder):
+    """Returns when nothing is being written into a folder by this process.
+
+    Raises:
+        OSError: if what was being written could not be.
+    """
+    path, writing = _WRITING.pop(folder.resolve(), (None, None))
+    if writing is None:
+        return
+    try:
+        writing.result()
+    except OSError as error:
+        raise OSError(f"The checkpoint {path} could not be written: {error}") from error
 
 
 # What reading raises of a file that is not as it was written; RuntimeError where the damage looks

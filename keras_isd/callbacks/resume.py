@@ -20,9 +20,11 @@ class Resume(keras.callbacks.Callback):
 
     A checkpoint holds all that a run is made of: the weights of student and teacher, the queue
     with its labels and pointer, the optimizer with the steps that its schedule counts, the seeds of
-    random layers, the running metrics of the epoch, and the place in the data. A file is written
-    beside its name first, so that a kill at any moment leaves the previous ones whole. What is read
-    is checked, and where it is damaged the checkpoint before it is taken.
+    random layers, the running metrics of the epoch, and the place in the data. Training waits until
+    they are copied; another thread writes the copy meanwhile, which takes as much memory again. A
+    file is written beside its name first, so that a kill at any moment leaves the previous ones
+    whole. When `fit` returns, the last is written. What is read is checked, and where it is damaged
+    the checkpoint before it is taken.
 
     What Keras' own callbacks remember is kept too (`EarlyStopping`, `ReduceLROnPlateau`,
     `ModelCheckpoint`, `TensorBoard`), and so is a rate that a `LearningRateScheduler` set: `fit` of
@@ -49,6 +51,7 @@ class Resume(keras.callbacks.Callback):
         ValueError: if an argument is outside its range; on `fit`, if the checkpoints are of
             another model or of a run with other settings, `initial_epoch` is another, or with
             `every_n_steps` the length of the data is not known.
+        OSError: on `fit`, if a checkpoint could not be written, when the next is due or at the end.
 
     Example:
 
@@ -92,10 +95,10 @@ class Resume(keras.callbacks.Callback):
     # Reading
 
     def on_train_begin(self, logs=None):
+        arrays, facts = self._newest()
         if backend.is_chief(self.model):
             for unfinished in self.directory.glob("*.unfinished"):
                 unfinished.unlink(missing_ok=True)
-        arrays, facts = self._newest()
         place = (facts["epoch"], facts["step"])
         if place != (self.initial_epoch, self.initial_step):
             raise ValueError(
@@ -143,6 +146,7 @@ class Resume(keras.callbacks.Callback):
 
     def _newest(self):
         """Arrays and facts of the newest whole checkpoint; empty, and those of a start, if none."""
+        checkpoint_file.wait(self.directory)  # of a `fit` that an error ended
         for path in sorted(self._files(), reverse=True):
             try:
                 return checkpoint_file.read(path)
@@ -165,10 +169,13 @@ class Resume(keras.callbacks.Callback):
         self._epoch, self._step = epoch + 1, 0
         self._write()
 
+    def on_train_end(self, logs=None):
+        checkpoint_file.wait(self.directory)
+
     def _write(self):
         self._saved = self._step
         # All workers read, also those that do not write.
-        arrays = {name: backend.to_numpy(v) for name, v in self._variables().items()}
+        arrays = {name: _copy(backend.to_numpy(v)) for name, v in self._variables().items()}
         if not backend.is_chief(self.model):
             return
         others, remembered = callback_state.take_down(self._others)
@@ -180,7 +187,9 @@ class Resume(keras.callbacks.Callback):
             "callbacks": remembered,
         }
         path = self.directory / f"epoch{self._epoch:06d}_step{self._step:09d}.checkpoint"
-        checkpoint_file.write(path, arrays, facts)
+        checkpoint_file.write_beside(path, arrays, facts, lambda: self._remove_others(path))
+
+    def _remove_others(self, path):
         # What is ahead of the run was damaged, or it would have gone on from there.
         ahead = [other for other in self._files() if other.name > path.name]
         old = sorted(set(self._files()) - set(ahead))[: -self.keep]
@@ -205,6 +214,11 @@ class Resume(keras.callbacks.Callback):
             for group, variables in groups.items()
             for i, variable in enumerate(variables)
         }
+
+
+def _copy(array):
+    """An array that training does not change: one of PyTorch or JAX may be of a variable itself."""
+    return array if array.flags.owndata else array.copy()
 
 
 def _check_same_settings(before, now, directory):

@@ -120,8 +120,9 @@ def _threads():
     threads than cores: on two cores four are 16 % quicker than two, six 25 %, twelve no more.
     """
     ours = getattr(os, "sched_getaffinity", None)  # Linux alone tells which cores are ours
+    cores = len(ours(0)) if ours else os.cpu_count() or 1
     options = tf.data.Options()
-    options.threading.private_threadpool_size = 3 * (len(ours(0)) if ours else os.cpu_count())
+    options.threading.private_threadpool_size = 3 * cores
     options.threading.max_intra_op_parallelism = 1
     return options
 

@@ -114,7 +114,7 @@ class ViewMaker:
         views = {}
         for name, augmenter in self.augmenters.items():
             if name in self.cropped:
-                crop = _crop(image, *places[name], augmenter.operations[0].size)
+                crop = _crop(image, augmenter.operations[0].size, *places[name])
                 made = self._operations(numbers[name], crop[None], name, 1, None)
             else:  # layers, or a function: of an image alone, so that each has draws of its own
                 made = augmenter(tf.cast(image, tf.float32)[None])
@@ -223,7 +223,7 @@ def _warn_of_repeated_draws(name):
         )
 
 
-def _crop(image, begin, extent, resizes, size):
+def _crop(image, size, begin, extent, resizes):
     """A part of an image at another size, `(size, size, C)`, as `tf.image.resize` antialiased."""
     channels = image.shape[-1]
     part = tf.slice(image, begin, extent)

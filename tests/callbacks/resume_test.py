@@ -3,6 +3,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import keras
@@ -147,6 +148,7 @@ def latest(directory):
 def test_a_damaged_checkpoint_is_passed_over(tmp_path, whole_run):
     with pytest.raises(StopError):
         resume_script.run(tmp_path, [StopAt(2, 6)], every_n_steps=2)
+    checkpoint_file.wait(tmp_path)
     older, newest = sorted(tmp_path.iterdir())
     whole = newest.read_bytes()
     halves = {"cut": whole[: len(whole) // 2], "altered": flipped(whole), "empty": b""}
@@ -161,6 +163,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, whole_run):
     assert len(list(tmp_path.iterdir())) == 4  # to look is not to touch
     with pytest.raises(StopError):
         resume_script.run(tmp_path, [StopAt(2, 1)], every_n_steps=1)  # the fifth
+    checkpoint_file.wait(tmp_path)
     # What was written meanwhile is kept, and what was damaged or unfinished is gone.
     assert sorted(tmp_path.iterdir()) == [older, older.with_stem("epoch000002_step000000005")]
     isd, _ = resume_script.run(tmp_path, every_n_steps=2)
@@ -200,6 +203,60 @@ def test_a_write_that_is_cut_short_leaves_what_was(tmp_path, monkeypatch):
     arrays, facts = checkpoint_file.read(path)
     assert facts == {"epoch": 1}
     np.testing.assert_array_equal(arrays["x"], [0, 1, 2])
+
+
+def test_a_checkpoint_is_of_its_step_though_training_goes_on_while_it_is_written(
+    tmp_path, whole_run, monkeypatch
+):
+    written, writing, gone_on = [], [], threading.Event()
+
+    def slowly(path, arrays, facts, write=checkpoint_file.write):
+        assert not writing, "two at once"
+        writing.append(path)
+        at_first = {name: array.copy() for name, array in arrays.items()}
+        assert gone_on.wait(60), "training waits for the first to be written"
+        write(path, arrays, facts)
+        assert_same(arrays, at_first)
+        written.append((facts["epoch"], facts["step"], int(arrays["optimizer/00000"])))
+        writing.remove(path)
+
+    def let_go_on(batch, logs=None):
+        if batch == 1:
+            gone_on.set()
+
+    monkeypatch.setattr(checkpoint_file, "write", slowly)
+    watch = keras.callbacks.LambdaCallback(on_train_batch_end=let_go_on)
+    isd, _ = resume_script.run(tmp_path, [watch], every_n_steps=1)
+    assert_same(state(isd), whole_run[0])
+    assert len(written) == resume_script.EPOCHS * resume_script.STEPS
+    for epoch, step, iterations in written:
+        assert iterations == epoch * resume_script.STEPS + step
+    # When `fit` returned the last was there.
+    assert (tmp_path / f"epoch{resume_script.EPOCHS:06}_step{0:09}.checkpoint").exists()
+
+
+def test_what_is_being_written_when_a_run_is_stopped_counts(tmp_path, monkeypatch):
+    def slowly(*arguments, write=checkpoint_file.write):
+        time.sleep(0.5)
+        write(*arguments)
+
+    monkeypatch.setattr(checkpoint_file, "write", slowly)
+    with pytest.raises(StopError):
+        resume_script.run(tmp_path, [StopAt(0, 2)], every_n_steps=1)
+    resume = Resume(tmp_path)
+    assert (resume.initial_epoch, resume.initial_step) == (0, 2)
+
+
+def test_a_checkpoint_that_cannot_be_written_stops_the_run(tmp_path, monkeypatch):
+    def full_disk(_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match=r"step000000002\.checkpoint could not be written: no space"):
+        resume_script.run(tmp_path, every_n_steps=2)
+    monkeypatch.setattr(checkpoint_file, "write", lambda *_: full_disk(None))
+    with pytest.raises(OSError, match=r"epoch000001.* could not be written"):  # at the end
+        resume_script.run(tmp_path / "other", every_n_steps=None, epochs=1)
 
 
 def test_the_last_few_are_kept(tmp_path):
