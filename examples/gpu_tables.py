@@ -152,7 +152,7 @@ def work(runs, deadline):
                 return failed
             begun = True
             print(f"\n{run.name}, {left / 60:.1f} minutes left", flush=True)
-            status = status_of(run.command(f"{max(left, 1) / 60:.3f}"))
+            status = status_of(run.command(f"{max(left, 0) / 60:.3f}"))
             if status == os.EX_TEMPFAIL:
                 return failed
             if status:
