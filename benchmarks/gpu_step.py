@@ -114,7 +114,7 @@ def serve_case(name, case):
     if case == "authors":
         from reference_step import make_step
 
-        serve(make_step(REFERENCE.value, setting, POLICY.value), facts("torch"))
+        serve(make_step(REFERENCE.value, setting, POLICY.value, together=True), facts("torch"))
     elif case == "lightly":
         from lightly_step import make_step
 
