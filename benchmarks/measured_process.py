@@ -18,22 +18,33 @@ def mebibytes(what):
     return int(line.split()[1]) / 2**10
 
 
-def timed(step):
-    """Function of a count that calls `step` so many times, and gives the seconds of each."""
+def timed(step, wait=None):
+    """Function of a count that calls `step` so many times, and gives the seconds of each.
+
+    With `wait`, a function that waits for what a device still computes, it gives their mean alone,
+    with one wait after the last.
+    """
 
     def seconds(count):
         found = []
+        begin = time.perf_counter()
         for _ in range(count):
             start = time.perf_counter()
             step()
             found.append(time.perf_counter() - start)
-        return found
+        if wait is None:
+            return found
+        wait()
+        return [(time.perf_counter() - begin) / count]
 
     return seconds
 
 
-def serve(run):
-    """Answers each count that the parent asks for with `run(count)`, a list of seconds."""
+def serve(run, facts=dict):
+    """Answers each count that the parent asks for with `run(count)`, a list of seconds.
+
+    `facts()` is a dict of what else is told then, such as what a device has held.
+    """
     trim = ctypes.CDLL(None).malloc_trim  # gives back to the machine what is held for later
     trim(0)
     before = mebibytes("VmRSS")
@@ -43,7 +54,7 @@ def serve(run):
     for line in sys.stdin:
         seconds = run(int(line))
         peak = mebibytes("VmHWM")
-        result = {"seconds": seconds, "peak": peak, "beyond": peak - before}
+        result = {"seconds": seconds, "peak": peak, "beyond": peak - before, "facts": facts()}
         print("\n" + json.dumps(result), flush=True)
 
 
@@ -60,6 +71,7 @@ class MeasuredProcess:
         )
         self.seconds = []
         self.peak = self.beyond = None  # MiB at most, and how much more than before the first
+        self.facts = {}  # what else it told last
 
     def run(self, count):
         """Lets it make `count` steps, and keeps their seconds."""
@@ -72,6 +84,7 @@ class MeasuredProcess:
         result = json.loads(line)
         self.seconds += result["seconds"]
         self.peak, self.beyond = result["peak"], result["beyond"]
+        self.facts = result["facts"]
 
     def close(self):
         self._process.stdin.close()

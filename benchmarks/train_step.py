@@ -15,14 +15,15 @@ Markdown, with the most memory that the process held while it trained:
   more cores than one has, so this is what sharing out costs, not what it gains.
 """
 
-import dataclasses
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import logical_devices
 from absl import app, flags
+from bare_passes import bare_passes
 from measured_process import MeasuredProcess, serve, take_turns
+from step_setting import Setting, make_model, two_views
 
 REFERENCE = flags.DEFINE_string("reference", None, "Checkout of the authors' repository.")
 BEFORE = flags.DEFINE_string("before", None, "Another checkout of this package.")
@@ -34,71 +35,17 @@ COMPILE = flags.DEFINE_enum("jit_compile", "auto", ["auto", "True", "False"], "O
 CASE = flags.DEFINE_string("case", None, "SETTING,CASE: serve this one, in this process.")
 
 
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    recipe: str
-    script: str  # the authors' of the same heads
-    batch_size: int
-    queue_size: int
-    image_size: int
-    frozen: str | None = None  # a teacher's "features" or the "network" itself, of distillation
-
-
 ALL_SETTINGS = {
     "cifar": Setting("cifar_resnet18", "train_isd_plus", 256, 65_536, 32),
     "imagenet": Setting("resnet18", "train_isd_r18", 32, 128_000, 224),
     "features": Setting("distillation_cifar_resnet18", "", 256, 4_096, 32, "features"),
     "teacher": Setting("distillation_cifar_resnet18", "", 256, 4_096, 32, "network"),
 }
-TEACHER_WIDTH = 1280  # of features; the network is a ResNet-18
-
-
-def make_model(setting, **kwargs):
-    import keras_isd
-
-    if setting.frozen is None:
-        return keras_isd.ISDModel.from_recipe(
-            setting.recipe, queue_size=setting.queue_size, **kwargs
-        )
-    teacher = TEACHER_WIDTH
-    if setting.frozen == "network":
-        teacher = keras_isd.backbones.ResNet18((setting.image_size, setting.image_size, 3), "small")
-    return keras_isd.DistillationModel.from_recipe(
-        setting.recipe, teacher=teacher, queue_size=setting.queue_size, **kwargs
-    )
-
-
-def bare_passes(model):
-    """A model of the same networks whose step is the student's and the teacher's passes alone."""
-    import keras
-    from keras import ops
-
-    class BarePasses(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.student = [model.student_backbone, model.projector, model.predictor]
-            frozen = getattr(model, "teacher", None)
-            self.teacher = [model.teacher_backbone, model.teacher_projector, frozen]
-            self.built = True
-
-        def call(self, inputs, training=False):
-            query, key = inputs["query"], inputs["key"]
-            for part in filter(None, self.student):
-                query = part(query, training=training)
-            for part in filter(None, self.teacher):
-                key = part(key, training=training)
-            return ops.sum(query * ops.stop_gradient(key), -1)
-
-        def compute_loss(self, x, y, y_pred, sample_weight=None, training=True):
-            return -ops.mean(y_pred)
-
-    return BarePasses()
 
 
 def make_step(setting, case, devices=1):
     """Function that makes steps of our model, or of its networks alone, and gives their seconds."""
     logical_devices.make(devices)
-    import numpy as np
     from step_times import fit_seconds
 
     import keras_isd
@@ -112,10 +59,7 @@ def make_step(setting, case, devices=1):
             keras_isd.optimizers.SGD(0.01, momentum=0.9, weight_decay=1e-4),
             jit_compile=jit_compile if devices == 1 else "auto",
         )
-    shape = (setting.batch_size, setting.image_size, setting.image_size, 3)
-    views = {name: np.random.rand(*shape).astype("float32") for name in ("query", "key")}
-    if setting.frozen == "features":
-        views["key"] = np.random.rand(setting.batch_size, TEACHER_WIDTH).astype("float32")
+    views = two_views(setting)
     return lambda count: fit_seconds(model, (views,), count)
 
 
@@ -124,8 +68,7 @@ def serve_case(name, case):
     if case == "authors":
         from reference_step import make_step as make_reference_step
 
-        sizes = setting.queue_size, setting.batch_size, setting.image_size
-        serve(make_reference_step(REFERENCE.value, setting.script, *sizes))
+        serve(make_reference_step(REFERENCE.value, setting))
     else:
         kind, _, devices = case.partition(" ")
         serve(make_step(setting, kind, int(devices or 1)))

@@ -12,68 +12,30 @@ The table holds accuracies of k-nearest-neighbour classifiers: one and twenty ne
 each, and the 200 weighted ones that are the custom for CIFAR; after training on an unbalanced
 `--subset` also those of one neighbour over all classes and over the rare ones alone. Beside the
 model come its metrics by epoch (`.csv`), and the table with all flags and versions (`.json`), of
-which `examples/cifar_table.py` makes tables of many runs.
+which `examples/cifar_table.py` makes tables of many runs; `examples/gpu_tables.py` makes the runs
+of such tables, one after another.
 """
 
 import quiet_start  # noqa: F401, before all else
 
 # isort: split
-import dataclasses
 import json
+import os
 import pathlib
+import statistics
 
 import cifar_distillation
 import cifar_images
 import keras
 import run_flags
+import run_time
 from absl import app, flags
+from cifar_presets import PRESETS
 
 import keras_isd
-from keras_isd import augmentation, evaluation
+from keras_isd import augmentation, evaluation, visualization
+from keras_isd.whole_file import write_text
 
-
-@dataclasses.dataclass(frozen=True)
-class Preset:
-    """Scale of a run; what is None is the recipe's."""
-
-    filters: tuple[int, ...] | None = None  # of a ConvNet, instead of the recipe's ResNet
-    train_images: int | None = None
-    test_images: int | None = None
-    epochs: int | None = None
-    batch_size: int | None = None
-    model: dict = dataclasses.field(default_factory=dict)
-
-
-PRESETS = {
-    "full": Preset(),
-    # A ResNet, however narrow, learns little in so few steps.
-    "cpu": Preset(
-        filters=(24, 48, 96, 192),
-        train_images=10_000,
-        test_images=2_000,
-        epochs=30,
-        batch_size=64,
-        model={"queue_size": 4096},
-    ),
-    # What RESULTS.md compares methods at: some three minutes on one core.
-    "comparison": Preset(
-        filters=(16, 32, 64, 128),
-        train_images=10_000,
-        test_images=5_000,
-        epochs=15,
-        batch_size=64,
-        model={"queue_size": 4096},
-    ),
-    # For a test of the program; learns nothing.
-    "smoke": Preset(
-        filters=(8, 16),
-        train_images=256,
-        test_images=64,
-        epochs=1,
-        batch_size=64,
-        model={"queue_size": 128},
-    ),
-}
 RECIPES = {
     "isd": "cifar_resnet18",
     "moco": "moco_cifar_resnet18",
@@ -102,6 +64,7 @@ BACKBONE_OF = flags.DEFINE_string(
 )
 flags.adopt_module_key_flags(cifar_images)
 flags.adopt_module_key_flags(cifar_distillation)
+flags.adopt_module_key_flags(run_time)
 
 
 @flags.validator("set", "must be NAME=JSON,NAME=JSON")
@@ -172,7 +135,18 @@ def make_model(preset, settings, features, steps_per_epoch):
     return model
 
 
+def callbacks_of(resume, clock, images, log):
+    """What is called while a run goes on; the clock first, of which the log tells."""
+    callbacks = [clock, *([resume] if resume else [])]
+    if KNN_EVERY.value:
+        parts = [cifar_images.labelled(*part) for part in (images.bank, images.queries)]
+        callbacks.append(keras_isd.callbacks.KNNEvaluation(*parts, every_n_epochs=KNN_EVERY.value))
+    return [*callbacks, keras.callbacks.CSVLogger(log, append=bool(resume))]
+
+
 def main(_):
+    if run_time.MINUTES.value is not None and not RESUME.value:
+        raise app.UsageError("--minutes takes --resume, where the run goes on. Received: none")
     output = pathlib.Path(OUTPUT.value)
     output.parent.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(cifar_images.SEED.value)
@@ -188,7 +162,7 @@ def main(_):
     facts = run_flags.facts(settings=settings, data=data)
     views, batch_size = settings["views"], settings["batch_size"]
     if PLOT_VIEWS.value:
-        keras_isd.visualization.plot_views(
+        visualization.plot_views(
             cifar_images.two_views(images.train, views, batch_size, shuffle_buffer=0),
             statistics=augmentation.CIFAR10,
             originals=images.train[0],
@@ -209,18 +183,18 @@ def main(_):
     )
     model = make_model(preset, settings, features, len(batches))
     before = accuracies(model.student_backbone, *measured)
-    callbacks = [resume] if resume else []
-    if KNN_EVERY.value:
-        parts = [cifar_images.labelled(*part) for part in (images.bank, images.queries)]
-        callbacks.append(keras_isd.callbacks.KNNEvaluation(*parts, every_n_epochs=KNN_EVERY.value))
-    callbacks.append(keras.callbacks.CSVLogger(output.with_suffix(".csv"), append=bool(resume)))
+    clock = run_time.RunTime(batch_size, run_time.MINUTES.value)
+    log = output.with_suffix(".csv")
     model.fit(
         batches,
         epochs=settings["epochs"],
         initial_epoch=place["initial_epoch"],
         shuffle=False,  # the batches are
-        callbacks=callbacks,
+        callbacks=callbacks_of(resume, clock, images, log),
     )
+    if clock.stopped:
+        print(f"stopped, as its time is up: the same command goes on from {RESUME.value}")
+        return os.EX_TEMPFAIL
     columns = {
         "before" if BACKBONE_OF.value else "untrained": before,
         "student": accuracies(model.student_backbone, *measured),
@@ -228,10 +202,12 @@ def main(_):
     if model.teacher_backbone is not None:  # else it was asked for its features alone
         columns["teacher"] = accuracies(model.teacher_backbone, *measured)
     report(columns, len(images.train[0]), len(images.queries[0]))
-    table = {"accuracies": columns, **facts}
-    output.with_suffix(".json").write_text(json.dumps(table, indent=1))
     model.save(output)
+    rates = visualization.read_csv_log(log)["images_per_second"]
+    table = {"accuracies": columns, "images_per_second": statistics.median(rates), **facts}
+    write_text(output.with_suffix(".json"), json.dumps(table, indent=1))  # last: the run is done
     print(f"saved {output}: keras.models.load_model(...).student_backbone has the features")
+    return 0
 
 
 def report(columns, images, queries):

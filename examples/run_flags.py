@@ -10,7 +10,7 @@ from keras_isd import callbacks
 
 # Places, what is looked at, how it is computed, the length of the run.
 FREE = ["output", "resume", "flagfile", "data_dir", "arrays", "image_folder", "policy", "strategy"]
-FREE += ["teacher_features", "knn_every", "plot_views", "epochs"]
+FREE += ["teacher_features", "knn_every", "plot_views", "epochs", "minutes"]
 # What comes to the settings of a run by these flags is told there.
 FREE += ["set", "learning_rate", "views"]
 

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from absl import logging
 
-# The attributes that change while a run goes on, of each callback that has any. This package's own
-# name theirs as `remembered`.
+# The attributes that change while a run goes on, of each callback that has any. Others, as this
+# package's own, name theirs as `remembered`.
 REMEMBERED = {
     keras.callbacks.EarlyStopping: (
         "wait",
@@ -71,7 +71,9 @@ def warn_of_unknown(callbacks):
     unknown = [
         type(callback).__name__
         for callback in callbacks
-        if not isinstance(callback, known) and not type(callback).__module__.startswith("keras_isd")
+        if not isinstance(callback, known)
+        and not hasattr(callback, "remembered")
+        and not type(callback).__module__.startswith("keras_isd")
     ]
     if unknown:
         logging.warning(

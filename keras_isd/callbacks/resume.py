@@ -78,6 +78,8 @@ class Resume(keras.callbacks.Callback):
         self.directory = pathlib.Path(directory).expanduser()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.every_n_steps = every_n_steps
+        # Keras then reads the logs in another thread, and no step waits for the device.
+        self.async_safe = every_n_steps is None
         self.keep = keep
         _, facts = self._newest()
         self.initial_epoch, self.initial_step = facts["epoch"], facts["step"]

@@ -63,7 +63,11 @@ def test_cifar_runs_on_real_images_and_saves(tmp_path):
         assert all(0.05 < value < 0.5 for value in values)
     assert run["flags"]["preset"] == "smoke"
     assert run["settings"]["model"]["teacher_momentum"] == 0.95  # the recipe's
-    assert saved.with_suffix(".csv").read_text().startswith("epoch,embedding_std,loss")
+    assert (
+        saved.with_suffix(".csv")
+        .read_text()
+        .startswith("epoch,embedding_std,images_per_second,loss")
+    )
     assert saved.is_file()
     again = run_python("examples/cifar.py", *arguments)
     assert table(again, "20-NN") == table(output, "20-NN")  # one seed, one run

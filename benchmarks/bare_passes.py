@@ -1,0 +1,81 @@
+"""The bare passes of a model's networks: the floor of what its training step can cost.
+
+    python benchmarks/bare_passes.py --run=runs/isd_cifar10.json
+
+Student forward and backward, teacher forward, optimizer: no queue, no similarities, no views, a
+teacher that stands still. The program measures them for a run of `examples/cifar.py` that is done,
+with its model and its batch size, on the device that it finds, and writes the images a second into
+the run's `.json`, from where `examples/cifar_table.py` takes them.
+"""
+
+import json
+import pathlib
+
+from absl import app, flags
+
+if __name__ == "__main__":  # other benchmarks import what is below
+    RUN = flags.DEFINE_string("run", None, "File .json of the run, its model beside it.")
+    STEPS = flags.DEFINE_integer("steps", 20, "Steps that are timed.", 1)
+    flags.mark_flag_as_required("run")
+
+
+def bare_passes(model):
+    """A model of the same networks whose step is the student's and the teacher's passes alone."""
+    import keras
+    from keras import ops
+
+    class BarePasses(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.student = [model.student_backbone, model.projector, model.predictor]
+            frozen = getattr(model, "teacher", None)
+            self.teacher = [model.teacher_backbone, model.teacher_projector, frozen]
+            self.built = True
+
+        def call(self, inputs, training=False):
+            query, key = inputs["query"], inputs["key"]
+            for part in filter(None, self.student):
+                query = part(query, training=training)
+            for part in filter(None, self.teacher):
+                key = part(key, training=training)
+            return ops.sum(query * ops.stop_gradient(key), -1)
+
+        def compute_loss(self, x, y, y_pred, sample_weight=None, training=True):
+            return -ops.mean(y_pred)
+
+    return BarePasses()
+
+
+def images_per_second(model, batch_size, steps):
+    """Of the bare passes of a trained model."""
+    import numpy as np
+    from step_times import fit_seconds
+
+    import keras_isd
+
+    shape = (batch_size, *model.student_backbone.input_shape[1:])
+    views = {name: np.random.rand(*shape).astype("float32") for name in ("query", "key")}
+    if model.teacher_backbone is None:  # its features come with the data
+        views["key"] = np.random.rand(batch_size, model.embedding_dim).astype("float32")
+    floor = bare_passes(model)
+    floor.compile(keras_isd.optimizers.SGD(0.01, momentum=0.9, weight_decay=1e-4))
+    [seconds] = fit_seconds(floor, (views,), steps, together=True)
+    return batch_size / seconds
+
+
+def main(_):
+    import keras
+
+    import keras_isd  # noqa: F401 (makes its classes known)
+    from keras_isd.whole_file import write_text
+
+    path = pathlib.Path(RUN.value)
+    run = json.loads(path.read_text())
+    model = keras.models.load_model(path.with_suffix(".keras"))
+    rate = images_per_second(model, run["settings"]["batch_size"], STEPS.value)
+    write_text(path, json.dumps({**run, "bare_images_per_second": rate}, indent=1))
+    print(f"bare passes of {path}: {rate:,.0f} images a second")
+
+
+if __name__ == "__main__":
+    app.run(main)
