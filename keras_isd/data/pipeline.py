@@ -15,6 +15,8 @@ from keras_isd.data.view_maker import ViewMaker
 from keras_isd.models.first_batch import Look, look_in_graph
 from keras_isd.quiet_tensorflow import tf
 
+FEW_IMAGES = 1000  # in a pass, for more threads to be worth their start
+
 
 def view_batches(
     dataset,
@@ -93,7 +95,7 @@ def view_batches(
         batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
     if not own_views:
         batches = look_in_graph(batches, Look())
-    if views.stateless:
+    if views.stateless and not 0 <= count < FEW_IMAGES:
         batches = batches.with_options(_threads())
     batches = batches.prefetch(tf.data.AUTOTUNE)
     # Behind the prefetch, so that what is read ahead for a look at some batches does not count.
@@ -117,7 +119,8 @@ def _threads():
     """Options for one image a thread, by which views of photographs are a quarter quicker.
 
     A thread that waits for what it handed to another leaves its core idle, so there are more
-    threads than cores: on two cores four are 16 % quicker than two, six 25 %, twelve no more.
+    threads than cores: on two cores four are 16 % quicker than two, six 25 %, twelve no more. But
+    each makes the start of a pass a tenth of a second longer, which few images do not bring in.
     """
     ours = getattr(os, "sched_getaffinity", None)  # Linux alone tells which cores are ours
     cores = len(ours(0)) if ours else os.cpu_count() or 1

@@ -9,6 +9,7 @@ from PIL import Image
 
 tf = pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's")
 from keras_isd import augmentation, data  # noqa: E402
+from keras_isd.data import pipeline  # noqa: E402
 from tests.support.photographs import photographs, small_photographs  # noqa: E402
 
 pytestmark = pytest.mark.one_backend("tf.data is the same under any backend")
@@ -56,6 +57,16 @@ def test_the_stream_is_equal_byte_for_byte_whoever_asks(kind):
         keras.utils.set_random_seed(90 + calls)
         assert seen(batches(kind, query=STRONG, num_parallel_calls=calls), epochs=2) == expected
     assert seen(batches(kind, query=STRONG, seed=8)) != expected[:5]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_long_pass_has_more_threads_and_the_same_views(kind, monkeypatch):
+    few = batches(kind, query=STRONG)
+    assert few.options().threading.private_threadpool_size is None
+    monkeypatch.setattr(pipeline, "FEW_IMAGES", len(PHOTOGRAPHS))
+    many = batches(kind, query=STRONG)
+    assert many.options().threading.private_threadpool_size >= 3
+    assert seen(many, epochs=2) == seen(few, epochs=2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
