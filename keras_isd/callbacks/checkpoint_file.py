@@ -7,6 +7,7 @@ import zipfile
 
 import ml_dtypes  # noqa: F401 (teaches NumPy the names of bfloat16 and its like)
 import numpy as np
+from absl import logging
 
 # One thread, which a program that ends waits for; and by folder what it writes.
 _WRITER = concurrent.futures.ThreadPoolExecutor(1, "keras_isd checkpoints")
@@ -44,7 +45,8 @@ def write_beside(path, arrays, facts, then):
     """Lets another thread `write`, and then call `then()`, while the caller goes on.
 
     The arrays may not change from now on. A folder has one write at a time: one that is due waits
-    for the one before.
+    for the one before. What goes wrong is logged at once, as `fit` may end by another error and
+    nobody wait, and raised by the next `wait`.
 
     Raises:
         OSError: see `wait`.
@@ -53,8 +55,12 @@ def write_beside(path, arrays, facts, then):
     wait(folder)
 
     def run():
-        write(path, arrays, facts)
-        then()
+        try:
+            write(path, arrays, facts)
+            then()
+        except Exception as error:
+            logging.error("The checkpoint %s could not be written: %s", path, error)
+            raise
 
     _WRITING[folder] = (path, _WRITER.submit(run))
 
@@ -65,9 +71,12 @@ def wait(folder):
     Raises:
         OSError: if what was being written could not be.
     """
-    path, writing = _WRITING.pop(folder.resolve(), (None, None))
-    if writing is None:
+    folder = folder.resolve()
+    if folder not in _WRITING:
         return
+    path, writing = _WRITING[folder]
+    concurrent.futures.wait([writing])  # who interrupts this finds it still being written
+    del _WRITING[folder]
     try:
         writing.result()
     except OSError as error:

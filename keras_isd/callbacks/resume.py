@@ -51,7 +51,8 @@ class Resume(keras.callbacks.Callback):
         ValueError: if an argument is outside its range; on `fit`, if the checkpoints are of
             another model or of a run with other settings, `initial_epoch` is another, or with
             `every_n_steps` the length of the data is not known.
-        OSError: on `fit`, if a checkpoint could not be written, when the next is due or at the end.
+        OSError: on `fit`, if a checkpoint could not be written, when the next is due or at the end;
+            where `fit` had ended by another error, once of the next `Resume` of this folder.
 
     Example:
 
@@ -176,6 +177,7 @@ class Resume(keras.callbacks.Callback):
 
     def _write(self):
         self._saved = self._step
+        checkpoint_file.wait(self.directory)  # or the memory of two copies were taken
         # All workers read, also those that do not write.
         arrays = {name: _copy(backend.to_numpy(v)) for name, v in self._variables().items()}
         if not backend.is_chief(self.model):

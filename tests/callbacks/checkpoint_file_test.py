@@ -1,0 +1,106 @@
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_isd.callbacks import Resume, checkpoint_file
+from keras_isd.callbacks.checkpoint_file import DamagedCheckpointError
+
+
+def test_no_bit_can_be_wrong_unseen(tmp_path):
+    path = tmp_path / "a.checkpoint"
+    checkpoint_file.write(path, {"x": np.arange(3)}, {"epoch": 1})
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        bit = 1 << (place % 8)
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :])
+        try:
+            arrays, facts = checkpoint_file.read(path)
+        except DamagedCheckpointError:
+            continue
+        assert facts == {"epoch": 1}
+        assert arrays["x"].tolist() == [0, 1, 2]
+
+
+def test_a_write_that_is_cut_short_leaves_what_was(tmp_path, monkeypatch):
+    path = tmp_path / "a.checkpoint"
+    checkpoint_file.write(path, {"x": np.arange(3)}, {"epoch": 1})
+
+    def full_disk(_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        checkpoint_file.write(path, {"x": np.arange(4)}, {"epoch": 2})
+    arrays, facts = checkpoint_file.read(path)
+    assert facts == {"epoch": 1}
+    np.testing.assert_array_equal(arrays["x"], [0, 1, 2])
+
+
+def test_bfloat16_survives(tmp_path):
+    path = tmp_path / "a.checkpoint"
+    array = ops.convert_to_numpy(ops.cast([1.5, -2.0], "bfloat16"))
+    checkpoint_file.write(path, {"x": array}, {})
+    [found] = checkpoint_file.read(path)[0].values()
+    assert found.dtype == array.dtype
+    assert found.tobytes() == array.tobytes()
+
+
+@pytest.fixture
+def held_back(monkeypatch):
+    """An event that every write waits for."""
+    let_go = threading.Event()
+
+    def write(*arguments, write=checkpoint_file.write):
+        assert let_go.wait(60)
+        write(*arguments)
+
+    monkeypatch.setattr(checkpoint_file, "write", write)
+    yield let_go
+    let_go.set()
+
+
+def begin(folder, then=lambda: None):
+    path = folder / "epoch000000_step000000001.checkpoint"
+    checkpoint_file.write_beside(path, {"x": np.arange(3)}, {"epoch": 0, "step": 1}, then)
+
+
+def test_what_is_written_when_the_wait_for_it_is_interrupted_is_still_waited_for(
+    tmp_path, held_back
+):
+    begin(tmp_path)
+    control_c = (threading.get_ident(), signal.SIGINT)
+    threading.Timer(0.2, signal.pthread_kill, control_c).start()
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint_file.wait(tmp_path)
+    threading.Timer(0.2, held_back.set).start()
+    assert Resume(tmp_path).initial_step == 1
+
+
+def test_an_error_that_nobody_waits_for_is_told(tmp_path, monkeypatch, caplog):
+    def full_disk(_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with caplog.at_level("ERROR", logger="absl"):
+        begin(tmp_path)
+        checkpoint_file._WRITER.submit(int).result()  # its one thread is done with all before
+    assert f"{tmp_path}/epoch000000_step000000001.checkpoint" in caplog.text
+    assert "no space left" in caplog.text
+    with pytest.raises(OSError, match=f"{tmp_path}.* could not be written: no space left"):
+        checkpoint_file.wait(tmp_path)
+    checkpoint_file.wait(tmp_path)  # once is enough
+    assert Resume(tmp_path).initial_step == 0
+
+
+def test_a_write_waits_for_the_one_before_it_alone_in_its_folder(tmp_path, held_back):
+    done = []
+    begin(tmp_path, lambda: done.append("first"))
+    threading.Timer(0.2, held_back.set).start()
+    begin(tmp_path, lambda: done.append("second"))
+    assert done[0] == "first"
+    checkpoint_file.wait(tmp_path)
+    assert done == ["first", "second"]
