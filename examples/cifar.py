@@ -20,7 +20,6 @@ import quiet_start  # noqa: F401, before all else
 
 # isort: split
 import json
-import os
 import pathlib
 import statistics
 
@@ -194,7 +193,7 @@ def main(_):
     )
     if clock.stopped:
         print(f"stopped, as its time is up: the same command goes on from {RESUME.value}")
-        return os.EX_TEMPFAIL
+        return run_time.MORE_TO_DO
     columns = {
         "before" if BACKBONE_OF.value else "untrained": before,
         "student": accuracies(model.student_backbone, *measured),
@@ -203,8 +202,10 @@ def main(_):
         columns["teacher"] = accuracies(model.teacher_backbone, *measured)
     report(columns, len(images.train[0]), len(images.queries[0]))
     model.save(output)
-    rates = visualization.read_csv_log(log)["images_per_second"]
-    table = {"accuracies": columns, "images_per_second": statistics.median(rates), **facts}
+    # A run may have no epoch left to do, or a log that was begun without them.
+    rates = visualization.read_csv_log(log).get("images_per_second")
+    speed = {"images_per_second": statistics.median(rates)} if rates else {}
+    table = {"accuracies": columns, **speed, **facts}
     write_text(output.with_suffix(".json"), json.dumps(table, indent=1))  # last: the run is done
     print(f"saved {output}: keras.models.load_model(...).student_backbone has the features")
     return 0

@@ -9,9 +9,9 @@ whose teacher's features are given. It takes JAX or PyTorch, and no TensorFlow.
 
 A call works for `--minutes`, stops at a checkpoint, prints the table so far and says by its exit
 status whether the same command has more to do: 0 if not, 75 if so, 1 if a run has failed, which the
-next call tries again. It may be killed at any moment: what was done since the last epoch is lost
-and no more. Of `--output` each run has a `.keras`, `.csv` and `.json`, and its checkpoints; what is
-done is not done again. Beside the images a second of the epochs stand those of the bare passes of
+next call tries again. On Linux it may be killed at any moment: what was done since the last epoch
+is lost and no more. Of `--output` each run has a `.keras`, `.csv` and `.json`, and its checkpoints;
+what is done is not done again. Beside the images a second of the epochs stand those of the bare passes of
 the same networks, measured when a run is done (`benchmarks/bare_passes.py`).
 """
 
@@ -28,6 +28,7 @@ import time
 import cifar_table
 from absl import app, flags
 from cifar_presets import PRESETS
+from run_time import MORE_TO_DO
 
 METHODS = ("isd", "moco", "byol", "msf", "distillation")
 DATASETS = ("cifar10", "cifar100")
@@ -104,6 +105,7 @@ def runs_of_flags():
         for method in METHOD_LIST.value:
             features = FEATURES[dataset].value
             if method == "distillation" and features is None:
+                print(f"distillation is left out of {dataset}: no --{dataset}_features is given")
                 continue
             for seed in SEEDS.value:
                 given = {"dataset": dataset, "method": method, "seed": str(int(seed))}
@@ -113,11 +115,13 @@ def runs_of_flags():
                     given["epochs"] = str(EPOCHS.value)
                 if method == "distillation":
                     given["teacher_features"] = str(pathlib.Path(features).resolve())
-                made.append(Run(f"{dataset}_{method}_seed{int(seed)}", given))
+                scale = f"_{EPOCHS.value}epochs" if EPOCHS.value else ""
+                made.append(Run(f"{dataset}_{method}{scale}_seed{int(seed)}", given))
     if not made:
         raise app.UsageError(
             "Of --cifar10 and --cifar100 one must be given, and for distillation its features. "
-            f"Received: --methods={','.join(METHOD_LIST.value)} and neither"
+            f"Received: --methods={','.join(METHOD_LIST.value)}, "
+            + ", ".join(f"--{name}={flag.value}" for name, flag in ARRAYS.items())
         )
     return made
 
@@ -127,8 +131,7 @@ def die_with_parent():
 
     Else the next call would meet it, still writing the same checkpoints.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def status_of(command):
@@ -138,7 +141,7 @@ def status_of(command):
     return subprocess.Popen(
         [sys.executable, *map(str, command)],
         env={**compiled, **os.environ},
-        preexec_fn=die_with_parent,
+        preexec_fn=die_with_parent if sys.platform == "linux" else None,
     ).wait()
 
 
@@ -153,7 +156,7 @@ def work(runs, deadline):
             begun = True
             print(f"\n{run.name}, {left / 60:.1f} minutes left", flush=True)
             status = status_of(run.command(f"{max(left, 0) / 60:.3f}"))
-            if status == os.EX_TEMPFAIL:
+            if status == MORE_TO_DO:
                 return failed
             if status:
                 failed.append(run)
@@ -173,7 +176,7 @@ def main(_):
     print(f"\n{done} of {len(runs)} runs are done")
     for run in failed:
         print(f"{run.name} has failed, as is said above; --methods can leave it out")
-    return 1 if failed else (os.EX_TEMPFAIL if done < len(runs) else 0)
+    return 1 if failed else (MORE_TO_DO if done < len(runs) else 0)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
 """How fast a run of an example goes, and where it stops when its time is up."""
 
-import os
 import time
 
 import keras
 from absl import flags
 
+MORE_TO_DO = 75  # EX_TEMPFAIL, which Windows has no name for
 MINUTES = flags.DEFINE_float(
     "minutes",
     None,
-    "Stop after the last epoch that fits into so many, and after one at least, with exit status "
-    f"{os.EX_TEMPFAIL}; the same command goes on. Takes --resume.",
+    "Stop after the last epoch that fits into so many minutes, and after one at least, with exit "
+    f"status {MORE_TO_DO}; the same command goes on. Takes --resume.",
     0,
 )
 WARM = 2  # steps of an epoch that are not timed: in those of the first a process compiles
@@ -42,15 +42,16 @@ class RunTime(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.timed_from = time.monotonic()
-        self.timed_steps = steps = self.params["steps"]
-        self.warm = WARM if steps > WARM else 0
+        self.timed_steps = 0
+        self.warm = WARM if self.params["steps"] > WARM else 0
         if self.ended is not None:
             self.between = self.timed_from - self.ended
 
     def on_train_batch_begin(self, batch, logs=None):
         if batch == self.warm:
             self.timed_from = time.monotonic()
-            self.timed_steps = self.params["steps"] - batch
+            self.timed_steps = 0
+        self.timed_steps += 1  # as they come: an epoch that is resumed in its middle has fewer
 
     def on_epoch_end(self, epoch, logs=None):
         self.ended = time.monotonic()  # the logs that are given are numbers: the device has done

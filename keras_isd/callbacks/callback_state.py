@@ -40,7 +40,7 @@ def take_down(callbacks):
             value = getattr(callback, name, None)
             if isinstance(value, list):  # weights
                 keys = [f"callback/{number:03d}/{name}/{i:05d}" for i in range(len(value))]
-                arrays |= dict(zip(keys, map(np.asarray, value)))
+                arrays |= dict(zip(keys, map(np.array, value)))
                 value = {"arrays": len(value)}
             state[name] = value if isinstance(value, (dict, type(None))) else float(value)
         facts.append({"class": type(callback).__name__, "state": state})

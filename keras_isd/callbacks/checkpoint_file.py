@@ -14,6 +14,16 @@ _WRITER = concurrent.futures.ThreadPoolExecutor(1, "keras_isd checkpoints")
 _WRITING: dict = {}
 
 
+def _start_anew():
+    global _WRITER
+    _WRITER = concurrent.futures.ThreadPoolExecutor(1, "keras_isd checkpoints")
+    _WRITING.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)  # the thread stays with the parent
+
+
 class DamagedCheckpointError(Exception):
     """The file is not a whole checkpoint."""
 
@@ -57,10 +67,13 @@ def write_beside(path, arrays, facts, then):
     def run():
         try:
             write(path, arrays, facts)
-            then()
         except Exception as error:
             logging.error("The checkpoint %s could not be written: %s", path, error)
             raise
+        try:
+            then()
+        except OSError as error:  # the checkpoint itself is there
+            logging.warning("Beside %s not all could be cleared away: %s", path, error)
 
     _WRITING[folder] = (path, _WRITER.submit(run))
 
@@ -72,11 +85,13 @@ def wait(folder):
         OSError: if what was being written could not be.
     """
     folder = folder.resolve()
-    if folder not in _WRITING:
+    found = _WRITING.get(folder)
+    if found is None:
         return
-    path, writing = _WRITING[folder]
+    path, writing = found
     concurrent.futures.wait([writing])  # who interrupts this finds it still being written
-    del _WRITING[folder]
+    if _WRITING.get(folder) is found:
+        del _WRITING[folder]
     try:
         writing.result()
     except OSError as error:

@@ -1,5 +1,6 @@
 """Lets a run that was stopped or killed go on, and end as it would have ended."""
 
+import contextlib
 import math
 import pathlib
 import re
@@ -23,8 +24,8 @@ class Resume(keras.callbacks.Callback):
     random layers, the running metrics of the epoch, and the place in the data. Training waits until
     they are copied; another thread writes the copy meanwhile, which takes as much memory again. A
     file is written beside its name first, so that a kill at any moment leaves the previous ones
-    whole. When `fit` returns, the last is written. What is read is checked, and where it is damaged
-    the checkpoint before it is taken.
+    whole. When `fit` returns, in the process that writes, the last is written. What is read is
+    checked, and where it is damaged the checkpoint before it is taken.
 
     What Keras' own callbacks remember is kept too (`EarlyStopping`, `ReduceLROnPlateau`,
     `ModelCheckpoint`, `TensorBoard`), and so is a rate that a `LearningRateScheduler` set: `fit` of
@@ -52,7 +53,7 @@ class Resume(keras.callbacks.Callback):
             another model or of a run with other settings, `initial_epoch` is another, or with
             `every_n_steps` the length of the data is not known.
         OSError: on `fit`, if a checkpoint could not be written, when the next is due or at the end;
-            where `fit` had ended by another error, once of the next `Resume` of this folder.
+            if `fit` ended by another error before, it is logged alone.
 
     Example:
 
@@ -76,7 +77,7 @@ class Resume(keras.callbacks.Callback):
         if every_n_steps is not None:
             check_positive_integer("every_n_steps", every_n_steps)
         check_positive_integer("keep", keep)
-        self.directory = pathlib.Path(directory).expanduser()
+        self.directory = pathlib.Path(directory).expanduser().resolve()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.every_n_steps = every_n_steps
         # Keras then reads the logs in another thread, and no step waits for the device.
@@ -149,7 +150,8 @@ class Resume(keras.callbacks.Callback):
 
     def _newest(self):
         """Arrays and facts of the newest whole checkpoint; empty, and those of a start, if none."""
-        checkpoint_file.wait(self.directory)  # of a `fit` that an error ended
+        with contextlib.suppress(OSError):  # of a `fit` that an error ended; it was logged
+            checkpoint_file.wait(self.directory)
         for path in sorted(self._files(), reverse=True):
             try:
                 return checkpoint_file.read(path)
@@ -177,7 +179,7 @@ class Resume(keras.callbacks.Callback):
 
     def _write(self):
         self._saved = self._step
-        checkpoint_file.wait(self.directory)  # or the memory of two copies were taken
+        checkpoint_file.wait(self.directory)  # so that there is one copy at a time
         # All workers read, also those that do not write.
         arrays = {name: _copy(backend.to_numpy(v)) for name, v in self._variables().items()}
         if not backend.is_chief(self.model):

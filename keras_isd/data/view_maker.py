@@ -46,7 +46,7 @@ class ViewMaker:
         self.stateless = len(self.cropped) == len(self.augmenters)
         # XLA fuses the dozens of small steps of an operation into few loops, several times quicker.
         compiled = functools.partial(tf.function, autograph=False, jit_compile=True)
-        # A graph is built anew for each pass, so there is one of each function, and few nodes.
+        # TensorFlow prepares every node anew for each pass, so each function is there once.
         self._numbers = compiled(self._numbers_of)
         self._operations = compiled(self._apply_operations)
         self._reduction = compiled(self._reduction_of)

@@ -96,7 +96,7 @@ def test_an_error_that_nobody_waits_for_is_told(tmp_path, monkeypatch, caplog):
     assert Resume(tmp_path).initial_step == 0
 
 
-def test_a_write_waits_for_the_one_before_it_alone_in_its_folder(tmp_path, held_back):
+def test_a_write_waits_for_the_one_before_it(tmp_path, held_back):
     done = []
     begin(tmp_path, lambda: done.append("first"))
     threading.Timer(0.2, held_back.set).start()
@@ -104,3 +104,33 @@ def test_a_write_waits_for_the_one_before_it_alone_in_its_folder(tmp_path, held_
     assert done[0] == "first"
     checkpoint_file.wait(tmp_path)
     assert done == ["first", "second"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork")
+def test_a_process_that_is_forked_meanwhile_writes_by_itself(tmp_path, held_back):
+    begin(tmp_path)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)  # else it would wait for a thread of the parent's for ever
+        held_back.set()
+        own = tmp_path / "own"
+        own.mkdir()
+        checkpoint_file.wait(tmp_path)
+        begin(own)
+        checkpoint_file.wait(own)
+        os._exit(0 if any(own.glob("*.checkpoint")) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    held_back.set()
+    checkpoint_file.wait(tmp_path)
+
+
+def test_what_is_written_is_found_though_the_working_folder_changed(
+    tmp_path, held_back, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    resume = Resume("run")
+    begin(resume.directory)
+    monkeypatch.chdir("/")
+    threading.Timer(0.2, held_back.set).start()
+    assert Resume(tmp_path / "run").initial_step == 1

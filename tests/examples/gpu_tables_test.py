@@ -14,7 +14,7 @@ import pytest
 from tests.support.processes import ROOT, run_python
 
 pytestmark = pytest.mark.slow
-STOPPED = os.EX_TEMPFAIL
+STOPPED = 75
 PROGRAM = str(ROOT / "examples" / "gpu_tables.py")
 
 
@@ -62,6 +62,7 @@ def processes_of(folder):
 @pytest.mark.skipif(
     keras.backend.backend() == "tensorflow", reason="the program is for JAX and PyTorch"
 )
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a child may outlive a kill")
 def test_stopped_and_killed_it_ends_as_a_run_that_was_neither(tmp_path, images, without_tensorflow):
     parts, whole = tmp_path / "parts", tmp_path / "whole.keras"
     scale = ("--preset=smoke", "--epochs=3", "--policy=float32")
@@ -73,7 +74,7 @@ def test_stopped_and_killed_it_ends_as_a_run_that_was_neither(tmp_path, images, 
     output = run(*command, "--minutes=0.001", status=STOPPED, **without_tensorflow)
     assert "stopped, as its time is up" in output
     assert "0 of 1 runs are done" in output
-    checkpoints = parts / "cifar10_isd_seed0"
+    checkpoints = parts / "cifar10_isd_3epochs_seed0"
     assert [path.name[:11] for path in checkpoints.glob("*.checkpoint")] == ["epoch000001"]
 
     process = start(*command, **without_tensorflow)
@@ -83,11 +84,11 @@ def test_stopped_and_killed_it_ends_as_a_run_that_was_neither(tmp_path, images, 
     process.send_signal(signal.SIGKILL)
     process.communicate()  # which waits for what it had started too: that holds the pipe
     assert processes_of(parts) == []
-    assert not (parts / "cifar10_isd_seed0.json").exists()
+    assert not (parts / "cifar10_isd_3epochs_seed0.json").exists()
 
     resumed = run(*command, **without_tensorflow)
     assert "Epoch 2/3" not in resumed
-    told = json.loads((parts / "cifar10_isd_seed0.json").read_text())
+    told = json.loads((parts / "cifar10_isd_3epochs_seed0.json").read_text())
     found = json.loads(whole.with_suffix(".json").read_text())["accuracies"]
     assert told["accuracies"] == found
     cells = " | ".join(f"{100 * value:.1f}" for value in found["student"].values())
@@ -102,7 +103,10 @@ def test_stopped_and_killed_it_ends_as_a_run_that_was_neither(tmp_path, images, 
     ("flags", "why"),
     [
         (("--methods=simclr",), r"methods=.*simclr.*: must be of"),
-        (("--methods=distillation", "--cifar10=a.npz"), "one must be given.*Received: --methods"),
+        (
+            ("--methods=distillation", "--cifar10=a.npz"),
+            "one must be given.*Received: --methods=distillation, --cifar10=a.npz",
+        ),
         (("--seeds=a",), "must be integers"),
     ],
 )
