@@ -11,8 +11,8 @@ A call works for `--minutes`, stops at a checkpoint, prints the table so far and
 status whether the same command has more to do: 0 if not, 75 if so, 1 if a run has failed, which the
 next call tries again. On Linux it may be killed at any moment: what was done since the last epoch
 is lost and no more. Of `--output` each run has a `.keras`, `.csv` and `.json`, and its checkpoints;
-what is done is not done again. Beside the images a second of the epochs stand those of the bare passes of
-the same networks, measured when a run is done (`benchmarks/bare_passes.py`).
+what is done is not done again. Beside the images a second of the epochs stand those of the bare
+passes of the same networks, measured when a run is done (`benchmarks/bare_passes.py`).
 """
 
 import ctypes
@@ -28,8 +28,8 @@ import time
 import cifar_table
 from absl import app, flags
 from cifar_presets import PRESETS
-from run_time import MORE_TO_DO
 
+MORE_TO_DO = getattr(os, "EX_TEMPFAIL", 75)  # Windows has no name for it
 METHODS = ("isd", "moco", "byol", "msf", "distillation")
 DATASETS = ("cifar10", "cifar100")
 ROOT = pathlib.Path(__file__).resolve().parents[1]

@@ -1,11 +1,12 @@
 """How fast a run of an example goes, and where it stops when its time is up."""
 
+import os
 import time
 
 import keras
 from absl import flags
 
-MORE_TO_DO = 75  # EX_TEMPFAIL, which Windows has no name for
+MORE_TO_DO = getattr(os, "EX_TEMPFAIL", 75)  # Windows has no name for it
 MINUTES = flags.DEFINE_float(
     "minutes",
     None,
