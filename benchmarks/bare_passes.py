@@ -49,12 +49,11 @@ def bare_passes(model):
 def images_per_second(model, batch_size, steps):
     """Of the bare passes of a trained model."""
     import numpy as np
-    from step_times import fit_seconds
+    from step_times import fit_seconds, random_views
 
     import keras_isd
 
-    shape = (batch_size, *model.student_backbone.input_shape[1:])
-    views = {name: np.random.rand(*shape).astype("float32") for name in ("query", "key")}
+    views = random_views(batch_size, *model.student_backbone.input_shape[1:])
     if model.teacher_backbone is None:  # its features come with the data
         views["key"] = np.random.rand(batch_size, model.embedding_dim).astype("float32")
     floor = bare_passes(model)

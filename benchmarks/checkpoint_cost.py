@@ -25,8 +25,8 @@ import tempfile
 import time
 
 import keras
-import numpy as np
 from absl import app, flags
+from step_times import Repeated, random_views
 
 import keras_isd
 from keras_isd.callbacks import checkpoint_file
@@ -112,18 +112,6 @@ class Rounds(keras.callbacks.Callback):
         }
 
 
-class Batches(keras.utils.PyDataset):
-    """The same few images, more often than is needed."""
-
-    views = {name: np.random.rand(8, 32, 32, 3).astype("float32") for name in ("query", "key")}
-
-    def __len__(self):
-        return 1_000_000
-
-    def __getitem__(self, step):
-        return (self.views,)
-
-
 def measure(folder):
     model = keras_isd.ISDModel.from_recipe(  # as many weights as at 224 pixels
         "resnet50", input_shape=(32, 32, 3), queue_size=ANCHORS.value
@@ -131,7 +119,8 @@ def measure(folder):
     model.compile(keras_isd.optimizers.SGD(0.01, momentum=0.9, weight_decay=1e-4))
     resume = TimedResume(folder)
     rounds = Rounds(resume)
-    model.fit(Batches(), shuffle=False, verbose=0, callbacks=[resume, rounds])
+    batches = Repeated((random_views(8, 32, 32, 3),), 1_000_000)  # more than are needed
+    model.fit(batches, shuffle=False, verbose=0, callbacks=[resume, rounds])
     size = max(path.stat().st_size for path in pathlib.Path(folder).glob("*.checkpoint"))
     return rounds.medians(), size
 

@@ -72,8 +72,7 @@ def backbone_of(plot):
 def serve_case(anchors, dtype, batch, devices, plot):
     devices = int(devices)
     logical_devices.make(devices)
-    import numpy as np
-    from step_times import fit_seconds
+    from step_times import fit_seconds, random_views
 
     import keras_isd
 
@@ -82,8 +81,7 @@ def serve_case(anchors, dtype, batch, devices, plot):
         backbone, side = backbone_of(plot)
         model = keras_isd.ISDModel(backbone, queue_size=int(anchors), queue_dtype=dtype)
         model.compile(keras_isd.optimizers.SGD(0.05, momentum=0.9))
-    shape = (int(batch), side, side, 3)
-    views = {name: np.random.rand(*shape).astype("float32") for name in ("query", "key")}
+    views = random_views(int(batch), side, side, 3)
     serve(lambda count: fit_seconds(model, (views,), count))
 
 

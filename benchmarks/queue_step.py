@@ -24,7 +24,7 @@ import keras
 import numpy as np
 from absl import app, flags
 from keras import layers, ops
-from step_times import fit_seconds
+from step_times import fit_seconds, random_views
 
 import keras_isd
 
@@ -40,7 +40,7 @@ def make_step(anchors, dim, batch, jit_compile):
     backbone = keras.Model(images, layers.Dense(dim)(layers.Flatten()(images)))
     model = keras_isd.ISDModel(backbone, queue_size=anchors)
     model.compile(keras_isd.optimizers.SGD(0.05, momentum=0.9), jit_compile=jit_compile)
-    views = {name: np.random.rand(batch, 2, 2, 3).astype("float32") for name in ("query", "key")}
+    views = random_views(batch, 2, 2, 3)
 
     return lambda count: fit_seconds(model, (views,), count)
 

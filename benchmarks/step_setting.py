@@ -33,9 +33,9 @@ def make_model(setting, **kwargs):
 def two_views(setting):
     """A batch of two views, or of one and features, as NumPy arrays."""
     import numpy as np
+    from step_times import random_views
 
-    shape = (setting.batch_size, setting.image_size, setting.image_size, 3)
-    views = {name: np.random.rand(*shape).astype("float32") for name in ("query", "key")}
+    views = random_views(setting.batch_size, setting.image_size, setting.image_size, 3)
     if setting.frozen == "features":
         views["key"] = np.random.rand(setting.batch_size, TEACHER_WIDTH).astype("float32")
     return views

@@ -3,6 +3,7 @@
 import time
 
 import keras
+import numpy as np
 
 
 class Clock(keras.callbacks.Callback):
@@ -33,6 +34,11 @@ class EpochClock(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         float(logs["loss"])
         self.seconds.append(time.perf_counter() - self.start)
+
+
+def random_views(*shape):
+    """A batch of two views, of noise."""
+    return {name: np.random.rand(*shape).astype("float32") for name in ("query", "key")}
 
 
 class Repeated(keras.utils.PyDataset):

@@ -10,7 +10,7 @@ import numpy as np
 from absl import logging
 
 # One thread, which a program that ends waits for; and by folder what it writes.
-_WRITER = concurrent.futures.ThreadPoolExecutor(1, "keras_isd checkpoints")
+_WRITER: concurrent.futures.ThreadPoolExecutor
 _WRITING: dict = {}
 
 
@@ -20,6 +20,7 @@ def _start_anew():
     _WRITING.clear()
 
 
+_start_anew()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_anew)  # the thread stays with the parent
 
