@@ -31,6 +31,7 @@ SETTINGS = flags.DEFINE_list("settings", ["cifar", "imagenet"], "Which of them."
 DEVICES = flags.DEFINE_list("devices", [], "Numbers of devices beyond 1.")
 ROUNDS = flags.DEFINE_integer("rounds", 5, "Turns of each case.")
 STEPS = flags.DEFINE_integer("steps", 2, "Steps a turn.")
+POLICY = flags.DEFINE_string("policy", "float32", "Policy of Keras for all networks.")
 COMPILE = flags.DEFINE_enum("jit_compile", "auto", ["auto", "True", "False"], "Of `compile`.")
 CASE = flags.DEFINE_string("case", None, "SETTING,CASE: serve this one, in this process.")
 
@@ -48,8 +49,11 @@ def make_step(setting, case, devices=1):
     logical_devices.make(devices)
     from step_times import fit_seconds
 
+    import keras
+
     import keras_isd
 
+    keras.config.set_dtype_policy(POLICY.value)
     with logical_devices.scope(devices):
         model = make_model(setting, synchronized_batch_norm=devices > 1)
         if case == "bare":
@@ -68,7 +72,7 @@ def serve_case(name, case):
     if case == "authors":
         from reference_step import make_step as make_reference_step
 
-        serve(make_reference_step(REFERENCE.value, setting))
+        serve(make_reference_step(REFERENCE.value, setting, POLICY.value))
     else:
         kind, _, devices = case.partition(" ")
         serve(make_step(setting, kind, int(devices or 1)))
@@ -84,7 +88,7 @@ def main(_):
     if BEFORE.value:
         titles["step before"] = "step before"
     titles |= {f"step {n}": f"step, {n} devices" for n in DEVICES.value}
-    own = [f"--reference={REFERENCE.value or ''}", f"--jit_compile={COMPILE.value}"]
+    own = [f"--{flag.name}={flag.value or ''}" for flag in (REFERENCE, POLICY, COMPILE)]
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     for name in SETTINGS.value:
         cases = {}
@@ -95,7 +99,7 @@ def main(_):
             arguments = (f"--case={name},{case.removesuffix(' before')}", *own)
             cases[case] = MeasuredProcess(__file__, *arguments, **path)
         medians = take_turns(cases, ROUNDS.value, STEPS.value)
-        print(f"\n{backend}, jit_compile={COMPILE.value}: {ALL_SETTINGS[name]}\n")
+        print(f"\n{backend}, jit_compile={COMPILE.value}, {POLICY.value}: {ALL_SETTINGS[name]}\n")
         print("| case | ms | `step` is | MiB of the process |\n| --- | --- | --- | --- |")
         for case, process in cases.items():
             ratio = medians["step"] / medians[case]

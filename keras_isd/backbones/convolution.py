@@ -3,22 +3,39 @@
 import keras
 from keras import layers
 
+from keras_isd import backend
+
 # Whatever `keras.config.image_data_format()` is: images are `(B, H, W, C)` in all of this package.
 CHANNELS_LAST = "channels_last"
+
+
+@keras.saving.register_keras_serializable("keras_isd")
+class Conv2D(layers.Conv2D):
+    """Keras' convolution, which on PyTorch makes no copies of its input.
+
+    Keras 3.15 lays each input out with the channels first, and back again for the kernel of PyTorch
+    that takes them last. On a ResNet-18 that was a quarter of the whole training step.
+    """
+
+    def convolution_op(self, inputs, kernel):
+        if backend.convolve is None:
+            return super().convolution_op(inputs, kernel)
+        return backend.convolve(self, inputs, kernel)
 
 
 def convolution(x, channels, kernel_size, stride, name):
     """Convolves without bias, with PyTorch's padding and the authors' initial weights.
 
-    Padding is explicit: Keras' `padding="same"` pads strided convolutions on another side, and
-    `torch.compile` fails on it.
+    With a stride padding is explicit: Keras' `padding="same"` is then on another side.
     """
-    if kernel_size > 1:
+    padding = "same" if stride == 1 else "valid"
+    if kernel_size > 1 and stride > 1:
         x = layers.ZeroPadding2D(kernel_size // 2, data_format=CHANNELS_LAST, name=f"{name}_pad")(x)
-    return layers.Conv2D(
+    return Conv2D(
         channels,
         kernel_size,
         stride,
+        padding,
         data_format=CHANNELS_LAST,
         use_bias=False,
         # normal with variance 2 / (k * k * output channels), as in the authors' `ResNet.__init__`

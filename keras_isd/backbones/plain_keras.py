@@ -2,16 +2,24 @@
 
 import keras
 
+from keras_isd.backbones.convolution import Conv2D
+from keras_isd.backbones.pooling import MaxPooling2D
 from keras_isd.layers import BatchNormalization
+
+_PLAIN = {
+    BatchNormalization: keras.layers.BatchNormalization,
+    Conv2D: keras.layers.Conv2D,
+    MaxPooling2D: keras.layers.MaxPooling2D,
+}
 
 
 def to_plain_keras(backbone):
     """Makes a copy of a backbone of Keras' own layers, which gives the same features.
 
     `keras.models.load_model` reads a file of this package's models after `import keras_isd`, since
-    they have its `BatchNormalization`. A copy in plain Keras needs no such import, nor the package.
-    Its features are the same; trained further it differs in how the moving variance follows that of
-    the batches (Keras takes the biased one), and on PyTorch in speed.
+    they have its batch normalisation, convolution and pooling. A copy in plain Keras needs no such
+    import, nor the package. Its features are the same; trained further it differs in how the moving
+    variance follows that of the batches (Keras takes the biased one), and on PyTorch in speed.
 
     Args:
         backbone: built functional or sequential `keras.Model`, such as `model.student_backbone`.
@@ -33,5 +41,5 @@ def to_plain_keras(backbone):
 
 
 def _plain_layer(layer):
-    kind = keras.layers.BatchNormalization if type(layer) is BatchNormalization else type(layer)
+    kind = _PLAIN.get(type(layer), type(layer))
     return kind.from_config(layer.get_config())

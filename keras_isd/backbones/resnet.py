@@ -10,6 +10,7 @@ from keras import layers
 
 from keras_isd.argument_validation import check_positive_integer
 from keras_isd.backbones.convolution import CHANNELS_LAST, convolution
+from keras_isd.backbones.pooling import MaxPooling2D
 from keras_isd.layers import BatchNormalization
 
 _STEMS = ("imagenet", "small")
@@ -89,7 +90,7 @@ def _resnet(block, depths, input_shape, stem, width, name):
     if stem == "imagenet":
         # After a ReLU zeros are as good a padding as PyTorch's minus infinity.
         x = layers.ZeroPadding2D(1, data_format=CHANNELS_LAST, name="maxpool_pad")(x)
-        x = layers.MaxPooling2D(3, 2, data_format=CHANNELS_LAST, name="maxpool")(x)
+        x = MaxPooling2D(3, 2, data_format=CHANNELS_LAST, name="maxpool")(x)
     for stage, depth in enumerate(depths):
         for index in range(depth):
             stride = 2 if stage > 0 and index == 0 else 1

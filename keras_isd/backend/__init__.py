@@ -13,6 +13,8 @@ Variables:
 - `overwrite_rows(variable, rows, values)`: writes rows, in place where the backend can.
 - `is_sharded(variable)`: whether its rows lie on several devices, so that each has but a part.
 - `to_numpy(variable)`: its whole value, of which each process may hold a part.
+- `convolve(layer, inputs, kernel)`, `max_pool(layer, inputs)`: of channels that are last, without the
+  copies that Keras makes; None where it makes none.
 - `fused_batch_norm(layer, inputs, training)`: batch normalisation in one kernel; None where the
   compiler fuses what `keras.ops` does.
 
@@ -50,6 +52,7 @@ __all__ = [
     "batch_offset",
     "check_batch_sizes",
     "check_compile",
+    "convolve",
     "fused_batch_norm",
     "guarded_step",
     "has_accelerator",
@@ -57,6 +60,7 @@ __all__ = [
     "is_one_of_several",
     "is_sharded",
     "is_worker_lost",
+    "max_pool",
     "overwrite_rows",
     "reducible_logs",
     "replica_count",

@@ -62,6 +62,8 @@ def values_kept(model):
 # Variables: as XLA likes it, which fuses, and updates one in place if its old value is done with.
 
 fused_batch_norm = None
+convolve = None
+max_pool = None
 
 
 def overwrite_rows(variable, rows, values):

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -53,3 +54,37 @@ def test_convolutions_start_as_the_authors():
 def test_refuses_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         backbones.ResNet18(**arguments)
+
+
+@pytest.mark.parametrize("stem", ["imagenet", "small"])
+def test_layers_without_copies_give_what_keras_gives(stem):
+    model = backbones.ResNet50((24, 40, 3), stem, width=4)
+    plain = backbones.to_plain_keras(model)
+    images = np.random.RandomState(0).standard_normal((2, 24, 40, 3)).astype("float32")
+    places = ["conv1", "layer1_0_conv2", "layer2_0_conv2", "layer3_0_downsample_0"]
+    places += ["maxpool"] if stem == "imagenet" else []
+    for name in places:
+        ours, kerass = (
+            keras.Model(network.input, network.get_layer(name).output)(images)
+            for network in (model, plain)
+        )
+        scale = np.abs(ops.convert_to_numpy(kerass)).max()
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(ours), ops.convert_to_numpy(kerass), atol=1e-5 * scale
+        )
+        assert type(plain.get_layer(name)).__module__.startswith("keras.")
+
+
+def test_networks_saved_with_the_convolutions_of_keras_load_and_go_on(tmp_path):
+    """As the files of version 0.1, whose weights also load into a network that is made now."""
+    model = backbones.ResNet18((16, 16, 3), "small", width=4)
+    old = backbones.to_plain_keras(model)
+    old.save(tmp_path / "old.keras")
+    old.save_weights(tmp_path / "old.weights.h5")
+    images = np.random.RandomState(0).standard_normal((2, 16, 16, 3)).astype("float32")
+    expected = old.predict(images, verbose=0)
+    for variable in model.variables:
+        variable.assign(variable + 1)
+    model.load_weights(tmp_path / "old.weights.h5")
+    for network in (model, keras.models.load_model(tmp_path / "old.keras")):
+        np.testing.assert_allclose(network.predict(images, verbose=0), expected, rtol=1e-4)
