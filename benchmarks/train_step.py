@@ -11,6 +11,7 @@ Markdown, with the most memory that the process held while it trained:
 - `authors' step`: theirs, in PyTorch, given a checkout of their repository.
 - `step before`: that of another checkout of this package, such as of an earlier commit, given by
   `--before`.
+- `step, FLAGS`: with these flags of XLA, given by `--xla_flags`, which may be given again.
 - `step, n devices`: the same batch shared out to n logical devices of this machine. They have no
   more cores than one has, so this is what sharing out costs, not what it gains.
 """
@@ -27,6 +28,7 @@ from step_setting import Setting, make_model, two_views
 
 REFERENCE = flags.DEFINE_string("reference", None, "Checkout of the authors' repository.")
 BEFORE = flags.DEFINE_string("before", None, "Another checkout of this package.")
+XLA_FLAGS = flags.DEFINE_multi_string("xla_flags", [], "For a case of its own.")
 SETTINGS = flags.DEFINE_list("settings", ["cifar", "imagenet"], "Which of them.")
 DEVICES = flags.DEFINE_list("devices", [], "Numbers of devices beyond 1.")
 ROUNDS = flags.DEFINE_integer("rounds", 5, "Turns of each case.")
@@ -47,9 +49,8 @@ ALL_SETTINGS = {
 def make_step(setting, case, devices=1):
     """Function that makes steps of our model, or of its networks alone, and gives their seconds."""
     logical_devices.make(devices)
-    from step_times import fit_seconds
-
     import keras
+    from step_times import fit_seconds
 
     import keras_isd
 
@@ -88,6 +89,7 @@ def main(_):
     if BEFORE.value:
         titles["step before"] = "step before"
     titles |= {f"step {n}": f"step, {n} devices" for n in DEVICES.value}
+    titles |= {given: f"step, `{given}`" for given in XLA_FLAGS.value}
     own = [f"--{flag.name}={flag.value or ''}" for flag in (REFERENCE, POLICY, COMPILE)]
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     for name in SETTINGS.value:
@@ -95,9 +97,13 @@ def main(_):
         for case in titles:
             if case == "authors" and not ALL_SETTINGS[name].script:
                 continue
-            path = {"PYTHONPATH": BEFORE.value} if case == "step before" else {}
-            arguments = (f"--case={name},{case.removesuffix(' before')}", *own)
-            cases[case] = MeasuredProcess(__file__, *arguments, **path)
+            environment = {}
+            served = case
+            if case == "step before":
+                environment, served = {"PYTHONPATH": BEFORE.value}, "step"
+            if case in XLA_FLAGS.value:
+                environment, served = {"XLA_FLAGS": case}, "step"
+            cases[case] = MeasuredProcess(__file__, f"--case={name},{served}", *own, **environment)
         medians = take_turns(cases, ROUNDS.value, STEPS.value)
         print(f"\n{backend}, jit_compile={COMPILE.value}, {POLICY.value}: {ALL_SETTINGS[name]}\n")
         print("| case | ms | `step` is | MiB of the process |\n| --- | --- | --- | --- |")
