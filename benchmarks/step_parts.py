@@ -10,8 +10,8 @@ one of its parts. The parts cost the same milliseconds at any batch size:
 - `metrics`: all but the loss, such as the spread of the embeddings.
 - `teacher`: its move towards the student, which is part of the method.
 
-Each case is a process of its own. They take turns. Printed are differences of the quickest steps: those of
-medians are less than what other work on a machine makes of them.
+Each case is a process of its own. They take turns. Printed are differences of the quickest steps:
+those of medians are less than what other work on a machine makes of them.
 """
 
 import os
