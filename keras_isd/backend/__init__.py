@@ -13,8 +13,9 @@ Variables:
 - `overwrite_rows(variable, rows, values)`: writes rows, in place where the backend can.
 - `is_sharded(variable)`: whether its rows lie on several devices, so that each has but a part.
 - `to_numpy(variable)`: its whole value, of which each process may hold a part.
-- `convolve(layer, inputs, kernel)`, `max_pool(layer, inputs)`: of channels that are last, without
-  the copies that Keras makes; None where it makes none.
+- `convolve(layer, inputs, kernel)`: a convolution, channels last, without the copies that Keras
+  makes; None where it makes none.
+- `max_pool(layer, inputs)`: max-pooling, likewise.
 - `fused_batch_norm(layer, inputs, training)`: batch normalisation in one kernel; None where the
   compiler fuses what `keras.ops` does.
 
