@@ -29,6 +29,9 @@ The devices that share a batch:
 - `all_gather(x)`: the rows of every replica, in their order, the same on each.
 - `all_sum(x)`: the sum of every replica's `x`, the same on each.
 - `batch_offset(x)`: the place of this replica's first row in the rows of all, and their number.
+- `from_share(loss)`: what Keras is to take as the loss, of a replica's share of that of the whole
+  batch: the share where it adds up the replicas' gradients.
+- `predict_on_batch(model, x)`: what a network gives for a batch, in this process alone.
 - `synchronize_batch_norm(model)`: lets batch normalisation use the statistics of the whole batch.
 - `is_chief(model)`: whether this process is the one, of several, that writes files.
 - `is_one_of_several(model)`: whether this process trains together with others.
@@ -54,6 +57,7 @@ __all__ = [
     "check_batch_sizes",
     "check_compile",
     "convolve",
+    "from_share",
     "fused_batch_norm",
     "guarded_step",
     "has_accelerator",
@@ -63,6 +67,7 @@ __all__ = [
     "is_worker_lost",
     "max_pool",
     "overwrite_rows",
+    "predict_on_batch",
     "reducible_logs",
     "replica_count",
     "synchronize_batch_norm",

@@ -5,7 +5,10 @@ And the training step of those backends, TensorFlow and PyTorch, that assign to 
 
 import contextlib
 
+import keras
 from keras import ops
+
+from keras_isd.keras_internals import all_layers
 
 
 def restore_unless(healthy, before):
@@ -98,8 +101,23 @@ def batch_offset(x):
     return 0, ops.shape(x)[0]
 
 
+def from_share(loss):
+    return loss
+
+
+def predict_on_batch(model, x):
+    return model.predict_on_batch(x)
+
+
 def synchronize_batch_norm(model):
     """Nothing to do: statistics are of the whole batch."""
+
+
+def synchronize_layers(model):
+    """Makes batch normalisation use the statistics of the whole batch, not of a replica's part."""
+    for layer in all_layers(model):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
 
 
 def is_one_of_several(model):

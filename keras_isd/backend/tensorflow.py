@@ -1,12 +1,10 @@
 """TensorFlow: a graph of assignments; each replica of a `tf.distribute` strategy runs its part."""
 
-import keras
 import tensorflow as tf
 from keras import ops
 
 from keras_isd.backend import common
 from keras_isd.backend.common import *
-from keras_isd.keras_internals import all_layers
 
 
 def guarded_step(model, update_teacher, step, batch):
@@ -141,11 +139,7 @@ def is_worker_lost(model, error):
     )
 
 
-def synchronize_batch_norm(model):
-    """Makes batch normalisation use the statistics of the whole batch, not of a replica's part."""
-    for layer in all_layers(model):
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = True
+synchronize_batch_norm = common.synchronize_layers
 
 
 def check_compile(model, arguments):

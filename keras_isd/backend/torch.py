@@ -1,15 +1,22 @@
 """PyTorch: it runs eagerly, so that what a compiler would fuse or do in place is asked for by name.
 
-Keras trains in one process on one device here.
+Keras trains in one process on one device here; from 3.16 on in several, one a device, each of
+which has a part of every batch, as in PyTorch's `DistributedDataParallel`.
 """
 
+import importlib.util
 import os
 
-from torch import cuda
+import keras
+import torch
+from keras import ops
+from torch import cuda, distributed
+from torch.distributed.nn.functional import all_reduce
 from torch.nn.functional import batch_norm, conv2d, max_pool2d
 
 from keras_isd.backend.common import *
 from keras_isd.backend.common import assigning_step as guarded_step  # noqa: F401
+from keras_isd.backend.common import synchronize_layers
 
 
 def overwrite_rows(variable, rows, values):
@@ -60,16 +67,90 @@ def fused_batch_norm(layer, inputs, training):
     return _channels_last(outputs)
 
 
+def replica_count():
+    together = distributed.is_available() and distributed.is_initialized()
+    return distributed.get_world_size() if together else 1
+
+
+def all_gather(x):
+    """The rows of every process' `x`, which may be of another number, in their order."""
+    if replica_count() == 1:
+        return x
+    counts = _row_counts(x)
+    padded = x.new_zeros((max(counts), *x.shape[1:]))
+    padded[: len(x)] = x.detach()
+    parts = [torch.empty_like(padded) for _ in counts]
+    distributed.all_gather(parts, padded)
+    return torch.cat([part[:count] for part, count in zip(parts, counts)])
+
+
+def batch_offset(x):
+    if replica_count() == 1:
+        return 0, len(x)
+    counts = _row_counts(x)
+    return sum(counts[: distributed.get_rank()]), sum(counts)
+
+
+def _row_counts(x):
+    """How many rows each process' `x` has."""
+    counts = [torch.zeros(1, dtype=torch.int64, device=x.device) for _ in range(replica_count())]
+    distributed.all_gather(counts, torch.full_like(counts[0], len(x)))
+    return [int(count) for count in counts]
+
+
+def all_sum(x):
+    """The sum of every process' `x`. Gradients pass, from every process."""
+    return x if replica_count() == 1 else all_reduce(ops.convert_to_tensor(x).contiguous())
+
+
+def from_share(loss):
+    """Of the processes' gradients PyTorch takes the mean, where their sum is the batch's."""
+    return loss * replica_count()
+
+
+def predict_on_batch(model, x):
+    """In several processes without Keras, which would join one that is frozen, and fails."""
+    if replica_count() == 1:
+        return model.predict_on_batch(x)
+    with torch.no_grad():
+        return ops.convert_to_numpy(model(x, training=False))
+
+
+def synchronize_batch_norm(model):
+    if replica_count() > 1:  # Keras' own layer has no such thing here, and says so
+        synchronize_layers(model)
+
+
+def is_chief(model):
+    return replica_count() == 1 or distributed.get_rank() == 0
+
+
+def is_one_of_several(model):
+    return replica_count() > 1
+
+
 def has_accelerator():
     return cuda.is_available()
 
 
 def check_compile(model, arguments):
-    """Raises a ValueError in one of several processes of PyTorch, which Keras does not join."""
-    processes = int(os.environ.get("WORLD_SIZE", 1))
-    if processes > 1:
+    """Raises a ValueError in one of several processes that would each train a model of its own."""
+    processes = max(int(os.environ.get("WORLD_SIZE", 1)), replica_count())
+    if processes == 1:
+        return
+    if not joins_processes():
         raise ValueError(
-            "On PyTorch Keras trains in one process on one device: these would train models of "
-            "their own. For many devices set KERAS_BACKEND to jax or tensorflow. "
-            f"Received: WORLD_SIZE={processes}"
+            "Before 3.16 Keras trains in one process on one device of PyTorch: these would train "
+            "models of their own. For many devices take a later Keras, or set KERAS_BACKEND to jax "
+            f"or tensorflow. Received: WORLD_SIZE={processes}, Keras {keras.__version__}"
         )
+    if replica_count() == 1:
+        raise ValueError(
+            "Call `keras.distribution.initialize()` before the model is made: without it these "
+            f"processes would train models of their own. Received: WORLD_SIZE={processes}"
+        )
+
+
+def joins_processes():
+    """Whether this Keras has the processes of PyTorch train one model."""
+    return importlib.util.find_spec("keras.src.backend.torch.distribution_lib") is not None

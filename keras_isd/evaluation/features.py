@@ -7,6 +7,7 @@ import numpy as np
 from absl import logging
 from keras import ops
 
+from keras_isd import backend
 from keras_isd.data import ImageSource
 from keras_isd.image_range import SAMPLE, warn_of_views
 
@@ -155,7 +156,7 @@ def _features(model, images, batch_size):
     missing = batch_size - len(images)
     if missing:
         images = ops.take(images, np.arange(batch_size) % len(images), axis=0)
-    return np.asarray(model.predict_on_batch(images))[: batch_size - missing]
+    return np.asarray(backend.predict_on_batch(model, images))[: batch_size - missing]
 
 
 WANTED = (

@@ -18,8 +18,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
     Args:
         momentum: float, share of the moving statistics that stays at each step.
         epsilon: float, added to the variance.
-        **kwargs: see `keras.layers.BatchNormalization`; `synchronized` for statistics over all
-            replicas of a `tf.distribute` strategy.
+        synchronized: bool, for statistics over all replicas of a `tf.distribute` strategy, or over
+            all processes of PyTorch.
+        **kwargs: see `keras.layers.BatchNormalization`.
 
     Attributes:
         groups: int, 1 unless set: in training so many equal runs of the batch are normalised each
@@ -39,10 +40,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
     array([1.1], dtype=float32)
     """
 
-    synchronized: bool  # Keras' own argument
-
-    def __init__(self, momentum=0.9, epsilon=1e-5, **kwargs):
+    def __init__(self, momentum=0.9, epsilon=1e-5, synchronized=False, **kwargs):
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
+        self.synchronized = synchronized  # which Keras' own takes on TensorFlow alone
         self.groups = 1
         if self.axis != -1 or not (self.center and self.scale) or self.renorm:
             raise ValueError(
@@ -57,8 +57,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
         # Of a single value PyTorch's kernel knows no variance.
         if training and self.groups > 1:
             return self._by_group(ops.cast(inputs, "float32"))
-        if backend.fused_batch_norm is not None and mask is None and (not training or count > 1):
-            return backend.fused_batch_norm(self, inputs, training)
+        fused = backend.fused_batch_norm if mask is None else None
+        shared = self.synchronized and backend.replica_count() > 1
+        if fused is not None and (not training or (count > 1 and not shared)):
+            return fused(self, inputs, training)
 
         x = ops.cast(inputs, "float32")
         mean, variance = self.moving_mean, self.moving_variance

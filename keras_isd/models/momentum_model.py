@@ -247,7 +247,7 @@ class MomentumModel(CheckedModel):
         loss = own + ops.stop_gradient(share - own)
         for extra in self.losses:
             loss = loss + ops.sum(extra) / replicas
-        return loss
+        return backend.from_share(loss)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         queries = backend.all_gather(ops.stop_gradient(y_pred["query"]))

@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import pytest
 
-from tests.support import golden
 from tests.support.processes import run_python
 
 OTHERS = [name for name in ("tensorflow", "jax", "torch") if name != keras.backend.backend()]
@@ -54,10 +53,3 @@ view = keras_isd.augmentation.evaluation(8)
 print([m for m in ("tensorflow", "keras_cv", "tensorflow_datasets") if m in sys.modules])
 """
     assert run_python("-c", code).strip() == "[]"
-
-
-@pytest.mark.skipif(keras.backend.backend() != "torch", reason="other backends join processes")
-def test_several_processes_of_pytorch_are_refused(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")  # as torchrun sets it
-    with pytest.raises(ValueError, match=r"KERAS_BACKEND to jax or tensorflow.*WORLD_SIZE=2"):
-        golden.golden_model("isd_plus")

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_isd import backend
 from tests.support.processes import ROOT, addresses, run_python
 
 SCRIPT = "tests.support.replicas_script"
@@ -18,11 +19,14 @@ SCRIPT = "tests.support.replicas_script"
 BACKEND = keras.backend.backend()
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(BACKEND == "torch", reason="Keras has one process on PyTorch"),
+    pytest.mark.skipif(
+        BACKEND == "torch" and not backend.joins_processes(),
+        reason="Keras before 3.16 has one process on PyTorch",
+    ),
 ]
 of_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's workers")
 # Of 87 images the last batch has 7, of 4 and of 3.
-IMAGES = {"tensorflow": "87", "jax": "88"}.get(BACKEND)
+IMAGES = {"tensorflow": "87", "jax": "88", "torch": "87"}[BACKEND]
 SIZES = (f"--images={IMAGES}", "--batch_size=8", "--queue_size=61")
 
 

@@ -110,3 +110,11 @@ def test_groups_are_normalised_each_by_its_own_statistics():
         0.9 + 0.1 * groups.var(1, ddof=1).mean(0),
         rtol=1e-4,
     )
+
+
+def test_a_synchronized_layer_is_saved_and_made_again_on_every_backend():
+    layer = BatchNormalization.from_config(BatchNormalization(synchronized=True).get_config())
+    assert layer.synchronized is True
+    x = np.random.RandomState(0).standard_normal((6, 3)).astype("float32")
+    found = ops.convert_to_numpy(ops.stop_gradient(layer(x, training=True)))  # alone: its own
+    np.testing.assert_allclose(found.std(axis=0), 1, rtol=1e-3)

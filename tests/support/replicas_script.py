@@ -1,7 +1,8 @@
 """Trains the golden model on several devices in a process of its own, for tests that compare runs.
 
 `python -m tests.support.replicas_script OUT.npz --devices N [--split_queue]`: of TensorFlow a
-MirroredStrategy, of JAX a DataParallel distribution, or with the queue split, on logical CPUs.
+MirroredStrategy, of JAX a DataParallel distribution, or with the queue split, on logical CPUs. Of
+PyTorch there are workers alone: processes of one device each.
 """
 
 import argparse
@@ -49,18 +50,34 @@ def jax_scope(devices, split_queue, workers=(), worker=None):
     return distribution.scope()
 
 
-def part_of_each_batch(views, labels, batch_size, workers, worker):
-    """A dataset of a worker's share of every batch, in the order of the workers."""
-    import tensorflow as tf
+def torch_scope(workers, worker):
+    os.environ |= {"WORLD_SIZE": str(len(workers)), "RANK": str(worker)}
+    keras.distribution.initialize(workers[0], len(workers), worker)
+    return keras.distribution.DataParallel(auto_shard_dataset=False).scope()
 
-    own = batch_size // workers
-    rows = [r for r in range(len(labels)) if r % batch_size // own == worker]
-    data = {name: images[rows] for name, images in views.items()}, labels[rows]
-    return tf.data.Dataset.from_tensor_slices(data).batch(own, drop_remainder=True)
+
+class PartOfEachBatch(keras.utils.PyDataset):
+    """A worker's share of every batch, in the order of the workers."""
+
+    def __init__(self, views, labels, batch_size, workers, worker):
+        super().__init__()
+        self.data, self.batch_size, self.share = (views, labels), batch_size, (workers, worker)
+
+    def __len__(self):
+        return -(-len(self.data[1]) // self.batch_size)
+
+    def __getitem__(self, step):
+        def own(x):
+            batch = x[step * self.batch_size :][: self.batch_size]
+            return np.array_split(batch, self.share[0])[self.share[1]]
+
+        return keras.tree.map_structure(own, self.data)
 
 
 def copies(variable):
     """What each device holds of a variable; of a split one all of it, once."""
+    if keras.backend.backend() == "torch":
+        return [backend.to_numpy(variable)]
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -88,8 +105,11 @@ def main():
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--queue_size", type=int, default=64)
     arguments = parser.parse_args()
+    backend_name = keras.backend.backend()
     scope = contextlib.nullcontext()
-    if arguments.devices > 1 and keras.backend.backend() == "jax":
+    if arguments.worker is not None and backend_name == "torch":
+        scope = torch_scope(arguments.workers, arguments.worker)
+    elif arguments.devices > 1 and backend_name == "jax":
         scope = jax_scope(
             arguments.devices, arguments.split_queue, arguments.workers, arguments.worker
         )
@@ -105,9 +125,10 @@ def main():
         "shuffle": False,
     }
     validation = {name: images[:16] for name, images in views.items()}, data["y"][:16]
-    if arguments.worker is not None and keras.backend.backend() == "jax":
+    if arguments.worker is not None and backend_name != "tensorflow":
         place = len(arguments.workers), arguments.worker
-        data = {"x": part_of_each_batch(views, data["y"], arguments.batch_size, *place)}
+        batches = PartOfEachBatch(views, data["y"], arguments.batch_size, *place)
+        data = {"x": batches, "shuffle": False}
     losses = []
     batch_loss = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda step, logs: losses.append(logs["loss"])

@@ -1,0 +1,98 @@
+"""What several processes of PyTorch share a step by, joined by PyTorch itself, under any Keras."""
+
+import concurrent.futures
+import importlib
+
+import keras
+import pytest
+
+from tests.support import golden
+from tests.support.processes import addresses, run_python
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="other backends join processes by Keras"
+)
+
+JOIN = """
+import sys, numpy as np, torch, keras, keras_isd
+from keras_isd import backend
+rank = int(sys.argv[2])
+store = f"tcp://{sys.argv[1]}"
+torch.distributed.init_process_group("gloo", init_method=store, world_size=2, rank=rank)
+"""
+
+
+def in_both(code):
+    """What each of two processes prints."""
+    address = addresses()[0]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        runs = [pool.submit(run_python, "-c", JOIN + code, address, rank) for rank in range(2)]
+        return [run.result().strip() for run in runs]
+
+
+def test_every_process_has_the_rows_of_all_in_order_and_knows_the_place_of_its_own():
+    code = """
+rows = torch.arange(15.0).reshape(5, 3).split([2, 3])[rank]
+print(backend.all_gather(rows)[:, 0].tolist(), backend.batch_offset(rows), end=" ")
+print(backend.is_chief(None), backend.is_one_of_several(None))
+"""
+    every = "[0.0, 3.0, 6.0, 9.0, 12.0]"
+    assert in_both(code) == [f"{every} (0, 5) True True", f"{every} (2, 5) False True"]
+
+
+def test_gradients_pass_a_sum_from_every_process():
+    code = """
+x = torch.tensor([1.0, 2.0]).mul(rank + 1).requires_grad_()
+total = backend.all_sum(x)
+(total[0] * (rank + 3)).backward()
+print(total.tolist(), x.grad.tolist())
+"""
+    # 1 + 2 and 2 + 4; the first is used three times in one process, four times in the other
+    assert in_both(code) == ["[3.0, 6.0] [7.0, 0.0]"] * 2
+
+
+def test_synchronized_batch_normalization_has_the_statistics_of_the_whole_batch():
+    code = """
+whole = np.random.RandomState(0).standard_normal((7, 4)).astype("float32")
+layer = keras_isd.BatchNormalization()
+layer.build((None, 4))
+model = keras.Sequential([layer])
+backend.synchronize_batch_norm(model)
+x = torch.tensor(np.split(whole, [4])[rank], requires_grad=True)
+weights = torch.tensor(np.split(whole[::-1].copy(), [4])[rank])
+(layer(x, training=True) * weights).sum().backward()
+
+alone = torch.nn.BatchNorm1d(4)
+y = torch.tensor(whole, requires_grad=True)
+(alone(y) * torch.tensor(whole[::-1].copy())).sum().backward()
+np.testing.assert_allclose(x.grad, y.grad.split([4, 3])[rank], atol=1e-5)
+np.testing.assert_allclose(layer.moving_variance.numpy(), alone.running_var, rtol=1e-5)
+np.testing.assert_allclose(layer.moving_mean.numpy(), alone.running_mean, atol=1e-6)
+print("equal")
+"""
+    assert in_both(code) == ["equal"] * 2
+
+
+def test_gradients_of_which_the_mean_is_taken_are_those_of_the_whole_batch():
+    """Of 2 images here and 4 there; a part's loss is that of the whole batch."""
+    code = """
+whole = torch.arange(1.0, 7.0)
+backbone = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+model = keras_isd.MomentumModel(backbone)
+weight = torch.ones(1, requires_grad=True)
+loss = model.mean_loss(whole.split([2, 4])[rank] * weight)
+loss.backward()
+torch.distributed.all_reduce(weight.grad)
+print(round(float(loss), 4), round(float(weight.grad) / 2, 4))  # the mean, as PyTorch takes it
+"""
+    assert in_both(code) == ["3.5 3.5"] * 2
+
+
+def test_processes_that_keras_does_not_join_are_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")  # as torchrun sets it
+    module = importlib.import_module("keras_isd.backend.torch")
+    for joins, advice in ((False, "KERAS_BACKEND to jax or tensorflow"), (True, "initialize()")):
+        monkeypatch.setattr(module, "joins_processes", lambda joins=joins: joins)
+        with pytest.raises(ValueError, match="Received: WORLD_SIZE=2") as refused:
+            golden.golden_model("isd_plus")
+        assert advice in str(refused.value)
