@@ -41,5 +41,7 @@ def to_plain_keras(backbone):
 
 
 def _plain_layer(layer):
-    kind = _PLAIN.get(type(layer), type(layer))
-    return kind.from_config(layer.get_config())
+    config = layer.get_config()
+    if type(layer) is BatchNormalization:
+        config["synchronized"] = False  # Keras' own takes it on TensorFlow alone
+    return _PLAIN.get(type(layer), type(layer)).from_config(config)

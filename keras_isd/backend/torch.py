@@ -11,12 +11,26 @@ import keras
 import torch
 from keras import ops
 from torch import cuda, distributed
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.functional import batch_norm, conv2d, max_pool2d
 
 from keras_isd.backend.common import *
-from keras_isd.backend.common import assigning_step as guarded_step  # noqa: F401
-from keras_isd.backend.common import synchronize_layers
+from keras_isd.backend.common import assigning_step, synchronize_layers
+
+
+def guarded_step(model, update_teacher, step, batch):
+    if replica_count() > 1:
+        _check_none_is_empty(keras.tree.flatten(batch)[0])
+    return assigning_step(model, update_teacher, step, batch)
+
+
+def _check_none_is_empty(x):
+    """Raises a ValueError in every process where one has no rows, and so no statistics of them."""
+    counts = _row_counts(x)
+    if 0 in counts:
+        raise ValueError(
+            "Every process must get images of each batch. Leave a smaller last batch out, or take "
+            f"batches of another size. Received: {counts} images, by process"
+        )
 
 
 def overwrite_rows(variable, rows, values):
@@ -95,12 +109,26 @@ def _row_counts(x):
     """How many rows each process' `x` has."""
     counts = [torch.zeros(1, dtype=torch.int64, device=x.device) for _ in range(replica_count())]
     distributed.all_gather(counts, torch.full_like(counts[0], len(x)))
-    return [int(count) for count in counts]
+    return torch.cat(counts).tolist()
 
 
 def all_sum(x):
     """The sum of every process' `x`. Gradients pass, from every process."""
-    return x if replica_count() == 1 else all_reduce(ops.convert_to_tensor(x).contiguous())
+    return x if replica_count() == 1 else _AllSum.apply(ops.convert_to_tensor(x))
+
+
+class _AllSum(torch.autograd.Function):
+    """`torch.distributed.nn` has the same, deprecated."""
+
+    @staticmethod
+    def forward(_, x):
+        total = x.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_, gradient):
+        return _AllSum.forward(_, gradient)
 
 
 def from_share(loss):
@@ -148,6 +176,16 @@ def check_compile(model, arguments):
         raise ValueError(
             "Call `keras.distribution.initialize()` before the model is made: without it these "
             f"processes would train models of their own. Received: WORLD_SIZE={processes}"
+        )
+    shared = keras.distribution.distribution()
+    if shared is not None and not isinstance(shared, keras.distribution.DataParallel):
+        raise ValueError(
+            "Processes of PyTorch share batches by `keras.distribution.DataParallel` alone. "
+            f"Received: {shared}"
+        )
+    if arguments.get("jit_compile") is True:
+        raise ValueError(
+            "In several processes of PyTorch leave `jit_compile` out. Received: jit_compile=True"
         )
 
 

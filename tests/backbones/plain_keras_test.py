@@ -43,7 +43,9 @@ def test_features_are_the_same_where_the_package_is_not(backbone, tmp_path):
 
 
 def test_the_original_stays_and_nested_models_are_gone_through():
-    inner = keras.Sequential([keras.Input((4,)), keras_isd.BatchNormalization(name="bn")])
+    inner = keras.Sequential(
+        [keras.Input((4,)), keras_isd.BatchNormalization(name="bn", synchronized=True)]
+    )
     outer = keras.Sequential([keras.Input((4,)), inner, keras.layers.Dense(2)])
     plain = to_plain_keras(outer)
     assert type(plain.layers[0].layers[0]) is keras.layers.BatchNormalization

@@ -4,6 +4,8 @@ import pytest
 from keras import ops
 
 from keras_isd import backbones
+from keras_isd.backbones.convolution import Conv2D
+from keras_isd.backbones.pooling import MaxPooling2D
 
 
 @pytest.mark.parametrize(
@@ -64,19 +66,19 @@ def test_layers_without_copies_give_what_keras_gives(stem):
     places = ["conv1", "layer1_0_conv2", "layer2_0_conv2", "layer3_0_downsample_0"]
     places += ["maxpool"] if stem == "imagenet" else []
     for name in places:
-        ours, kerass = (
+        ours, theirs = (
             keras.Model(network.input, network.get_layer(name).output)(images)
             for network in (model, plain)
         )
-        scale = np.abs(ops.convert_to_numpy(kerass)).max()
+        scale = np.abs(ops.convert_to_numpy(theirs)).max()
         np.testing.assert_allclose(
-            ops.convert_to_numpy(ours), ops.convert_to_numpy(kerass), atol=1e-5 * scale
+            ops.convert_to_numpy(ours), ops.convert_to_numpy(theirs), atol=1e-5 * scale
         )
         assert type(plain.get_layer(name)).__module__.startswith("keras.")
 
 
 def test_networks_saved_with_the_convolutions_of_keras_load_and_go_on(tmp_path):
-    """As the files of version 0.1, whose weights also load into a network that is made now."""
+    """As those of version 0.1 were; their weights also load into a network that is made now."""
     model = backbones.ResNet18((16, 16, 3), "small", width=4)
     old = backbones.to_plain_keras(model)
     old.save(tmp_path / "old.keras")
@@ -88,3 +90,24 @@ def test_networks_saved_with_the_convolutions_of_keras_load_and_go_on(tmp_path):
     model.load_weights(tmp_path / "old.weights.h5")
     for network in (model, keras.models.load_model(tmp_path / "old.keras")):
         np.testing.assert_allclose(network.predict(images, verbose=0), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("layer", "arguments"),
+    [
+        (Conv2D, {"dilation_rate": 2}),
+        (Conv2D, {"dilation_rate": 2, "padding": "same"}),
+        (Conv2D, {"groups": 2}),
+        (Conv2D, {"strides": 2, "padding": "same"}),
+        (MaxPooling2D, {"padding": "same"}),
+    ],
+)
+def test_options_that_the_backbones_do_not_use_are_those_of_keras(layer, arguments):
+    images = np.random.RandomState(0).standard_normal((2, 12, 12, 4)).astype("float32")
+    ours = layer(*((8, 3) if layer is Conv2D else (3, 2)), data_format="channels_last", **arguments)
+    theirs = layer.__base__.from_config(ours.get_config())
+    theirs.build(images.shape)
+    ours.build(images.shape)
+    theirs.set_weights(ours.get_weights())
+    ours, theirs = (ops.convert_to_numpy(ops.stop_gradient(x(images))) for x in (ours, theirs))
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)

@@ -40,6 +40,16 @@ print(backend.is_chief(None), backend.is_one_of_several(None))
     assert in_both(code) == [f"{every} (0, 5) True True", f"{every} (2, 5) False True"]
 
 
+def test_a_process_without_images_of_a_batch_is_named_in_all():
+    code = """
+try:
+    backend.guarded_step(None, None, None, ({"query": torch.zeros(3 * rank, 2)},))
+except ValueError as error:
+    print(error)
+"""
+    assert all("Received: [0, 3] images, by process" in printed for printed in in_both(code))
+
+
 def test_gradients_pass_a_sum_from_every_process():
     code = """
 x = torch.tensor([1.0, 2.0]).mul(rank + 1).requires_grad_()

@@ -76,9 +76,11 @@ def test_what_is_written_when_the_wait_for_it_is_interrupted_is_still_waited_for
     # Python has no such handler where it was started with the signal ignored, as in the background.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Timer(0.2, signal.pthread_kill, control_c).start()
-    with pytest.raises(KeyboardInterrupt):
-        checkpoint_file.wait(tmp_path)
-    signal.signal(signal.SIGINT, before)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            checkpoint_file.wait(tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
     threading.Timer(0.2, held_back.set).start()
     assert Resume(tmp_path).initial_step == 1
 
