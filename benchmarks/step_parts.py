@@ -3,7 +3,7 @@
     KERAS_BACKEND=jax python benchmarks/step_parts.py
 
 A step of the CIFAR ResNet-18 on 2 images, whose networks take little, beside the same step without
-one of its parts. The parts cost the same milliseconds at any batch size:
+one of its parts. What guard and teacher cost is a matter of the network, not of the batch:
 
 - `guard`: the copies from which a step is undone whose loss is not finite.
 - `checks`: of what is in a batch, before anything moves.

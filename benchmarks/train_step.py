@@ -102,7 +102,10 @@ def main(_):
             if case == "step before":
                 environment, served = {"PYTHONPATH": BEFORE.value}, "step"
             if case in XLA_FLAGS.value:
-                environment, served = {"XLA_FLAGS": case}, "step"
+                environment, served = (
+                    {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {case}"},
+                    "step",
+                )
             cases[case] = MeasuredProcess(__file__, f"--case={name},{served}", *own, **environment)
         medians = take_turns(cases, ROUNDS.value, STEPS.value)
         print(f"\n{backend}, jit_compile={COMPILE.value}, {POLICY.value}: {ALL_SETTINGS[name]}\n")

@@ -25,12 +25,14 @@ The machine:
 
 The devices that share a batch:
 
-- `replica_count()`: on how many replicas this step runs at once; 1 outside a step.
+- `replica_count()`: on how many replicas this step runs at once; 1 outside a step, but on PyTorch,
+  whose processes are always together.
 - `all_gather(x)`: the rows of every replica, in their order, the same on each.
 - `all_sum(x)`: the sum of every replica's `x`, the same on each.
 - `batch_offset(x)`: the place of this replica's first row in the rows of all, and their number.
 - `from_share(loss)`: what Keras is to take as the loss, of a replica's share of that of the whole
-  batch: the share where it adds up the replicas' gradients.
+  batch: the share where it adds the replicas' gradients up, as many times it as there are replicas
+  where it takes their mean.
 - `predict_on_batch(model, x)`: what a network gives for a batch, in this process alone.
 - `synchronize_batch_norm(model)`: lets batch normalisation use the statistics of the whole batch.
 - `is_chief(model)`: whether this process is the one, of several, that writes files.

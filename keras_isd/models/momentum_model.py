@@ -64,8 +64,8 @@ class MomentumModel(CheckedModel):
             layers of Keras, both or none, for views made inside the training step.
         seed: int or None, for those views.
         synchronized_batch_norm: bool, whether the batch normalisation of all sub-models uses the
-            statistics of the whole batch under a `tf.distribute` strategy, instead of those of a
-            replica's part. On JAX it always does.
+            statistics of the whole batch under a `tf.distribute` strategy, or in processes of
+            PyTorch, instead of those of a replica's part. On JAX it always does.
         symmetric: bool, whether in training each view is the query once and the key once, at nearly
             twice the cost. `compute_loss` then gets `(2 B, D)` embeddings, an image's two pairs
             next to one another.
