@@ -90,6 +90,10 @@ def main(_):
         titles["step before"] = "step before"
     titles |= {f"step {n}": f"step, {n} devices" for n in DEVICES.value}
     titles |= {given: f"step, `{given}`" for given in XLA_FLAGS.value}
+    # The step in another environment.
+    given_flags = os.environ.get("XLA_FLAGS", "")
+    elsewhere = {flag: {"XLA_FLAGS": f"{given_flags} {flag}"} for flag in XLA_FLAGS.value}
+    elsewhere["step before"] = {"PYTHONPATH": BEFORE.value}
     own = [f"--{flag.name}={flag.value or ''}" for flag in (REFERENCE, POLICY, COMPILE)]
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     for name in SETTINGS.value:
@@ -97,16 +101,9 @@ def main(_):
         for case in titles:
             if case == "authors" and not ALL_SETTINGS[name].script:
                 continue
-            environment = {}
-            served = case
-            if case == "step before":
-                environment, served = {"PYTHONPATH": BEFORE.value}, "step"
-            if case in XLA_FLAGS.value:
-                environment, served = (
-                    {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {case}"},
-                    "step",
-                )
-            cases[case] = MeasuredProcess(__file__, f"--case={name},{served}", *own, **environment)
+            served = "step" if case in elsewhere else case
+            arguments = (f"--case={name},{served}", *own)
+            cases[case] = MeasuredProcess(__file__, *arguments, **elsewhere.get(case, {}))
         medians = take_turns(cases, ROUNDS.value, STEPS.value)
         print(f"\n{backend}, jit_compile={COMPILE.value}, {POLICY.value}: {ALL_SETTINGS[name]}\n")
         print("| case | ms | `step` is | MiB of the process |\n| --- | --- | --- | --- |")

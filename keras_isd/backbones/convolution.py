@@ -19,10 +19,13 @@ class Conv2D(layers.Conv2D):
     """
 
     def convolution_op(self, inputs, kernel):
-        usual = self.data_format == CHANNELS_LAST and self.groups == 1
-        usual = usual and set(self.dilation_rate) == {1}
-        padded_alike = self.padding == "valid" or set(self.strides) == {1}
-        if backend.convolve is None or not (usual and padded_alike):
+        usual = (
+            self.data_format == CHANNELS_LAST
+            and self.groups == 1
+            and set(self.dilation_rate) == {1}
+            and (self.padding == "valid" or set(self.strides) == {1})  # else on another side
+        )
+        if backend.convolve is None or not usual:
             return super().convolution_op(inputs, kernel)
         return backend.convolve(self, inputs, kernel)
 

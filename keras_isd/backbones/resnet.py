@@ -1,8 +1,8 @@
 """ResNet-18, 34 and 50 (He et al., 2016), layer for layer the authors' PyTorch networks.
 
 A layer is named as in the authors' state dict with `_` for `.`: `layer1_0_conv1`
-here is `layer1.0.conv1` there, so weights map one to one. Padding is explicit, as in
-PyTorch: Keras' `padding="same"` pads strided convolutions on another side.
+here is `layer1.0.conv1` there, so weights map one to one. Where there is a
+stride padding is explicit, as in PyTorch: Keras' `padding="same"` is then on another side.
 """
 
 import keras
