@@ -9,7 +9,6 @@ from keras_isd.layers import BatchNormalization
 _PLAIN = {
     BatchNormalization: keras.layers.BatchNormalization,
     Conv2D: keras.layers.Conv2D,
-    MaxPooling2D: keras.layers.MaxPooling2D,
 }
 
 
@@ -44,4 +43,16 @@ def _plain_layer(layer):
     config = layer.get_config()
     if type(layer) is BatchNormalization:
         config["synchronized"] = False  # Keras' own takes it on TensorFlow alone
+    if type(layer) is MaxPooling2D:
+        return _plain_pooling(config)
     return _PLAIN.get(type(layer), type(layer)).from_config(config)
+
+
+def _plain_pooling(config):
+    """A border is zeros, which after a ReLU are as good as what is never the largest."""
+    border = config.pop("border")
+    pooling = keras.layers.MaxPooling2D.from_config(config)
+    if not border:
+        return pooling
+    around = keras.layers.ZeroPadding2D(border, data_format=config["data_format"])
+    return keras.Sequential([around, pooling], name=pooling.name)

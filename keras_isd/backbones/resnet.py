@@ -88,9 +88,7 @@ def _resnet(block, depths, input_shape, stem, width, name):
         x = convolution(images, width, 3, stride=1, name="conv1")
     x = layers.ReLU(name="relu")(BatchNormalization(name="bn1")(x))
     if stem == "imagenet":
-        # After a ReLU zeros are as good a padding as PyTorch's minus infinity.
-        x = layers.ZeroPadding2D(1, data_format=CHANNELS_LAST, name="maxpool_pad")(x)
-        x = MaxPooling2D(3, 2, data_format=CHANNELS_LAST, name="maxpool")(x)
+        x = MaxPooling2D(3, 2, border=1, data_format=CHANNELS_LAST, name="maxpool")(x)
     for stage, depth in enumerate(depths):
         for index in range(depth):
             stride = 2 if stage > 0 and index == 0 else 1

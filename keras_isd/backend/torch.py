@@ -50,7 +50,8 @@ def convolve(layer, inputs, kernel):
 
 
 def max_pool(layer, inputs):
-    return _channels_last(max_pool2d(_channels_first(inputs), layer.pool_size, layer.strides))
+    x = _channels_first(inputs)
+    return _channels_last(max_pool2d(x, layer.pool_size, layer.strides, layer.border))
 
 
 def _channels_first(x):

@@ -1,36 +1,71 @@
 """What several processes of PyTorch share a step by, joined by PyTorch itself, under any Keras."""
 
-import concurrent.futures
 import importlib
+import json
+import os
+import subprocess
+import sys
 
 import keras
 import pytest
 
 from tests.support import golden
-from tests.support.processes import addresses, run_python
+from tests.support.processes import ROOT, addresses
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "torch", reason="other backends join processes by Keras"
 )
 
-JOIN = """
-import sys, numpy as np, torch, keras, keras_isd
+PROCESS = """
+import datetime, json, sys, numpy as np, torch, keras, keras_isd
 from keras_isd import backend
 rank = int(sys.argv[2])
-store = f"tcp://{sys.argv[1]}"
-torch.distributed.init_process_group("gloo", init_method=store, world_size=2, rank=rank)
+torch.distributed.init_process_group(
+    "gloo",
+    init_method=f"tcp://{sys.argv[1]}",
+    world_size=2,
+    rank=rank,
+    timeout=datetime.timedelta(minutes=5),
+)
+for line in sys.stdin:
+    exec(json.loads(line), globals())
+    sys.stdout.flush()
+# Threads that are at work when the interpreter ends make an error of it, now and then.
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()
 """
 
 
-def in_both(code):
-    """What each of two processes prints."""
+@pytest.fixture(scope="module")
+def in_both():
+    """Function from code, which prints one line, to what each of two processes prints."""
     address = addresses()[0]
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        runs = [pool.submit(run_python, "-c", JOIN + code, address, rank) for rank in range(2)]
-        return [run.result().strip() for run in runs]
+    environment = {**os.environ, "KERAS_BACKEND": "torch"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROCESS, address, str(rank)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            cwd=ROOT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+
+    def run(code):
+        for process in processes:
+            process.stdin.write(json.dumps(code) + "\n")
+            process.stdin.flush()
+        return [process.stdout.readline().strip() for process in processes]
+
+    yield run
+    for process in processes:
+        process.stdin.close()
+    assert [process.wait(timeout=300) for process in processes] == [0, 0]
 
 
-def test_every_process_has_the_rows_of_all_in_order_and_knows_the_place_of_its_own():
+def test_every_process_has_the_rows_of_all_in_order_and_knows_the_place_of_its_own(in_both):
     code = """
 rows = torch.arange(15.0).reshape(5, 3).split([2, 3])[rank]
 print(backend.all_gather(rows)[:, 0].tolist(), backend.batch_offset(rows), end=" ")
@@ -40,7 +75,7 @@ print(backend.is_chief(None), backend.is_one_of_several(None))
     assert in_both(code) == [f"{every} (0, 5) True True", f"{every} (2, 5) False True"]
 
 
-def test_a_process_without_images_of_a_batch_is_named_in_all():
+def test_a_process_without_images_of_a_batch_is_named_in_all(in_both):
     code = """
 try:
     backend.guarded_step(None, None, None, ({"query": torch.zeros(3 * rank, 2)},))
@@ -50,7 +85,7 @@ except ValueError as error:
     assert all("Received: [0, 3] images, by process" in printed for printed in in_both(code))
 
 
-def test_gradients_pass_a_sum_from_every_process():
+def test_gradients_pass_a_sum_from_every_process(in_both):
     code = """
 x = torch.tensor([1.0, 2.0]).mul(rank + 1).requires_grad_()
 total = backend.all_sum(x)
@@ -61,7 +96,7 @@ print(total.tolist(), x.grad.tolist())
     assert in_both(code) == ["[3.0, 6.0] [7.0, 0.0]"] * 2
 
 
-def test_synchronized_batch_normalization_has_the_statistics_of_the_whole_batch():
+def test_synchronized_batch_normalization_has_the_statistics_of_the_whole_batch(in_both):
     code = """
 whole = np.random.RandomState(0).standard_normal((7, 4)).astype("float32")
 layer = keras_isd.BatchNormalization()
@@ -83,7 +118,7 @@ print("equal")
     assert in_both(code) == ["equal"] * 2
 
 
-def test_gradients_of_which_the_mean_is_taken_are_those_of_the_whole_batch():
+def test_gradients_of_which_the_mean_is_taken_are_those_of_the_whole_batch(in_both):
     """Of 2 images here and 4 there; a part's loss is that of the whole batch."""
     code = """
 whole = torch.arange(1.0, 7.0)
