@@ -9,7 +9,7 @@ from keras_isd.backbones.convolution import CHANNELS_LAST
 
 @keras.saving.register_keras_serializable("keras_isd")
 class MaxPooling2D(layers.MaxPooling2D):
-    """Keras' max-pooling, with a border as of PyTorch's, and on PyTorch without copies of its input.
+    """Keras' max-pooling, with a border as PyTorch has, and on PyTorch without copies of its input.
 
     Keras 3.15 lays the input out with the channels first, where PyTorch's kernel takes six times as
     long. Padding is left to Keras.

@@ -15,12 +15,16 @@ from torch.nn.functional import batch_norm, conv2d, max_pool2d
 
 from keras_isd.backend.common import *
 from keras_isd.backend.common import assigning_step, synchronize_layers
+from keras_isd.keras_internals import all_layers
 
 
 def guarded_step(model, update_teacher, step, batch):
     if replica_count() > 1:
         _check_none_is_empty(keras.tree.flatten(batch)[0])
-    return assigning_step(model, update_teacher, step, batch)
+    logs = assigning_step(model, update_teacher, step, batch)
+    if replica_count() > 1:
+        _share_statistics(model)
+    return logs
 
 
 def _check_none_is_empty(x):
@@ -31,6 +35,26 @@ def _check_none_is_empty(x):
             "Every process must get images of each batch. Leave a smaller last batch out, or take "
             f"batches of another size. Received: {counts} images, by process"
         )
+
+
+@torch.no_grad()
+def _share_statistics(model):
+    """Makes moving statistics the mean of all processes', which then have one model.
+
+    What one of them finds in an evaluation, and may stop at, all of them find.
+    """
+    statistics = [
+        variable.value
+        for layer in all_layers(model)
+        if isinstance(layer, keras.layers.BatchNormalization) and not layer.synchronized
+        for variable in (layer.moving_mean, layer.moving_variance)
+    ]
+    if statistics:
+        together = torch.cat(statistics)
+        distributed.all_reduce(together)
+        parts = (together / replica_count()).split([len(x) for x in statistics])
+        for value, part in zip(statistics, parts):
+            value.copy_(part)
 
 
 def overwrite_rows(variable, rows, values):

@@ -118,6 +118,22 @@ print("equal")
     assert in_both(code) == ["equal"] * 2
 
 
+def test_moving_statistics_are_the_mean_of_what_the_processes_found(in_both):
+    code = """
+model = keras_isd.backbones.ConvNet((4, 4, 1), filters=(2,))
+model.guarded_variables = lambda: model.variables
+moving_mean = model.get_layer("bn0").moving_mean
+
+def step(batch):
+    moving_mean.assign([3.0 * rank, 4.0])
+    return {"loss": torch.tensor(0.0)}
+
+backend.guarded_step(model, lambda: None, step, (torch.zeros(2, 4, 4, 1),))
+print(moving_mean.numpy().tolist())
+"""
+    assert in_both(code) == ["[1.5, 4.0]"] * 2
+
+
 def test_gradients_of_which_the_mean_is_taken_are_those_of_the_whole_batch(in_both):
     """Of 2 images here and 4 there; a part's loss is that of the whole batch."""
     code = """
