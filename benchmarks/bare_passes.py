@@ -49,7 +49,7 @@ def bare_passes(model):
 def images_per_second(model, batch_size, steps):
     """Of the bare passes of a trained model."""
     import numpy as np
-    from step_times import fit_seconds, random_views
+    from step_times import fit_seconds, on_device, random_views
 
     import keras_isd
 
@@ -58,7 +58,7 @@ def images_per_second(model, batch_size, steps):
         views["key"] = np.random.rand(batch_size, model.embedding_dim).astype("float32")
     floor = bare_passes(model)
     floor.compile(keras_isd.optimizers.SGD(0.01, momentum=0.9, weight_decay=1e-4))
-    [seconds] = fit_seconds(floor, (views,), steps, together=True)
+    [seconds] = fit_seconds(floor, (on_device(views),), steps, together=True)
     return batch_size / seconds
 
 

@@ -83,7 +83,7 @@ def our_batch(setting, case):
 def serve_ours(setting, case):
     """Serves steps of our model, or of its networks alone."""
     import keras
-    from step_times import fit_seconds
+    from step_times import fit_seconds, on_device
 
     import keras_isd
 
@@ -102,7 +102,7 @@ def serve_ours(setting, case):
     if case == "bare":
         model = bare_passes(model)
     model.compile(keras_isd.optimizers.SGD(0.01, momentum=0.9, weight_decay=1e-4))
-    batch, told = our_batch(setting, case), facts(keras.backend.backend())
+    batch, told = on_device(our_batch(setting, case)), facts(keras.backend.backend())
     serve(
         lambda count: fit_seconds(model, batch, count, together=True),
         lambda: {**told(), "flops": flops},

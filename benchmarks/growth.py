@@ -112,6 +112,7 @@ def report(plot, backend, found):
 
 def draw(plot, backend, found, folder):
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     figure = Figure(figsize=(8, 3), layout="constrained")
     panels = figure.subplots(1, 2)
@@ -119,6 +120,11 @@ def draw(plot, backend, found, folder):
         for name, line in found.items():
             panel.plot(line.keys(), [values[which] for values in line.values()], "o-", label=name)
         panel.set(xscale="log", yscale="log", xlabel=plot, ylabel=title)
+        places = list(next(iter(found.values())))
+        panel.set_xticks(places, [f"{place:,}" for place in places], fontsize="small")
+        panel.minorticks_off()
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_major_formatter("{x:,.0f}")
         panel.grid(alpha=0.3)
     if len(found) > 1:
         panels[0].legend(fontsize="small")

@@ -1,16 +1,19 @@
-"""What guard, checks, metrics and the teacher's move cost in a training step.
+"""What guard, checks, metrics, the teacher's move and what is around a training step cost.
 
     KERAS_BACKEND=jax python benchmarks/step_parts.py
 
-A step of the CIFAR ResNet-18 on 2 images, whose networks take little, beside the same step without
-one of its parts. What guard and teacher cost is a matter of the network, not of the batch:
+Steps of the CIFAR ResNet-18 on 2 images, whose networks take little, beside the same steps without
+one of their parts. What guard and teacher cost is a matter of the network, not of the batch:
 
 - `guard`: the copies from which a step is undone whose loss is not finite.
 - `checks`: of what is in a batch, before anything moves.
 - `metrics`: all but the loss, such as the spread of the embeddings.
 - `teacher`: its move towards the student, which is part of the method.
+- `transfer`: of the batch, from NumPy to the device. Of 2 images it is next to nothing: see
+  `--batch_size`.
+- `execution`: of steps one by one, beside `compile(steps_per_execution=STEPS)`.
 
-Each case is a process of its own. They take turns. Printed are differences of the quickest steps:
+Each case is a process of its own. They take turns. Printed are differences of the quickest turns:
 those of medians are less than what other work on a machine makes of them.
 """
 
@@ -24,9 +27,8 @@ from step_setting import Setting, make_model, two_views
 
 ROUNDS = flags.DEFINE_integer("rounds", 5, "Turns of each case.")
 STEPS = flags.DEFINE_integer("steps", 10, "Steps a turn.")
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 2, "Images.")
 WITHOUT = flags.DEFINE_string("without", None, "Serve the step without this, in this process.")
-
-SETTING = Setting("cifar_resnet18", "", 2, 4096, 32)
 
 
 def without_guard(model):
@@ -53,30 +55,42 @@ TAKE_AWAY = {
     "metrics": without_metrics,
     "teacher": without_teacher,
 }
+AROUND = ("transfer", "execution")
 
 
 def make_step(part):
-    from step_times import fit_seconds
+    from step_times import fit_seconds, on_device
 
     import keras_isd
 
-    model = make_model(SETTING)
-    model.compile(keras_isd.optimizers.SGD(0.01, momentum=0.9, weight_decay=1e-4))
-    if part:
+    setting = Setting("cifar_resnet18", "", BATCH_SIZE.value, 4096, 32)
+    model = make_model(setting)
+    model.compile(
+        keras_isd.optimizers.SGD(0.01, momentum=0.9, weight_decay=1e-4),
+        steps_per_execution=STEPS.value if part == "execution" else 1,
+    )
+    if part in TAKE_AWAY:
         TAKE_AWAY[part](model)
-    views = two_views(SETTING)
-    return lambda count: fit_seconds(model, (views,), count)
+    views = two_views(setting)
+    batch = (on_device(views) if part == "transfer" else views,)
+    return lambda count: fit_seconds(model, batch, count, together=True)
 
 
 def main(_):
     if WITHOUT.value is not None:
         serve(make_step(WITHOUT.value))
         return
-    cases = {part: MeasuredProcess(__file__, f"--without={part}") for part in ("", *TAKE_AWAY)}
+    own = [f"--{flag.name}={flag.value}" for flag in (STEPS, BATCH_SIZE)]
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    around = AROUND[: 1 if backend == "torch" else None]  # where Keras executes one by one
+    cases = {
+        part: MeasuredProcess(__file__, f"--without={part}", *own)
+        for part in ("", *TAKE_AWAY, *around)
+    }
     take_turns(cases, ROUNDS.value, STEPS.value)
     quickest = {part: 1e3 * min(process.seconds) for part, process in cases.items()}
     whole = quickest.pop("")
-    print(f"\n{os.environ.get('KERAS_BACKEND', 'tensorflow')}: a step of 2 images takes", end=" ")
+    print(f"\n{backend}: a step of {BATCH_SIZE.value} images takes", end=" ")
     print(f"{whole:,.0f} ms, of which\n\n| part | ms |\n| --- | --- |")
     for part, without in quickest.items():
         print(f"| {part} | {whole - without:,.1f} |")

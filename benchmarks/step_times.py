@@ -55,15 +55,18 @@ class Repeated(keras.utils.PyDataset):
         return self.batch
 
 
+def on_device(batch):
+    """A batch that no step has to move there."""
+    return keras.tree.map_structure(keras.ops.convert_to_tensor, batch)
+
+
 def fit_seconds(model, batch, count, together=False):
     """Seconds of `count` steps on one batch, without those in which `fit` moves the state in.
 
-    With `together` no step waits for the loss of the one before, as on a GPU in a real run, the
-    batch is on the device already, and their mean is the one number that is given.
+    With `together` no step waits for the loss of the one before, as on a GPU in a real run, and
+    their mean is the one number that is given.
     """
     clock = EpochClock() if together else Clock()
-    if together:
-        batch = keras.tree.map_structure(keras.ops.convert_to_tensor, batch)
     repeated = Repeated(batch, count if together else count + 1)
     arguments = {"shuffle": False, "verbose": 0, "callbacks": [clock]}
     model.fit(repeated, epochs=2 if together else 1, **arguments)
