@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_isd.float32_arithmetic import in_float32
 from keras_isd.losses.closed_gradient import append_own_key, with_gradient
-from keras_isd.losses.streaming import streamed_distillation
+from keras_isd.losses.streaming import exp_of_log, streamed_distillation
 
 # Where the queue is larger it is read in blocks, of the size that is quickest (see
 # `benchmarks/queue_scaling.py`): a block's similarities stay in a cache.
@@ -115,11 +115,11 @@ def _dense_distillation(key, query, anchors, num_nearest, own):
         student_logits = append_own_key(student_logits, query, own)
     teacher_log_p = ops.log_softmax(teacher_logits, axis=-1)
     student_log_p = ops.log_softmax(student_logits, axis=-1)
-    teacher_p = ops.exp(teacher_log_p)
+    teacher_p = exp_of_log(teacher_log_p)
 
     negative_entropy = ops.sum(teacher_p * teacher_log_p, axis=-1)
     value = negative_entropy - ops.sum(teacher_p * student_log_p, axis=-1)
-    difference = ops.exp(student_log_p) - teacher_p
+    difference = exp_of_log(student_log_p) - teacher_p
     if own is None:
         gradient = ops.matmul(difference, anchors)
     else:

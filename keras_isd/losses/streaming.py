@@ -12,6 +12,15 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+# exp(-70) is 4e-31: beside a weight of 1 no sum in float32 sees it. Below it are soon numbers that are
+# denormal. PyTorch keeps those, and a CPU's matrix products of them take several times as long.
+LEAST_LOG = -70.0
+
+
+def exp_of_log(log_weights):
+    """Weights, the largest of which is about 1, of their logarithms; none of them denormal."""
+    return ops.exp(ops.maximum(log_weights, LEAST_LOG))
+
 
 class Sums(NamedTuple):
     """Sums over the anchors so far, of B keys and then B queries, relative to their `peak`.
@@ -103,7 +112,7 @@ def _add_block(sums, rows, block, start):
     peak = ops.maximum(sums.peak, ops.max(logits, axis=-1))
     fade = ops.exp(sums.peak - peak)  # what a former weight is now worth
     below_peak = logits - peak[:, None]
-    weights = ops.exp(below_peak)
+    weights = exp_of_log(below_peak)
 
     key_below, query_below = ops.split(below_peak, 2)
     key_weights = ops.split(weights, 2)[0]

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_isd import losses
 from keras_isd.losses import distillation
+from keras_isd.losses.streaming import exp_of_log
 from tests.losses.distillation_test import gradient_of_sum, reference, unit_rows
 
 DIM = 8
@@ -54,6 +55,14 @@ def test_anchors_kept_in_half_precision_are_summed_in_float32(dtype):
     rounded = keras.ops.convert_to_numpy(ops.cast(anchors, "float32"))
     expected = reference(query, key, rounded, 0.02, 0.1)
     np.testing.assert_allclose(found.loss, expected[0], rtol=1e-5)
+
+
+def test_weights_are_never_denormal_and_smaller_than_any_sum_sees():
+    """Products of denormal numbers take a CPU several times as long."""
+    found = ops.convert_to_numpy(exp_of_log(np.array([0, -20, -80, -100], "float32")))
+    np.testing.assert_allclose(found[:2], [1, 2.061154e-9], rtol=1e-6)
+    assert (found >= np.finfo("float32").tiny).all()
+    assert (found[2:] * 2**40 < np.finfo("float32").eps).all()
 
 
 def test_an_embedding_that_is_not_finite_has_a_loss_that_is_not():
