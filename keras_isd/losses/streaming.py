@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-# exp(-70) is 4e-31: beside a weight of 1 no sum in float32 sees it. Below it are soon numbers that are
-# denormal. PyTorch keeps those, and a CPU's matrix products of them take several times as long.
+# exp(-70) is 4e-31: beside a weight of 1 no sum in float32 sees it. Smaller ones are soon denormal,
+# which PyTorch keeps, and of which a CPU's matrix products take several times as long.
 LEAST_LOG = -70.0
 
 
