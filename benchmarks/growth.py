@@ -121,7 +121,7 @@ def draw(plot, backend, found, folder):
             panel.plot(line.keys(), [values[which] for values in line.values()], "o-", label=name)
         panel.set(xscale="log", yscale="log", xlabel=plot, ylabel=title)
         places = list(next(iter(found.values())))
-        panel.set_xticks(places, [f"{place:,}" for place in places], fontsize="small")
+        panel.set_xticks(places, [f"{place:,}" for place in places], fontsize="small", rotation=20)
         panel.minorticks_off()
         panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         panel.yaxis.set_major_formatter("{x:,.0f}")

@@ -38,7 +38,7 @@ def test_features_are_the_same_where_the_package_is_not(backbone, tmp_path):
     expected = trained(backbone).predict(images.astype("float32"), verbose=0)
     to_plain_keras(backbone).save(tmp_path / "plain.keras")
     names = [str(tmp_path / name) for name in ("plain.keras", "features.npy", "images.npy")]
-    run_python("-c", LOAD, *names)
+    run_python("-c", LOAD, *names, fresh=True)
     np.testing.assert_allclose(np.load(names[1]), expected, atol=1e-5 * np.abs(expected).max())
 
 

@@ -52,4 +52,4 @@ view = keras_isd.augmentation.evaluation(8)
 [(images,)] = keras_isd.data.ArrayBatches(views, batch_size=2)
 print([m for m in ("tensorflow", "keras_cv", "tensorflow_datasets") if m in sys.modules])
 """
-    assert run_python("-c", code).strip() == "[]"
+    assert run_python("-c", code, fresh=True).strip() == "[]"

@@ -1,8 +1,6 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -15,7 +13,7 @@ import keras_isd
 from keras_isd.callbacks import Resume, checkpoint_file
 from keras_isd.callbacks import resume as resume_module
 from tests.support import resume_script
-from tests.support.processes import ROOT, run_python
+from tests.support.processes import run_python, start_forked
 
 SCRIPT = "tests.support.resume_script"
 
@@ -107,17 +105,16 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path, met
 
     run_python(*command("whole"))
     for kill in range(KILLS):
-        process = subprocess.Popen(
-            [sys.executable, *command("killed")], cwd=ROOT, stderr=subprocess.DEVNULL
-        )
+        process = start_forked(command("killed"))
         # From the first checkpoint of this process on, at any moment: every step writes one.
         before, deadline = latest(tmp_path / "killed"), time.monotonic() + 120
-        while latest(tmp_path / "killed") == before and process.poll() is None:
+        while latest(tmp_path / "killed") == before and process.is_alive():
             assert time.monotonic() < deadline
             time.sleep(0.005)
         time.sleep(random.Random(kill).uniform(0, 0.05))
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
     run_python(*command("killed"))
     with np.load(tmp_path / "whole.npz") as whole, np.load(tmp_path / "killed.npz") as found:
         assert_same(dict(found), dict(whole))

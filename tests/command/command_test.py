@@ -18,7 +18,7 @@ from PIL import Image
 
 import keras_isd
 from keras_isd.command.main import PARTS, run
-from tests.support.processes import ROOT
+from tests.support.processes import ROOT, run_forked, run_fresh
 
 TRAIN = ("--size=16", "--epochs=3", "--batch_size=16", "--queue_size=32")
 
@@ -52,16 +52,12 @@ def table(photos, trained, tmp_path_factory):
 
 def command(*arguments, backend=None, timeout=300):
     """Status and output of the command in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "keras_isd_start", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": backend or keras.backend.backend()},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    return done.returncode, done.stdout + done.stderr
+    line = ("-m", "keras_isd_start", *arguments)
+    if backend is None:
+        status, out, errors = run_forked(line, timeout=timeout)
+    else:
+        status, out, errors = run_fresh(line, timeout=timeout, KERAS_BACKEND=backend)
+    return status, out + errors
 
 
 def color_of(name):

@@ -1,39 +1,93 @@
 """Runs Python in a process of its own, under a Keras backend of choice."""
 
+import multiprocessing
 import os
 import pathlib
+import runpy
 import socket
 import subprocess
 import sys
+import tempfile
 
 import keras
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
-def run_python(*arguments, cwd=ROOT, timeout=900, quiet=False, **environment):
+def run_python(*arguments, cwd=ROOT, timeout=900, quiet=False, fresh=False, **environment):
     """Standard output of `python *arguments` with these variables in its environment; raises with
     its standard error if it fails, or if it is to be quiet and has any. The timeout is there to end
-    a process that hangs, not to measure: what takes 30 seconds may take 300 on a busy machine."""
-    environment = {
-        **os.environ,
-        "KERAS_BACKEND": keras.backend.backend(),
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        **environment,
-    }
-    if quiet:  # without help
-        del environment["TF_CPP_MIN_LOG_LEVEL"]
+    a process that hangs, not to measure: what takes 30 seconds may take 300 on a busy machine.
+
+    Unless it is to be `fresh`, or quiet, or has variables, the package is there from the start.
+    """
+    if fresh or quiet or environment:
+        level = None if quiet else "3"  # without help
+        found = run_fresh(arguments, cwd, timeout, TF_CPP_MIN_LOG_LEVEL=level, **environment)
+    else:
+        found = run_forked(arguments, cwd, timeout)
+    status, out, errors = found
+    if status or (quiet and errors):
+        raise AssertionError(f"python {' '.join(map(str, arguments))}\n{errors[-4000:]}")
+    return out
+
+
+def run_fresh(arguments, cwd=ROOT, timeout=900, **environment):
+    """Status, standard output and standard error of `python *arguments`, with these variables,
+    those that are None taken out of its environment."""
+    environment = {**os.environ, "KERAS_BACKEND": keras.backend.backend(), **environment}
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
-        env=environment,
+        env={name: value for name, value in environment.items() if value is not None},
         cwd=cwd,
         timeout=timeout,
         capture_output=True,
         text=True,
+        check=False,
     )
-    if done.returncode or (quiet and done.stderr):
-        raise AssertionError(f"python {' '.join(map(str, arguments))}\n{done.stderr[-4000:]}")
-    return done.stdout
+    return done.returncode, done.stdout, done.stderr
+
+
+def run_forked(arguments, cwd=ROOT, timeout=900):
+    """As `run_fresh`, of a process that has imported the package already."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [pathlib.Path(folder, name) for name in ("out", "errors")]
+        process = start_forked(arguments, cwd, *files)
+        process.join(timeout)
+        if process.is_alive():
+            process.kill()
+            raise subprocess.TimeoutExpired(arguments, timeout)
+        return process.exitcode, *(file.read_text() for file in files)
+
+
+def start_forked(arguments, cwd=ROOT, out=os.devnull, errors=os.devnull):
+    """The process of `python *arguments`, a copy of one that has imported the package, and done
+    nothing else: to import Keras and its backend takes longer than most of what tests run."""
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(["keras_isd", "keras_isd.data", "keras_isd.evaluation"])
+    arguments = [*map(str, arguments)]
+    process = forks.Process(target=_run, args=(arguments, str(cwd), out, errors))
+    process.start()
+    return process
+
+
+def _run(arguments, cwd, *files):
+    """Is `python *arguments` here, with standard output and standard error in these files."""
+    for number, file in enumerate(files, start=1):
+        with open(file, "wb") as opened:
+            os.dup2(opened.fileno(), number)
+    os.chdir(cwd)
+    kind, *rest = arguments
+    if kind == "-c":
+        sys.argv = ["-c", *rest[1:]]
+        exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__"})
+    elif kind == "-m":
+        sys.argv = rest
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = arguments
+        sys.path.insert(0, str(pathlib.Path(kind).parent.resolve()))
+        runpy.run_path(kind, run_name="__main__")
 
 
 def addresses():
