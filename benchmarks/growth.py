@@ -114,13 +114,13 @@ def draw(plot, backend, found, folder):
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
 
+    places = list(next(iter(found.values())))
     figure = Figure(figsize=(8, 3), layout="constrained")
     panels = figure.subplots(1, 2)
     for which, (panel, title) in enumerate(zip(panels, ("ms a step", "MiB of the process"))):
         for name, line in found.items():
             panel.plot(line.keys(), [values[which] for values in line.values()], "o-", label=name)
         panel.set(xscale="log", yscale="log", xlabel=plot, ylabel=title)
-        places = list(next(iter(found.values())))
         panel.set_xticks(places, [f"{place:,}" for place in places], fontsize="small", rotation=20)
         panel.minorticks_off()
         panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -56,7 +56,7 @@ TAKE_AWAY = {
     "metrics": without_metrics,
     "teacher": without_teacher,
 }
-AROUND = ("transfer", "one by one", "execution")
+IN_EPOCHS = ("one by one", "execution")
 
 
 def make_step(part):
@@ -74,8 +74,7 @@ def make_step(part):
         TAKE_AWAY[part](model)
     views = two_views(setting)
     batch = (on_device(views) if part == "transfer" else views,)
-    of_epochs = part in AROUND[1:]
-    return lambda count: fit_seconds(model, batch, count, together=of_epochs)
+    return lambda count: fit_seconds(model, batch, count, together=part in IN_EPOCHS)
 
 
 def main(_):
@@ -84,11 +83,10 @@ def main(_):
         return
     own = [f"--{flag.name}={flag.value}" for flag in (STEPS, BATCH_SIZE)]
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    around = AROUND[: 1 if backend == "torch" else None]  # where Keras has one by one alone
-    cases = {
-        part: MeasuredProcess(__file__, f"--without={part}", *own)
-        for part in ("", *TAKE_AWAY, *around)
-    }
+    parts = ["", *TAKE_AWAY, "transfer"]
+    if backend != "torch":  # where Keras has steps one by one alone
+        parts += IN_EPOCHS
+    cases = {part: MeasuredProcess(__file__, f"--without={part}", *own) for part in parts}
     take_turns(cases, ROUNDS.value, STEPS.value)
     quickest = {part: 1e3 * min(process.seconds) for part, process in cases.items()}
     whole, one_by_one = quickest.pop(""), quickest.pop("one by one", None)

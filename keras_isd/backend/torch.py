@@ -19,11 +19,11 @@ from keras_isd.keras_internals import all_layers
 
 
 def guarded_step(model, update_teacher, step, batch):
-    if replica_count() > 1:
-        _check_none_is_empty(keras.tree.flatten(batch)[0])
+    if replica_count() == 1:
+        return assigning_step(model, update_teacher, step, batch)
+    _check_none_is_empty(keras.tree.flatten(batch)[0])
     logs = assigning_step(model, update_teacher, step, batch)
-    if replica_count() > 1:
-        _share_statistics(model)
+    _share_statistics(model)
     return logs
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -18,7 +17,7 @@ from PIL import Image
 
 import keras_isd
 from keras_isd.command.main import PARTS, run
-from tests.support.processes import ROOT, run_forked, run_fresh
+from tests.support.processes import run_forked, run_fresh, start_forked
 
 TRAIN = ("--size=16", "--epochs=3", "--batch_size=16", "--queue_size=32")
 
@@ -107,13 +106,14 @@ def test_a_folder_of_another_run_is_refused(photos, trained):
 @pytest.mark.one_backend("kill tests of every backend are those of Resume")
 def test_a_run_that_is_killed_ends_as_it_would_have_ended(photos, trained, tmp_path):
     line = ["train", str(photos), f"--output={tmp_path}", *TRAIN]
-    process = subprocess.Popen([sys.executable, "-m", "keras_isd_start", *line], cwd=ROOT)
+    process = start_forked(["-m", "keras_isd_start", *line])
     for _ in range(1200):
         if list(pathlib.Path(tmp_path).glob("checkpoints/epoch000001*")):
             break
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert not (tmp_path / "model.keras").exists()
     status, said = command(*line)
     assert status == 0, said
