@@ -66,7 +66,7 @@ def main(_):
     import keras
 
     import keras_isd  # noqa: F401 (makes its classes known)
-    from keras_isd.whole_file import write_text
+    from keras_isd.files import write_text
 
     path = pathlib.Path(RUN.value)
     run = json.loads(path.read_text())

@@ -24,7 +24,7 @@ from other_pipelines import BATCH, with_others
 
 import keras_isd
 from keras_isd import augmentation
-from keras_isd.data.quick_decoding import decode_quickly
+from keras_isd.data.decoding.tf_decoding import decode_quickly
 
 FOLDER = flags.DEFINE_string("folder", None, "Images in one subfolder for each class.")
 ROUNDS = flags.DEFINE_integer("rounds", 5, "How often each pipeline is measured.")

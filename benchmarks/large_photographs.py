@@ -23,7 +23,7 @@ from other_pipelines import BATCH, with_others
 from PIL import Image
 
 import keras_isd
-from keras_isd.data.quick_decoding import decode_quickly
+from keras_isd.data.decoding.tf_decoding import decode_quickly
 
 PHOTOGRAPHS = flags.DEFINE_integer("photographs", 64, "How many are enlarged.", 1)
 PASSES = flags.DEFINE_integer("passes", 8, "How often a round goes through them.", 1)

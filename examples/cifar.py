@@ -33,7 +33,7 @@ from cifar_presets import PRESETS
 
 import keras_isd
 from keras_isd import augmentation, evaluation, visualization
-from keras_isd.whole_file import write_text
+from keras_isd.files import write_text
 
 RECIPES = {
     "isd": "cifar_resnet18",

@@ -3,8 +3,8 @@
 import keras
 from keras import layers
 
-from keras_isd.argument_validation import check_seed
 from keras_isd.layers import BatchNormalization
+from keras_isd.validation.arguments import check_seed
 
 __all__ = ["linear", "mlp"]
 

@@ -82,7 +82,7 @@ def test_code_is_coloured_and_no_page_needs_the_network(build):
 def test_every_public_name_has_a_place_in_the_reference(build):
     _, pages, _ = build
     places = re.findall(r'\bid="(keras_isd[^"]*)"', "\n".join(pages.values()))
-    assert {"keras_isd.ISDModel", "keras_isd.models.CheckedModel"} < public_names().keys()
+    assert {"keras_isd.ISDModel", "keras_isd.models.ValidatedModel"} < public_names().keys()
     assert not sorted(public_names().keys() - set(places))
     assert len(places) == len(set(places))
 

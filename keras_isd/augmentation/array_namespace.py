@@ -22,7 +22,7 @@ def is_tensorflow(images):
 
 
 def _tensorflow_functions():
-    from keras_isd.quiet_tensorflow import tf
+    from keras_isd.compat.quiet_tensorflow import tf
 
     return types.SimpleNamespace(
         # Of images nothing needs more than what is here.

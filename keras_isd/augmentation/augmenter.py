@@ -4,8 +4,8 @@ import keras
 
 from keras_isd.augmentation.array_namespace import array_namespace, is_tensorflow
 from keras_isd.augmentation.intensity import Normalize, Rescale
-from keras_isd.float32_arithmetic import in_float32
-from keras_isd.image_range import PIXELS
+from keras_isd.compat.float32 import in_float32
+from keras_isd.validation.images import PIXELS
 
 
 @keras.saving.register_keras_serializable("keras_isd")
@@ -98,7 +98,7 @@ class Augmenter:
 
 def _uniform(shape, images):
     if keras.backend.backend() != "tensorflow" and is_tensorflow(images):
-        from keras_isd.quiet_tensorflow import tf
+        from keras_isd.compat.quiet_tensorflow import tf
 
         return tf.random.uniform(shape)
     return keras.random.uniform(shape)

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from keras_isd.argument_validation import check_interval
 from keras_isd.augmentation.operation import RandomApply, between
+from keras_isd.validation.arguments import check_interval
 
 
 @keras.saving.register_keras_serializable("keras_isd")

@@ -10,8 +10,8 @@ import numbers
 import keras
 import numpy as np
 
-from keras_isd.argument_validation import check_interval
 from keras_isd.augmentation.operation import RandomApply, between, is_one, per_image, planes_of
+from keras_isd.validation.arguments import check_interval
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 RGB = (0, 1, 2)

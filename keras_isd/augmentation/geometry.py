@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from keras_isd.argument_validation import check_interval, check_positive_integer
 from keras_isd.augmentation.operation import Operation, RandomApply, between
+from keras_isd.validation.arguments import check_interval, check_positive_integer
 
 
 @keras.saving.register_keras_serializable("keras_isd")

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 
-from keras_isd.argument_validation import check_in_range, check_positive_integer
 from keras_isd.augmentation.operation import Operation, RandomApply, between, per_image, planes_of
-from keras_isd.image_range import PIXELS
+from keras_isd.validation.arguments import check_in_range, check_positive_integer
+from keras_isd.validation.images import PIXELS
 
 
 @keras.saving.register_keras_serializable("keras_isd")

@@ -5,7 +5,7 @@ import keras_cv
 
 from keras_isd.augmentation.array_namespace import array_namespace
 from keras_isd.augmentation.augmenter import Augmenter
-from keras_isd.quiet_tensorflow import tf
+from keras_isd.compat.quiet_tensorflow import tf
 
 
 @keras.saving.register_keras_serializable("keras_isd")

@@ -6,7 +6,7 @@ import keras
 from absl import logging
 
 from keras_isd.augmentation.augmenter import Augmenter
-from keras_isd.image_range import PIXELS
+from keras_isd.validation.images import PIXELS
 
 
 @keras.saving.register_keras_serializable("keras_isd")

@@ -8,7 +8,7 @@ the same numbers. Images are `(B, H, W, C)` float32; behind `Rescale`, or if the
 [0, 255].
 """
 
-from keras_isd.argument_validation import check_interval
+from keras_isd.validation.arguments import check_interval
 
 
 class Operation:

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from keras_isd.backbones.convolution import CHANNELS_LAST, convolution
+from keras_isd.backbones.torch_layers import CHANNELS_LAST, convolution
 from keras_isd.layers import BatchNormalization
 
 

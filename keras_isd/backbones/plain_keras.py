@@ -2,8 +2,7 @@
 
 import keras
 
-from keras_isd.backbones.convolution import Conv2D
-from keras_isd.backbones.pooling import MaxPooling2D
+from keras_isd.backbones.torch_layers import Conv2D, MaxPooling2D
 from keras_isd.layers import BatchNormalization
 
 _PLAIN = {

@@ -8,10 +8,9 @@ stride padding is explicit, as in PyTorch: Keras' `padding="same"` is then on an
 import keras
 from keras import layers
 
-from keras_isd.argument_validation import check_positive_integer
-from keras_isd.backbones.convolution import CHANNELS_LAST, convolution
-from keras_isd.backbones.pooling import MaxPooling2D
+from keras_isd.backbones.torch_layers import CHANNELS_LAST, MaxPooling2D, convolution
 from keras_isd.layers import BatchNormalization
+from keras_isd.validation.arguments import check_positive_integer
 
 _STEMS = ("imagenet", "small")
 

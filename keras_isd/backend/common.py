@@ -8,7 +8,7 @@ import contextlib
 import keras
 from keras import ops
 
-from keras_isd.keras_internals import all_layers
+from keras_isd.compat.keras_internals import all_layers
 
 
 def restore_unless(healthy, before):

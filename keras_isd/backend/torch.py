@@ -15,7 +15,7 @@ from torch.nn.functional import batch_norm, conv2d, max_pool2d
 
 from keras_isd.backend.common import *
 from keras_isd.backend.common import assigning_step, synchronize_layers
-from keras_isd.keras_internals import all_layers
+from keras_isd.compat.keras_internals import all_layers
 
 
 def guarded_step(model, update_teacher, step, batch):

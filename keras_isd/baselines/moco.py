@@ -6,11 +6,11 @@ import keras
 from absl import logging
 from keras import ops
 
-from keras_isd.argument_validation import check_positive, check_positive_integer
-from keras_isd.keras_internals import all_layers
+from keras_isd.compat.keras_internals import all_layers
 from keras_isd.layers import BatchNormalization
 from keras_isd.losses import contrastive, nearest_anchors
 from keras_isd.models.queue_model import QueueModel
+from keras_isd.validation.arguments import check_positive, check_positive_integer
 
 
 @keras.saving.register_keras_serializable("keras_isd")

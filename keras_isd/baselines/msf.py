@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from keras_isd.argument_validation import check_positive_integer
 from keras_isd.losses import nearest_anchors
 from keras_isd.models.queue_model import QueueModel
+from keras_isd.validation.arguments import check_positive_integer
 
 
 @keras.saving.register_keras_serializable("keras_isd")

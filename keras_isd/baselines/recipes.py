@@ -6,7 +6,7 @@ from keras_isd.baselines.byol import BYOLModel
 from keras_isd.baselines.moco import MoCoModel
 from keras_isd.baselines.msf import MSFModel
 from keras_isd.heads import mlp
-from keras_isd.models.isd_recipes import projector_and_predictor, small_resnet18
+from keras_isd.models.recipes import projector_and_predictor, small_resnet18
 from keras_isd.recipes import Recipe, register_recipe
 
 

@@ -2,11 +2,11 @@
 
 import keras
 
-from keras_isd.argument_validation import check_in_range
-from keras_isd.evaluation.checks import checked_sets
 from keras_isd.evaluation.features import extract_features
 from keras_isd.evaluation.knn import knn_accuracy
 from keras_isd.evaluation.linear import linear_probe
+from keras_isd.validation.arguments import check_in_range
+from keras_isd.validation.features import checked_sets
 
 NETWORKS = ("student", "teacher")
 

@@ -9,11 +9,11 @@ import keras
 from absl import logging
 
 from keras_isd import backend
-from keras_isd.argument_validation import check_positive_integer
 from keras_isd.callbacks import callback_state, checkpoint_file
 from keras_isd.callbacks.checkpoint_file import DamagedCheckpointError
 from keras_isd.callbacks.run_settings import differing, run_settings
-from keras_isd.models import CheckedModel
+from keras_isd.models import ValidatedModel
+from keras_isd.validation.arguments import check_positive_integer
 
 
 class Resume(keras.callbacks.Callback):
@@ -209,7 +209,7 @@ class Resume(keras.callbacks.Callback):
     def _variables(self):
         """All variables of the run, by names that are the same in each process."""
         model = self.model  # which on JAX brings the values of the loop into the variables
-        of_ours = isinstance(model, CheckedModel)
+        of_ours = isinstance(model, ValidatedModel)
         groups = {
             "model": model.state_variables() if of_ours else model.variables,
             "optimizer": model.optimizer.variables,

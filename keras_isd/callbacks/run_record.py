@@ -7,8 +7,8 @@ import sys
 import keras
 import numpy as np
 
+from keras_isd.files import write_text
 from keras_isd.version import __version__
-from keras_isd.whole_file import write_text
 
 
 def run_facts(**facts):

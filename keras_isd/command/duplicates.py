@@ -19,7 +19,7 @@ from keras_isd.command import features, search
 from keras_isd.command.features import draw, features_of, output_of
 from keras_isd.command.search import APPROXIMATE
 from keras_isd.command.tables import write_table
-from keras_isd.evaluation.nearest import unit_rows
+from keras_isd.similarity.exact import unit_rows
 
 flags.adopt_module_key_flags(features)
 flags.adopt_module_key_flags(search)

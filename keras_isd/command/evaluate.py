@@ -19,7 +19,7 @@ from keras_isd import evaluation, training
 from keras_isd.command import labelled
 from keras_isd.command.labelled import SEED, labelled_parts
 from keras_isd.command.main import one_argument
-from keras_isd.data.view_batches import readable_views
+from keras_isd.data.batches.view_batches import readable_views
 from keras_isd.training.comparison import networks_beside
 
 flags.adopt_module_key_flags(labelled)

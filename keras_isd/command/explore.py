@@ -12,7 +12,7 @@ import pathlib
 
 from absl import flags
 
-from keras_isd import data, evaluation, exploration, visualization
+from keras_isd import data, evaluation, exploration
 from keras_isd.version import __version__
 
 OUTPUT = flags.DEFINE_string("output", "explore.html", "Page to write.")
@@ -33,7 +33,7 @@ def main(arguments):
     found = evaluation.load_features(arguments)
     if found.names is None:
         raise ValueError("The table must have the images' names. Received: one without")
-    visualization.write_explorer(
+    exploration.write_explorer(
         OUTPUT.value,
         found.features,
         data.from_paths(found.names, channels=CHANNELS.value),

@@ -7,7 +7,7 @@ import numpy as np
 from absl import flags
 
 from keras_isd import data
-from keras_isd.data.file_lists import delimiter_of
+from keras_isd.data.sources.file_table import delimiter_of
 
 LABELS = flags.DEFINE_enum(
     "labels", "auto", ["auto", "folder", "none"], "Classes by subfolder; they only measure."

@@ -14,8 +14,8 @@ from keras_isd.command import features, search
 from keras_isd.command.features import draw, features_of, output_of
 from keras_isd.command.search import APPROXIMATE
 from keras_isd.command.tables import write_table
-from keras_isd.evaluation.checks import check_features
-from keras_isd.evaluation.health import neighbors_of_rows
+from keras_isd.similarity.neighbors import neighbors_of_rows
+from keras_isd.validation.features import check_features
 
 flags.adopt_module_key_flags(features)
 flags.adopt_module_key_flags(search)

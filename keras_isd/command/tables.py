@@ -3,7 +3,7 @@
 import csv
 import pathlib
 
-from keras_isd.data.file_lists import delimiter_of
+from keras_isd.data.sources.file_table import delimiter_of
 
 
 def write_table(path, titles, rows):

@@ -6,20 +6,19 @@ without it.
 
 import importlib
 
-from keras_isd.data.array_batches import ArrayBatches
-from keras_isd.data.arrays import from_arrays
-from keras_isd.data.file_lists import from_csv, from_list_file, from_paths
-from keras_isd.data.folders import from_folder
-from keras_isd.data.image_batches import ImageBatches
-from keras_isd.data.image_source import ImageSource
+from keras_isd.data.batches.array_batches import ArrayBatches
+from keras_isd.data.batches.image_batches import ImageBatches
+from keras_isd.data.batches.view_batches import ViewBatches
+from keras_isd.data.sources.file_table import from_csv, from_list_file, from_paths
+from keras_isd.data.sources.folder import from_folder
+from keras_isd.data.sources.image_source import ImageSource, from_arrays
+from keras_isd.data.sources.tfds import from_tfds
 from keras_isd.data.statistics import ChannelStatistics, channel_statistics
 from keras_isd.data.subsets import label_fraction, long_tail, of_classes, unbalanced
-from keras_isd.data.tfds import from_tfds
-from keras_isd.data.view_batches import ViewBatches
 
 _ON_FIRST_USE = {
-    "one_view_dataset": "keras_isd.data.datasets",
-    "two_view_dataset": "keras_isd.data.datasets",
+    "one_view_dataset": "keras_isd.data.tf_data.datasets",
+    "two_view_dataset": "keras_isd.data.tf_data.datasets",
     # A callback, and so above this folder; it was here in version 0.1, and its name stays.
     "ReportUnreadable": "keras_isd.callbacks",
 }

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_isd.argument_validation import check_interval, check_positive_integer, check_seed
 from keras_isd.augmentation import Rescale
-from keras_isd.data.image_source import ImageSource
-from keras_isd.image_range import PIXELS
+from keras_isd.data.sources.image_source import ImageSource
+from keras_isd.validation.arguments import check_interval, check_positive_integer, check_seed
+from keras_isd.validation.images import PIXELS
 
 PIXELS_OF_AN_IMAGE = 512  # that percentiles are taken of
 BLOCK = 64  # images that are read at a time

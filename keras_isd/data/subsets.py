@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_isd.argument_validation import check_in_range, check_seed
+from keras_isd.validation.arguments import check_in_range, check_seed
 
 
 def of_classes(labels, classes):

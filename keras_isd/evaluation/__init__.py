@@ -9,8 +9,8 @@ from keras_isd.evaluation.knn import knn_accuracies, knn_accuracy, knn_predict
 from keras_isd.evaluation.label_fractions import few_labels
 from keras_isd.evaluation.linear import linear_probe, linear_probe_on_images
 from keras_isd.evaluation.logistic import logistic_regression
-from keras_isd.evaluation.nearest import nearest_rows
 from keras_isd.evaluation.unbalanced import balanced_rows, unbalanced_accuracy
+from keras_isd.similarity.exact import nearest_rows
 
 __all__ = [
     "Features",

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 
 from keras_isd.evaluation.accuracy import accuracies, rank
-from keras_isd.evaluation.checks import check_classes, checked_labels
 from keras_isd.evaluation.features import extract_features
 from keras_isd.optimizers import SGD
+from keras_isd.validation.features import check_classes, checked_labels
 
 
 def mean_and_variance(features):

@@ -9,10 +9,10 @@ import pathlib
 import numpy as np
 from absl import logging
 
-from keras_isd.argument_validation import check_positive_integer
 from keras_isd.data import ViewBatches
 from keras_isd.evaluation.features import extract_features
-from keras_isd.whole_file import write_text
+from keras_isd.files import write_text
+from keras_isd.validation.arguments import check_positive_integer
 
 PIECE = 4096  # images between two notes of how far it is, at most
 

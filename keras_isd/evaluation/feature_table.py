@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_isd.compat.optional_imports import needs_extra
 from keras_isd.evaluation.features import Features
-from keras_isd.extras import needs_extra
 
 PIECE = 4096  # rows that are written at a time
 ENDINGS = (".parquet", ".csv", ".npz")

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_isd import backend
 from keras_isd.data import ImageSource
-from keras_isd.image_range import SAMPLE, warn_of_views
+from keras_isd.validation.images import SAMPLE, warn_of_views
 
 
 class _Triple(NamedTuple):

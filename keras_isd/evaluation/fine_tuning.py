@@ -3,8 +3,6 @@
 import keras
 import numpy as np
 
-from keras_isd.argument_validation import check_positive_integer
-from keras_isd.evaluation.checks import checked_labels
 from keras_isd.evaluation.classifier import (
     classify,
     compile_classifier,
@@ -12,8 +10,10 @@ from keras_isd.evaluation.classifier import (
     train_classifier,
 )
 from keras_isd.heads import linear
-from keras_isd.models.cloning import clone
+from keras_isd.models.teacher import clone
 from keras_isd.optimizers import epoch_cosine
+from keras_isd.validation.arguments import check_positive_integer
+from keras_isd.validation.features import checked_labels
 
 
 def fine_tune(

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from keras_isd.argument_validation import check_positive_integer
-from keras_isd.evaluation.checks import check_features
-from keras_isd.evaluation.nearest import nearest_rows
+from keras_isd.similarity.exact import nearest_rows
+from keras_isd.similarity.neighbors import neighbors_of_all
+from keras_isd.validation.arguments import check_positive_integer
+from keras_isd.validation.features import check_features
 
 
 def effective_rank(features):
@@ -93,20 +94,6 @@ def neighbor_stability(before, after, k=10):
 def kept_neighbors(before, after):
     """Share of the neighbours `(N, k)` of each row that are among its neighbours afterwards."""
     return float((before[:, :, None] == after[:, None, :]).any(axis=2).mean())
-
-
-def neighbors_of_all(features, k, nearest=nearest_rows):
-    """The `k` nearest other rows of each row, and their similarities: `(N, k)` arrays."""
-    return neighbors_of_rows(features, np.arange(len(features)), k, nearest)
-
-
-def neighbors_of_rows(features, asked, k, nearest=nearest_rows):
-    """The `k` nearest other rows of the rows that are asked about: `(M, k)` arrays."""
-    rows, similarities = nearest(features, np.asarray(features)[asked], k + 1)
-    # Of many rows that are all alike a row itself need not be among the first.
-    other = rows != np.asarray(asked)[:, None]
-    other[other.all(axis=1), -1] = False
-    return rows[other].reshape(-1, k), similarities[other].reshape(-1, k)
 
 
 def _check_same_images(**named):

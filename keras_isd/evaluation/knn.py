@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from keras_isd.argument_validation import check_positive
 from keras_isd.evaluation.accuracy import accuracies, rank
-from keras_isd.evaluation.checks import check_features, checked_labels, checked_sets
-from keras_isd.evaluation.nearest import nearest_rows
+from keras_isd.similarity.exact import nearest_rows
+from keras_isd.validation.arguments import check_positive
+from keras_isd.validation.features import check_features, checked_labels, checked_sets
 
 
 def knn_accuracy(

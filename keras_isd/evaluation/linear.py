@@ -3,9 +3,8 @@
 import keras
 import numpy as np
 
-from keras_isd.data.array_batches import ArrayBatches
+from keras_isd.data.batches.array_batches import ArrayBatches
 from keras_isd.evaluation.accuracy import accuracies, rank
-from keras_isd.evaluation.checks import checked_labels, checked_sets
 from keras_isd.evaluation.classifier import (
     classify,
     compile_classifier,
@@ -14,10 +13,11 @@ from keras_isd.evaluation.classifier import (
     train_classifier,
 )
 from keras_isd.evaluation.features import extract_features
-from keras_isd.evaluation.nearest import unit_rows
 from keras_isd.heads import linear
-from keras_isd.models.cloning import clone
+from keras_isd.models.teacher import clone
 from keras_isd.optimizers import epoch_steps
+from keras_isd.similarity.exact import unit_rows
+from keras_isd.validation.features import checked_labels, checked_sets
 
 
 def linear_probe(

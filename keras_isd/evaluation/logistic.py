@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from keras_isd.compat.optional_imports import needs_extra
 from keras_isd.data.subsets import label_fraction
 from keras_isd.evaluation.accuracy import accuracies, rank
-from keras_isd.evaluation.checks import checked_sets
 from keras_isd.evaluation.classifier import mean_and_variance
-from keras_isd.evaluation.nearest import unit_rows
-from keras_isd.extras import needs_extra
+from keras_isd.similarity.exact import unit_rows
+from keras_isd.validation.features import checked_sets
 
 
 def logistic_regression(

@@ -3,8 +3,8 @@
 import numpy as np
 
 from keras_isd.data.subsets import rows_of_each_class
-from keras_isd.evaluation.checks import check_features, checked_labels
 from keras_isd.evaluation.knn import knn_accuracy
+from keras_isd.validation.features import check_features, checked_labels
 
 
 def balanced_rows(labels, per_class=None, seed=0):

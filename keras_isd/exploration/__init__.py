@@ -1,10 +1,11 @@
-"""What lies in a set of images, by their features: without a label."""
+"""Clusters, duplicates, neighbours, outliers and images to label, from features without labels."""
 
 from keras_isd.exploration.clusters import cluster_features
 from keras_isd.exploration.duplicates import find_duplicates
-from keras_isd.exploration.neighbors import find_neighbors
 from keras_isd.exploration.outliers import outlier_scores
+from keras_isd.exploration.page.explorer import write_explorer
 from keras_isd.exploration.selection import select_rows
+from keras_isd.similarity.neighbors import find_neighbors
 
 __all__ = [
     "cluster_features",
@@ -12,4 +13,5 @@ __all__ = [
     "find_neighbors",
     "outlier_scores",
     "select_rows",
+    "write_explorer",
 ]

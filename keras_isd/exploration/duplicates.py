@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from keras_isd.argument_validation import check_in_range
-from keras_isd.evaluation.checks import check_features
-from keras_isd.evaluation.nearest import unit_rows
-from keras_isd.exploration.neighbors import find_neighbors
-from keras_isd.extras import needs_extra
+from keras_isd.compat.optional_imports import needs_extra
+from keras_isd.similarity.exact import unit_rows
+from keras_isd.similarity.neighbors import find_neighbors
+from keras_isd.validation.arguments import check_in_range
+from keras_isd.validation.features import check_features
 
 BLOCK = 1024  # rows that are compared with all others at a time
 SAME = 1e-5  # one minus a cosine that is 1 but for rounding

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_isd.exploration.neighbors import find_neighbors
+from keras_isd.similarity.neighbors import find_neighbors
 
 
 def outlier_scores(features, k=None, approximate=False):

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from keras_isd.argument_validation import check_positive_integer
-from keras_isd.evaluation.checks import check_features
-from keras_isd.evaluation.nearest import unit_rows
 from keras_isd.exploration.clusters import cluster_features
-from keras_isd.exploration.neighbors import find_neighbors
+from keras_isd.similarity.exact import unit_rows
+from keras_isd.similarity.neighbors import find_neighbors
+from keras_isd.validation.arguments import check_positive_integer
+from keras_isd.validation.features import check_features
 
 METHODS = ("typiclust", "k_center")
 MOST_CLUSTERS = 500  # and neighbours of an image that tell how typical it is: of TypiClust

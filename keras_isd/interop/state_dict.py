@@ -3,7 +3,7 @@
 import argparse
 import pickle
 
-from keras_isd.extras import needs_extra
+from keras_isd.compat.optional_imports import needs_extra
 
 # What PyTorch's reader of pickles raises at bytes that are no pickle.
 _MALFORMED = (ValueError, TypeError, AttributeError, LookupError, EOFError)

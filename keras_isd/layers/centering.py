@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from keras_isd import backend
-from keras_isd.argument_validation import check_positive_integer
-from keras_isd.float32_arithmetic import in_float32
+from keras_isd.compat.float32 import in_float32
+from keras_isd.validation.arguments import check_positive_integer
 
 # Of so many images the mean is known, and a later batch counts no less than among them.
 MOST_IMAGES = 1_000_000

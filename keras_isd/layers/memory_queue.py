@@ -7,8 +7,8 @@ from absl import logging
 from keras import ops
 
 from keras_isd import backend
-from keras_isd.argument_validation import check_positive_integer, check_seed
-from keras_isd.float32_arithmetic import in_float32
+from keras_isd.compat.float32 import in_float32
+from keras_isd.validation.arguments import check_positive_integer, check_seed
 
 
 @keras.saving.register_keras_serializable("keras_isd")

@@ -3,9 +3,9 @@
 import keras
 
 from keras_isd import backend
-from keras_isd.argument_validation import check_seed
 from keras_isd.augmentation import Augmenter
 from keras_isd.augmentation.layer_chain import LayerChain, as_views
+from keras_isd.validation.arguments import check_seed
 
 
 @keras.saving.register_keras_serializable("keras_isd")

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_isd.float32_arithmetic import in_float32
+from keras_isd.compat.float32 import in_float32
 from keras_isd.losses.closed_gradient import append_own_key, with_gradient
 
 

@@ -1,18 +1,18 @@
 """Models: ISD, and what a method of one's own stands on."""
 
-from keras_isd.models import isd_recipes  # noqa: F401 (registers them)
-from keras_isd.models.checked_model import CheckedModel
+from keras_isd.models import recipes  # noqa: F401 (registers them)
 from keras_isd.models.distillation_model import DistillationModel
 from keras_isd.models.fit_errors import NonFiniteLossError
 from keras_isd.models.isd_model import ISDModel
 from keras_isd.models.momentum_model import MomentumModel
 from keras_isd.models.queue_model import QueueModel
+from keras_isd.models.validated_model import ValidatedModel
 
 __all__ = [
-    "CheckedModel",
     "DistillationModel",
     "ISDModel",
     "MomentumModel",
     "NonFiniteLossError",
     "QueueModel",
+    "ValidatedModel",
 ]

@@ -3,12 +3,12 @@
 import keras
 from keras import ops
 
-from keras_isd.argument_validation import check_positive_integer, finite_array
 from keras_isd.heads import linear
 from keras_isd.layers import Centering, FrozenTeacher, TwoViews
 from keras_isd.models import encoder
-from keras_isd.models.batches import check_shapes
 from keras_isd.models.isd_model import ISDModel
+from keras_isd.validation.arguments import check_positive_integer, finite_array
+from keras_isd.validation.batches import check_shapes
 
 
 @keras.saving.register_keras_serializable("keras_isd")

@@ -5,7 +5,7 @@ import numbers
 import keras
 from keras import ops
 
-from keras_isd.argument_validation import check_positive_integer
+from keras_isd.validation.arguments import check_positive_integer
 
 
 def check_chain(backbone, projector, predictor):

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_isd import backend
-from keras_isd.keras_internals import base_optimizer, batches_seen
+from keras_isd.compat.keras_internals import base_optimizer, batches_seen
 
 
 class NonFiniteLossError(FloatingPointError):
@@ -17,7 +17,7 @@ class NonFiniteLossError(FloatingPointError):
 class StopOnNonFiniteLoss(keras.callbacks.Callback):
     """Raises a `NonFiniteLossError` as soon as the loss in the logs is not finite.
 
-    `CheckedModel.fit` adds it to the callbacks of each run.
+    `ValidatedModel.fit` adds it to the callbacks of each run.
     """
 
     # Lets Keras read the logs in another thread, so that no step waits for the device.

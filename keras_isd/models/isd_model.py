@@ -3,9 +3,9 @@
 import keras
 
 from keras_isd import backend
-from keras_isd.argument_validation import check_positive
 from keras_isd.losses import similarity_distillation
 from keras_isd.models.queue_model import QueueModel
+from keras_isd.validation.arguments import check_positive
 
 
 @keras.saving.register_keras_serializable("keras_isd")

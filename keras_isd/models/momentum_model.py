@@ -4,10 +4,9 @@ import keras
 from keras import ops
 
 from keras_isd import backend
-from keras_isd.argument_validation import check_bool
 from keras_isd.augmentation.layer_chain import as_view
-from keras_isd.float32_arithmetic import in_float32
-from keras_isd.keras_internals import (
+from keras_isd.compat.float32 import in_float32
+from keras_isd.compat.keras_internals import (
     all_layers,
     base_optimizer,
     batches_seen,
@@ -16,13 +15,14 @@ from keras_isd.keras_internals import (
 )
 from keras_isd.layers import TwoViews
 from keras_isd.models import encoder
-from keras_isd.models.checked_model import CheckedModel
-from keras_isd.models.cloning import clone, draw_apart
-from keras_isd.models.teacher import freeze, match_freezing, pair_parameters
+from keras_isd.models.teacher import clone, draw_apart, freeze, match_freezing, pair_parameters
+from keras_isd.models.validated_model import ValidatedModel
 from keras_isd.optimizers.schedules import fraction_or_schedule
+from keras_isd.recipes import build_parts, get_recipe
+from keras_isd.validation.arguments import check_bool
 
 
-class MomentumModel(CheckedModel):
+class MomentumModel(ValidatedModel):
     """Base of methods in which a student learns from its own moving average.
 
     The student is a backbone, a projector and a predictor. The teacher is a copy
@@ -130,6 +130,47 @@ class MomentumModel(CheckedModel):
         self.symmetric = symmetric
         self.two_views = self.make_views()
         self.embedding_std = keras.metrics.Mean(name="embedding_std", dtype="float32")
+
+    @classmethod
+    def from_recipe(cls, name, input_shape=None, backbone=None, **kwargs):
+        """Builds the model of a recipe: backbone, heads, and what else its method takes.
+
+        `keras_isd.optimizers.from_recipe` gives the optimizer that goes with it.
+
+        Args:
+            name: name of a recipe of this method. Of ISD `"resnet50"` (the authors' "ISD+"),
+                `"resnet18"`, and `"cifar_resnet18"` for small images; `keras_isd.recipes` has all.
+            input_shape: `(height, width, channels)`, instead of the recipe's.
+            backbone: built `keras.Model`, instead of the recipe's; the heads take
+                its width.
+            **kwargs: arguments of the model, instead of the recipe's.
+
+        Returns:
+            A model, not yet compiled.
+
+        Raises:
+            ValueError: if there is no recipe of that name, or it is another method's, or both
+                `input_shape` and `backbone` are given.
+
+        Example:
+
+        >>> model = keras_isd.ISDModel.from_recipe("resnet18", (64, 64, 3), queue_size=1024)
+        >>> model.embedding_dim
+        512
+        """
+        recipe = get_recipe(name)
+        if not cls.takes_recipe(recipe):
+            raise ValueError(
+                f"Recipe {name!r} is one of {recipe.method.__name__}. "
+                f"Received: {cls.__name__}.from_recipe({name!r})"
+            )
+        parts = build_parts(recipe, input_shape, backbone)
+        return cls(**{**recipe.model, **parts, **kwargs})
+
+    @classmethod
+    def takes_recipe(cls, recipe):
+        """Whether a recipe is one of this method, or of one that it is a kind of."""
+        return issubclass(cls, recipe.method)
 
     def make_teacher(self):
         """The teacher's networks: copies of the student's backbone and projector."""

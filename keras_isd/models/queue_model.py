@@ -5,9 +5,9 @@ from absl import logging
 from keras import ops
 
 from keras_isd import backend
-from keras_isd.argument_validation import check_positive_integer
 from keras_isd.layers import MemoryQueue
 from keras_isd.models.momentum_model import MomentumModel
+from keras_isd.validation.arguments import check_positive_integer
 
 # As the authors: of how many nearest anchors purity is the share with the right label.
 PURITY_NEIGHBORS = 5

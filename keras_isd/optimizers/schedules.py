@@ -4,7 +4,7 @@ import keras
 from keras import ops
 from keras.optimizers import schedules
 
-from keras_isd.argument_validation import check_in_range
+from keras_isd.validation.arguments import check_in_range
 
 
 class WrappedSchedule(schedules.LearningRateSchedule):

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_isd.float32_arithmetic import in_float32
+from keras_isd.compat.float32 import in_float32
 
 
 @keras.saving.register_keras_serializable("keras_isd")

@@ -6,7 +6,6 @@ import time
 
 import keras
 
-from keras_isd.argument_validation import check_positive
 from keras_isd.callbacks import HealthMonitor, ReportUnreadable, Resume
 from keras_isd.training.metrics_file import MetricsFile
 from keras_isd.training.model_building import make_batches, make_model
@@ -14,6 +13,7 @@ from keras_isd.training.progress import ProgressLine
 from keras_isd.training.run_files import as_measured, read_view, record, view_statistics
 from keras_isd.training.time_limit import measure_steps
 from keras_isd.training.watched_images import accuracy_while_training, two_views, watched_parts
+from keras_isd.validation.arguments import check_positive
 
 LOOKS = 50  # how often in a run it is told how it goes, about
 

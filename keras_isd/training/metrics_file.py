@@ -6,7 +6,7 @@ import pathlib
 
 import keras
 
-from keras_isd.whole_file import write_text
+from keras_isd.files import write_text
 
 
 class MetricsFile(keras.callbacks.Callback):

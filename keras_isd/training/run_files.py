@@ -13,7 +13,7 @@ from keras_isd.callbacks import record_run, run_facts
 from keras_isd.callbacks.run_record import check_same_run
 from keras_isd.data import ChannelStatistics, channel_statistics
 from keras_isd.data.fingerprint import fingerprint
-from keras_isd.whole_file import write_text
+from keras_isd.files import write_text
 
 SAMPLES = 16  # rows of features by which others are told apart
 

@@ -10,14 +10,14 @@ import numpy as np
 from absl import logging
 
 from keras_isd.data import ViewBatches
-from keras_isd.data.view_batches import readable_views
+from keras_isd.data.batches.view_batches import readable_views
 from keras_isd.evaluation import extract_features
-from keras_isd.exploration import cluster_features, find_duplicates
+from keras_isd.exploration import cluster_features, find_duplicates, write_explorer
 from keras_isd.training.comparison import compare_without_labels, networks_beside, tables_by_labels
 from keras_isd.training.progress import PROGRESS
 from keras_isd.training.run_files import read_statistics
 from keras_isd.training.watched_images import two_views, watched_parts
-from keras_isd.visualization import plot_history, read_csv_log, write_explorer
+from keras_isd.visualization import plot_history, read_csv_log
 
 IMAGES = 2000  # on the map, at most
 EASY = 0.9  # of the images, whose other view an untrained network finds

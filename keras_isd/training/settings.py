@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from keras_isd import backend
-from keras_isd.argument_validation import check_in_range, check_positive, check_positive_integer
+from keras_isd.validation.arguments import check_in_range, check_positive, check_positive_integer
 
 SAMPLE = 32  # images that are read to see how large they are
 NETWORKS = ("convnet", "resnet18", "resnet50")

@@ -5,7 +5,7 @@ import sys
 
 import keras
 
-from keras_isd.extras import needs_extra
+from keras_isd.compat.optional_imports import needs_extra
 
 
 def make_teacher(name, size, weights="imagenet"):

@@ -6,7 +6,7 @@ import numpy as np
 from keras_isd.augmentation import evaluation
 from keras_isd.callbacks import KNNEvaluation
 from keras_isd.data import ViewBatches
-from keras_isd.data.view_batches import readable_views
+from keras_isd.data.batches.view_batches import readable_views
 from keras_isd.training.model_building import views_of
 
 WATCHED = 1000  # images at most

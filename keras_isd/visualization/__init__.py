@@ -1,12 +1,12 @@
-"""Pictures of what goes in and what comes out, and pages to look through in a browser.
+"""Figures of images, features and training runs.
 
-`pip install "keras-isd[plots]"`
+Needs the extra `[plots]`.
 """
 
-from keras_isd.visualization.clusters import plot_clusters
+import importlib
+
 from keras_isd.visualization.csv_log import read_csv_log
 from keras_isd.visualization.embedding import plot_embedding
-from keras_isd.visualization.explorer import write_explorer
 from keras_isd.visualization.history import plot_history
 from keras_isd.visualization.image_rows import plot_image_rows
 from keras_isd.visualization.neighbors import plot_neighbors
@@ -21,6 +21,11 @@ __all__ = [
     "plot_neighbors",
     "plot_views",
     "read_csv_log",
-    "write_explorer",
     "write_report",
 ]
+
+
+def __getattr__(name):
+    if name == "plot_clusters":  # it clusters features, so it lies in a room above; its name stays
+        return getattr(importlib.import_module("keras_isd.exploration.clusters"), name)
+    raise AttributeError(f"module 'keras_isd.visualization' has no attribute {name!r}")

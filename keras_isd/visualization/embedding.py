@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from keras_isd.evaluation.checks import check_features
-from keras_isd.evaluation.nearest import unit_rows
+from keras_isd.similarity.exact import unit_rows
+from keras_isd.validation.features import check_features
 from keras_isd.visualization.colors import class_colors
 from keras_isd.visualization.figure import new_grid, save
 from keras_isd.visualization.plane import pca_points, tsne_points

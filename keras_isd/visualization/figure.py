@@ -1,6 +1,6 @@
 """A grid of panels, and where it is saved: what all figures share."""
 
-from keras_isd.extras import needs_extra
+from keras_isd.compat.optional_imports import needs_extra
 
 
 def new_grid(rows, columns, width, height, ticks=True):

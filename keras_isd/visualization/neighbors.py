@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_isd.augmentation import IMAGENET
-from keras_isd.image_range import PIXELS
+from keras_isd.validation.images import PIXELS
 from keras_isd.visualization.figure import new_grid, save
 from keras_isd.visualization.views import in_color, to_unit_range
 

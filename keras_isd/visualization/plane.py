@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_isd.extras import needs_extra
+from keras_isd.compat.optional_imports import needs_extra
 
 # Below this t-SNE and UMAP have no neighbourhoods to keep.
 _FEW = 5

@@ -1,8 +1,9 @@
 """Tables and figures on one page that needs nothing else."""
 
+import base64
 import html
-
-from keras_isd.visualization.page import fact_list, picture, table, write_page
+import io
+import pathlib
 
 
 def write_report(path, title, facts, tables, figures):
@@ -31,3 +32,67 @@ def write_report(path, title, facts, tables, figures):
     parts += [table(heading, rows) for heading, rows in tables.items()]
     parts += [picture(heading, figure) for heading, figure in figures.items()]
     write_page(path, title, parts)
+
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem;
+  color: #1a1a1a; background: #fff; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; } th, td { padding: .3rem .9rem; text-align: right;
+  border-bottom: 1px solid #ddd; } th:first-child, td:first-child { text-align: left; }
+img { max-width: 100%; height: auto; }
+dt { font-weight: 600; } dd { margin: 0 0 .4rem 0; overflow-wrap: anywhere; }
+"""
+
+
+def write_page(path, title, parts, styles=(), head=()):
+    """Writes a page of HTML parts, with styles after the common one and more of its head."""
+    lines = [
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<link rel="icon" href="data:,">',  # or a browser asks for one
+        f"<title>{html.escape(title)}</title>",
+        *head,
+        *(f"<style>{style}</style>" for style in (STYLE, *styles)),
+        "</head>\n<body>",
+        *parts,
+        "</body>\n</html>\n",
+    ]
+    pathlib.Path(path).write_text("\n".join(lines), "utf-8")
+
+
+def fact_list(facts):
+    """What a page is about, by name."""
+    lines = (f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in facts.items())
+    return "\n".join(["<dl>", *lines, "</dl>"])
+
+
+def table(heading, rows):
+    """A table under its heading; the first row is of column titles."""
+    titles, *rest = rows
+    lines = [_row("th", titles), *(_row("td", row) for row in rest)]
+    return "\n".join(
+        [f"<h2>{text(heading)}</h2>", '<div class="wide"><table>', *lines, "</table></div>"]
+    )
+
+
+def picture(heading, figure):
+    """A `matplotlib.figure.Figure` under its heading, in the page itself."""
+    contents = io.BytesIO()
+    figure.savefig(contents, format="png", dpi=150)
+    encoded = base64.b64encode(contents.getvalue()).decode()
+    image = f'<img alt="{text(heading)}" src="data:image/png;base64,{encoded}">'
+    # On a narrow screen a wide figure scrolls, and is not made too small to read.
+    width = min(48.0, 3.75 * figure.get_figwidth())
+    place = f'<div class="wide"><div style="min-width:{width:.1f}rem">{image}</div></div>'
+    return f"<h2>{text(heading)}</h2>\n{place}"
+
+
+def text(value):
+    """A value as it stands in HTML, floats with three digits."""
+    return html.escape(f"{value:.3f}" if isinstance(value, float) else str(value))
+
+
+def _row(tag, cells):
+    return "<tr>" + "".join(f"<{tag}>{text(cell)}</{tag}>" for cell in cells) + "</tr>"

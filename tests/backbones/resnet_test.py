@@ -4,8 +4,7 @@ import pytest
 from keras import ops
 
 from keras_isd import backbones
-from keras_isd.backbones.convolution import Conv2D
-from keras_isd.backbones.pooling import MaxPooling2D
+from keras_isd.backbones.torch_layers import Conv2D, MaxPooling2D
 
 
 @pytest.mark.parametrize(

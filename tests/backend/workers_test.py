@@ -125,7 +125,7 @@ def test_where_a_worker_is_lost_the_other_stops_and_the_pair_starts_again(tmp_pa
 @of_tensorflow
 def test_stock_keras_cannot_yet():
     """Once this fails see whether `reducible_logs` of `backend/tensorflow.py` and
-    `_maybe_symbolic_build` of `CheckedModel` can go, one by one: the tests above tell."""
+    `_maybe_symbolic_build` of `ValidatedModel` can go, one by one: the tests above tell."""
     code = """
 import json, os, sys
 cluster = {"worker": sys.argv[1:3]}

@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 import keras_isd
-from keras_isd.models.batches import check_batch, check_two_views
+from keras_isd.validation.batches import check_batch, check_two_views
 from tests.support import golden
 
 PLUS = golden.Trajectory("isd_plus")

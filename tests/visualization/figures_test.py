@@ -10,7 +10,7 @@ from keras import ops
 
 import keras_isd
 from keras_isd import visualization
-from keras_isd.visualization.clusters import cluster_rows
+from keras_isd.exploration.clusters import cluster_rows
 from keras_isd.visualization.neighbors import nearest_anchors
 
 pytest.importorskip("matplotlib", reason="figures are matplotlib's")

@@ -1,0 +1,1 @@
+"""Workarounds for the behaviour of Keras, TensorFlow and optional packages."""

@@ -1,0 +1,1 @@
+"""Batches of arrays, images and views, without TensorFlow."""

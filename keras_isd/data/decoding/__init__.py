@@ -1,0 +1,1 @@
+"""Decoding of image files, in Python and in TensorFlow graphs."""

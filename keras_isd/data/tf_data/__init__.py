@@ -1,0 +1,1 @@
+"""Pipelines of augmented views on tf.data."""

@@ -1,0 +1,1 @@
+"""The HTML page to explore a set of images in a browser."""

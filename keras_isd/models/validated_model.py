@@ -1,0 +1,124 @@
+"""Input validation for `fit`, `evaluate` and `predict`."""
+
+import functools
+import inspect
+
+import keras
+from absl import logging
+
+from keras_isd import backend
+from keras_isd.compat.float32 import in_float32
+from keras_isd.compat.keras_internals import all_layers
+from keras_isd.models.fit_errors import explain_errors, with_finite_check
+from keras_isd.validation.batches import (
+    batch_sizes,
+    check_batch,
+    check_two_views,
+    image_count,
+    with_tuples,
+)
+from keras_isd.validation.first_batch import looked_at
+
+
+class ValidatedModel(keras.Model):
+    """A `keras.Model` that validates its input before work is lost.
+
+    `fit`, `evaluate` and `predict` check each batch, how batches are split among devices, and that
+    the loss is finite.
+    """
+
+    @in_float32
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args, **kwargs):
+        call = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
+        given = call.arguments
+        given["x"] = with_tuples(given.get("x"))
+        split = given.get("validation_split")
+        training = (given.get("x"), given.get("batch_size"), split)
+        self._check_sizes(*training)
+        self.check_training_sizes(lambda: batch_sizes(*training))
+        if not isinstance(given["x"], keras.utils.PyDataset):  # whose batches would be read for it
+            self._warn_of_single_images(batch_sizes(*training))
+        count = image_count(*training)
+        if count is not None and "steps_per_epoch" not in given:
+            self.check_training_images(count)
+        given["x"] = looked_at(given.get("x"), self.plain_value_range())
+        if given.get("validation_data") is not None:
+            data = given["validation_data"] = with_tuples(given["validation_data"])
+            part = data[0] if isinstance(data, (tuple, list)) else data
+            self._check_sizes(part, given.get("validation_batch_size") or given.get("batch_size"))
+        given["callbacks"] = with_finite_check(given.get("callbacks"))
+        with explain_errors(self), backend.values_kept(self):
+            return super().fit(*call.args[1:], **call.kwargs)
+
+    @in_float32
+    @functools.wraps(keras.Model.evaluate)
+    def evaluate(self, x=None, y=None, batch_size=None, *args, **kwargs):
+        x = with_tuples(x)
+        self._check_sizes(x, batch_size)
+        with backend.values_kept(self):
+            return super().evaluate(x, y, batch_size, *args, **kwargs)
+
+    @in_float32
+    @functools.wraps(keras.Model.predict)
+    def predict(self, x, batch_size=None, *args, **kwargs):
+        x = with_tuples(x)
+        self._check_sizes(x, batch_size)
+        with backend.values_kept(self):
+            return super().predict(x, batch_size, *args, **kwargs)
+
+    @in_float32
+    def test_step(self, *state_and_batch):  # on JAX Keras' state comes before the batch
+        *state, batch = state_and_batch
+        return backend.reducible_logs(super().test_step(*state, self.checked(batch)))
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing: model, optimizer and metrics are built when they are made.
+
+        TensorFlow's trainer builds them under a strategy, on a batch that it makes with
+        `strategy.reduce`, which of the dicts of several workers fails in Keras 3.15
+        (`backend/tensorflow/trainer.py`).
+        """
+
+    def checked(self, batch):
+        """The batch, once it has been looked at; plain images are marked as such for `call`."""
+        check_batch(batch, self.check_views, plain=self.takes_plain_images())
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+        x = x if isinstance(x, dict) else {"images": x}
+        return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+
+    def check_views(self, views):
+        """Raises a ValueError unless the dict of a batch is what the method takes."""
+        check_two_views(views)
+
+    def state_variables(self):
+        """What a checkpoint of the model must hold for a run to go on."""
+        return self.variables
+
+    def takes_plain_images(self):
+        """Whether the model makes the two views of plain images itself."""
+        return False
+
+    def plain_value_range(self):
+        """The values of images, of which the model makes views itself; None if it makes none."""
+        return None
+
+    def check_training_sizes(self, sizes):
+        """Raises a ValueError for batches of sizes `sizes()` that the method cannot train on."""
+
+    def check_training_images(self, count):
+        """Looks at how many images there are in an epoch, where that is known."""
+
+    def _warn_of_single_images(self, sizes):
+        normalized = any(isinstance(x, keras.layers.BatchNormalization) for x in all_layers(self))
+        if 1 in sizes and normalized:
+            logging.warning(
+                "A batch of one image has no statistics for batch normalisation: what comes out of "
+                "it is a constant, and nothing is learned. Leave a last batch of one out, or take "
+                "batches of another size. Received: batches of %s images",
+                sorted(sizes, key=str),
+            )
+
+    def _check_sizes(self, x, *sizes):
+        """Raises a ValueError for batches that cannot be shared out to all devices."""
+        backend.check_batch_sizes(self, lambda: batch_sizes(x, *sizes))

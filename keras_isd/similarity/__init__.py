@@ -1,0 +1,1 @@
+"""Nearest neighbours among features: exact, approximate, and of a set within itself."""

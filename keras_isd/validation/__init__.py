@@ -1,0 +1,1 @@
+"""Argument, image, batch and feature checks; each error names the argument and its value."""

@@ -1,0 +1,326 @@
+"""Formats, depths and channels: each read as the format's own library reads it, to the bit."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from keras_isd import data
+from keras_isd.data.decoding.decoder import Decoder
+from keras_isd.data.decoding.formats import UnreadableImageError
+from tests.support.photographs import small_photographs
+
+pytestmark = pytest.mark.one_backend("files are read alike under any backend")
+tifffile = pytest.importorskip("tifffile")
+PHOTOGRAPH = small_photographs()[2]
+RANDOM = np.random.default_rng(0)
+
+
+def noise(*shape, dtype="uint16"):
+    if np.dtype(dtype).kind == "f":
+        return RANDOM.normal(size=shape).astype(dtype)
+    return RANDOM.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, shape, dtype)
+
+
+def saved(image, form, **arguments):
+    file = io.BytesIO()
+    image.save(file, form, **arguments)
+    return file.getvalue()
+
+
+def tiff(array, **arguments):
+    file = io.BytesIO()
+    tifffile.imwrite(file, array, **arguments)
+    return file.getvalue()
+
+
+def numpy_file(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def archive(**arrays):
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def dicom(array, **tags):
+    pydicom = pytest.importorskip("pydicom", reason="the extra [dicom]")
+    dataset = pydicom.Dataset()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    dataset.SOPClassUID = dataset.SOPInstanceUID = pydicom.uid.generate_uid()
+    dataset.Rows, dataset.Columns = array.shape[-2:]
+    if array.ndim == 3:
+        dataset.NumberOfFrames = len(array)
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated = dataset.BitsStored = 8 * array.itemsize
+    dataset.HighBit = 8 * array.itemsize - 1
+    dataset.PixelRepresentation = int(array.dtype.kind == "i")
+    dataset.PixelData = array.tobytes()
+    file = io.BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+def photograph(mode="RGB"):
+    return Image.fromarray(PHOTOGRAPH).convert(mode)
+
+
+GRAY = noise(6, 7)
+BANDS = noise(13, 40, 50)
+COLORS = noise(40, 50, 3)
+
+# What is written, and what is to be read: by the library named, or what was given to it.
+KINDS = {
+    "TIFF, 16 bits": (tiff(GRAY), GRAY[..., None]),
+    "TIFF, 16 bits, big-endian": (tiff(GRAY, byteorder=">"), GRAY[..., None]),
+    "TIFF, int16": (tiff(GRAY.astype("int16")), GRAY.astype("int16")[..., None]),
+    "TIFF, float32": (tiff(GRAY / np.float32(7)), GRAY[..., None] / np.float32(7)),
+    "TIFF, 8 bits, five channels last": (
+        tiff(noise(40, 50, 5, dtype="uint8"), planarconfig="contig", photometric="minisblack"),
+        None,
+    ),
+    "TIFF, 13 pages": (tiff(BANDS), BANDS.transpose(1, 2, 0)),
+    "TIFF, 13 bands in one page": (
+        tiff(BANDS, planarconfig="separate", photometric="minisblack"),
+        BANDS.transpose(1, 2, 0),
+    ),
+    "TIFF of an array (H, W, 13)": (
+        tiff(np.ascontiguousarray(BANDS.transpose(1, 2, 0))),
+        BANDS.transpose(1, 2, 0),
+    ),
+    "TIFF, 16 bits in colour, deflate": (
+        tiff(COLORS, photometric="rgb", compression="deflate"),
+        COLORS,
+    ),
+    "TIFF, 16 bits in colour, LZW": (tiff(COLORS, photometric="rgb", compression="lzw"), COLORS),
+    "BigTIFF": (tiff(GRAY, bigtiff=True), GRAY[..., None]),
+    "PNG, 16 bits gray": (saved(Image.fromarray(GRAY), "PNG"), GRAY[..., None]),
+    "PGM of a camera": (
+        b"P5 # twelve bits\n7 6\n4095\n" + (GRAY % 4096).astype(">u2").tobytes(),
+        GRAY[..., None] % 4096,
+    ),
+    "PPM, 16 bits": (b"P6\n50 40\n# c\n65535\n" + COLORS.astype(">u2").tobytes(), COLORS),
+    "PGM, 16 bits": (b"P5 7 6 65535\n" + GRAY.astype(">u2").tobytes(), GRAY[..., None]),
+    "npy, five channels": (numpy_file(COLORS[..., [0, 1, 2, 0, 1]]), COLORS[..., [0, 1, 2, 0, 1]]),
+    "npy, float64": (numpy_file(np.arange(6.0).reshape(2, 3)), np.arange(6.0).reshape(2, 3, 1)),
+    "npz": (archive(image=COLORS), COLORS),
+    "DICOM, int16": (lambda: dicom(GRAY.astype("int16")), GRAY.astype("int16")[..., None]),
+    "DICOM, three frames": (lambda: dicom(BANDS[:3]), BANDS[:3].transpose(1, 2, 0)),
+}
+
+
+def kind(name):
+    contents, wanted = KINDS[name]
+    contents = contents() if callable(contents) else contents
+    if wanted is None:
+        wanted = tifffile.imread(io.BytesIO(contents))
+    return contents, wanted
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_numbers_of_any_depth_and_channels_are_as_they_are_stored(name):
+    contents, wanted = kind(name)
+    dtype = "float32" if wanted.dtype == "float64" else str(wanted.dtype)
+    found = Decoder(wanted.shape[-1], dtype)(contents)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_png_of_16_bits_in_colour_keeps_them():
+    imagecodecs = pytest.importorskip("imagecodecs", reason="the extra [formats]")
+    np.testing.assert_array_equal(Decoder(3, "uint16")(imagecodecs.png_encode(COLORS)), COLORS)
+
+
+def small_photographs_of_pillow(size):
+    """Small photographs in Pillow's formats."""
+    small = photograph().resize((size, size))
+    forms = ("JPEG", "PNG", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA", "BMP", "GIF", "ICO", "TIFF")
+    return [saved(small, form) for form in forms]
+
+
+def test_colours_that_tifffile_leaves_alone_are_made_by_pillow():
+    for mode in ("CMYK", "LAB"):
+        image = Image.new("RGB", (9, 8), (200, 10, 60))
+        if mode == "LAB":
+            image = Image.new("LAB", (9, 8), (120, 140, 90))
+        contents = saved(image.convert(mode), "TIFF")
+        wanted = Image.open(io.BytesIO(contents)).convert("RGB")
+        np.testing.assert_array_equal(Decoder()(contents), np.asarray(wanted))
+    contents = tiff(np.full((8, 9), 250, "uint8"), photometric="miniswhite")
+    assert Decoder()(contents).max() == 5
+
+
+def test_a_tiff_with_transparency_is_as_a_png_with_it(tmp_path, caplog):
+    image = photograph("RGBA")
+    image.putalpha(7)
+    (tmp_path / "a.tif").write_bytes(saved(image, "TIFF"))
+    with caplog.at_level("WARNING", logger="absl"):
+        source = data.from_folder(tmp_path)
+    assert source.channels == 3
+    np.testing.assert_array_equal(source[0], np.asarray(photograph()))
+    assert "`channels=4` keeps it" in caplog.text
+    assert data.from_folder(tmp_path, channels=4)[0][0, 0, 3] == 7
+
+
+def test_compressed_tiffs_are_not_read_without_what_knows_limits(tmp_path, monkeypatch):
+    bomb = tiff(np.zeros((8, 8, 5), "uint16"), planarconfig="contig", compression="deflate")
+    (tmp_path / "a.tif").write_bytes(bomb)
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)  # as if it were not there
+    with pytest.raises(ImportError, match=r'pip install "keras-isd\[formats\]"'):
+        data.from_folder(tmp_path)
+    gray = tiff(np.full((8, 9), 250, "uint8"), compression="deflate")
+    assert Decoder()(gray).min() == 250  # by Pillow
+
+
+EIGHT_BITS = {
+    "JPEG": saved(photograph(), "JPEG", quality=90),
+    "PNG": saved(photograph(), "PNG"),
+    "WebP": saved(photograph(), "WEBP"),
+    "AVIF": saved(photograph(), "AVIF"),
+    "JPEG 2000": saved(photograph(), "JPEG2000"),
+    "PPM": saved(photograph(), "PPM"),
+    "TGA": saved(photograph(), "TGA"),
+    "ICO": saved(photograph().resize((64, 64)), "ICO"),
+    "MPO": saved(photograph(), "MPO", save_all=True, append_images=[photograph().rotate(90)]),
+    "TIFF": saved(photograph(), "TIFF"),
+    "TIFF, LZW": saved(photograph(), "TIFF", compression="tiff_lzw"),
+    "TIFF, palette": saved(photograph().quantize(64), "TIFF"),
+}
+
+
+@pytest.mark.parametrize("name", EIGHT_BITS)
+def test_photographs_are_what_pillow_makes_of_them(name):
+    wanted = Image.open(io.BytesIO(EIGHT_BITS[name])).convert("RGB")
+    np.testing.assert_array_equal(Decoder()(EIGHT_BITS[name]), np.asarray(wanted))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P", "CMYK"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_are_converted_as_pillow_does(mode, channels):
+    image = photograph(mode)
+    form = "TIFF" if mode == "CMYK" else "PNG"
+    if mode == "CMYK":
+        form = "JPEG"
+    contents = saved(image, form)
+    opened = Image.open(io.BytesIO(contents))
+    if mode in ("P", "CMYK"):
+        opened = opened.convert("RGB")
+    wanted = np.asarray(opened.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels]))
+    found = Decoder(channels)(contents)
+    np.testing.assert_array_equal(found, wanted.reshape(found.shape))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_images_are_turned_as_their_orientation_says(orientation, form):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    contents = saved(photograph().crop((0, 0, 60, 40)), form, exif=exif)
+    wanted = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(contents))).convert("RGB"))
+    np.testing.assert_array_equal(Decoder()(contents), wanted)
+
+
+@pytest.mark.parametrize(
+    ("contents", "reason"),
+    [
+        (numpy_file(np.array([{}, {}], dtype=object)), "pickle"),
+        (numpy_file(np.arange(4)), "shape"),
+        (numpy_file(np.zeros((2, 2), "complex64")), "complex64"),
+        (numpy_file(np.full((2, 2), np.nan)), "4 of its 4 numbers are not finite"),
+        (archive(a=GRAY, b=GRAY), "archive of 2 files"),
+        (numpy_file(GRAY)[:60] + numpy_file(GRAY)[66:], "reshape|header|Cannot|parse"),
+        (b"P3 1 1 65535\n4 5 6\n", "PGM or PPM of numbers in plain text"),
+        (b"P6 2 2 65535\n" + bytes(22), "buffer is smaller"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no image of a known kind"),
+        (tiff(GRAY), "1 channels and uint16, and the other images of 3 and uint8"),
+    ],
+)
+def test_what_is_no_image_or_of_another_kind_is_named(contents, reason):
+    with pytest.raises(UnreadableImageError, match=reason):
+        Decoder()(contents)
+
+
+def test_images_larger_than_pillow_allows_are_not_opened(monkeypatch):
+    header = numpy_file(np.zeros((2, 2, 3), "uint8"))
+    bombs = [
+        header[:80].replace(b"(2, 2, 3)", b"(200000, 200000, 3)") + header[80:],
+        tiff(np.zeros((9, 9, 4), "uint8"), photometric="rgb"),
+        archive(image=np.zeros((60, 60), "uint8")),
+        saved(Image.new("RGB", (30, 30)), "PNG"),
+        dicom(np.zeros((40, 40), "uint16")),
+    ]
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
+    for bomb in bombs:
+        with pytest.raises(UnreadableImageError, match=r"MAX_IMAGE_PIXELS|exceeds limit"):
+            Decoder()(bomb)
+
+
+def write(folder, **files):
+    for name, contents in files.items():
+        (folder / name.replace("_", ".")).write_bytes(contents)
+
+
+def test_a_folder_is_of_the_kind_that_its_files_are(tmp_path):
+    write(tmp_path, a_tif=tiff(BANDS), b_tif=tiff(BANDS + 1), c_tif=tiff(BANDS + 2))
+    source = data.from_folder(tmp_path)
+    assert (source.channels, source.dtype) == (13, "uint16")
+    np.testing.assert_array_equal(source[1], BANDS.transpose(1, 2, 0) + 1)
+
+
+def test_gray_becomes_three_channels_unless_one_is_asked_for(tmp_path):
+    write(tmp_path, a_tif=tiff(GRAY))
+    np.testing.assert_array_equal(data.from_folder(tmp_path)[0], np.stack([GRAY] * 3, axis=-1))
+    assert data.from_folder(tmp_path, channels=1)[0].shape == (6, 7, 1)
+
+
+def test_sixteen_bits_become_eight_only_if_asked(tmp_path):
+    write(tmp_path, a_tif=tiff(GRAY))
+    found = data.from_folder(tmp_path, dtype="uint8", channels=1)[0][..., 0]
+    np.testing.assert_array_equal(found, GRAY // 256)
+    write(tmp_path, b_png=EIGHT_BITS["PNG"])
+    with pytest.raises(ValueError, match=r"`channels` and `dtype` must .*a\.tif of 3.*uint16; .*b"):
+        data.from_folder(tmp_path)
+    mixed = data.from_folder(tmp_path, dtype="uint16")
+    np.testing.assert_array_equal(mixed[1], Decoder()(EIGHT_BITS["PNG"]).astype("uint16") * 257)
+
+
+def test_a_file_of_another_kind_among_many_is_an_unreadable_one(tmp_path):
+    for number in range(9):
+        write(tmp_path, **{f"{number}_tif": tiff(BANDS + number)})
+    write(tmp_path, **{"2_tif": EIGHT_BITS["PNG"]})
+    source = data.from_folder(tmp_path)
+    np.testing.assert_array_equal(source[2], source[3])
+    [(name, reason)] = source.unreadable()
+    assert name.endswith("2.tif")
+    assert "3 channels and uint8, and the other images of 13 and uint16" in reason
+
+
+def test_transparency_that_is_left_out_is_said(tmp_path, caplog):
+    image = photograph("RGBA")
+    write(tmp_path, a_png=saved(image, "PNG"))
+    with caplog.at_level("WARNING", logger="absl"):
+        data.from_folder(tmp_path)
+        assert caplog.text == ""  # of what is opaque everywhere nothing is lost
+        image.putalpha(7)
+        write(tmp_path, a_png=saved(image, "PNG"))
+        assert data.from_folder(tmp_path)[0].shape[-1] == 3
+    assert "transparent in parts, which is left out: `channels=4`" in caplog.text
+    assert data.from_folder(tmp_path, channels=4)[0][0, 0, 3] == 7
+
+
+def test_errors_of_ones_own_decoder_are_reasons(tmp_path):
+    write(tmp_path, a_raw=b"12", b_raw=b"1")
+
+    def decode(contents):
+        first, second = contents
+        return np.full((4, 4, 2), first + second, "uint8")
+
+    source = data.from_folder(tmp_path, decode=decode)
+    assert source[1][0, 0].tolist() == [99, 99]
+    assert "not enough values" in source.unreadable()[0][1]
