@@ -1,12 +1,29 @@
-"""Files that come to their names when they are whole."""
+"""Atomic file writes: a kill at any moment leaves the old file or the new one, never a part."""
 
+import contextlib
 import os
 import pathlib
 
 
-def write_text(path, text):
-    """Writes a text file beside its name first, so that a kill leaves the old one or the new."""
+@contextlib.contextmanager
+def atomic_path(path):
+    """Context in which a file is written under a hidden name, that is renamed to `path` at its end.
+
+    The hidden name keeps the ending of `path`, which decides the format for many writers.
+
+    Args:
+        path: path of the file.
+
+    Yields:
+        The path to write to, in the same folder.
+    """
     path = pathlib.Path(path)
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    unfinished = path.with_name(f".unfinished.{path.name}")
+    yield unfinished
+    os.replace(unfinished, path)
+
+
+def write_text(path, text):
+    """Writes a text file atomically, in UTF-8."""
+    with atomic_path(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_isd.callbacks.due_epochs import is_due
 from keras_isd.evaluation.features import extract_features
 from keras_isd.evaluation.knn import knn_accuracy
 from keras_isd.evaluation.linear import linear_probe
@@ -74,8 +75,7 @@ class FeatureEvaluation(keras.callbacks.Callback):
         ]
 
     def on_epoch_end(self, epoch, logs=None):
-        number = epoch + 1
-        if number % self.every_n_epochs == 0 or number in (1, self.params["epochs"]):
+        if is_due(epoch, self.every_n_epochs, self.params["epochs"]):
             for network in self._measured:
                 logs[f"{self.prefix}_{network}"] = self.accuracy(*self.features(network))
 

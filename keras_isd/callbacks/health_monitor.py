@@ -7,6 +7,7 @@ import numpy as np
 from absl import logging
 from keras import ops
 
+from keras_isd.callbacks.due_epochs import is_due
 from keras_isd.evaluation.features import extract_features
 from keras_isd.evaluation.health import (
     effective_rank,
@@ -101,8 +102,7 @@ class HealthMonitor(keras.callbacks.Callback):
             filled = int(ops.convert_to_numpy(queue.filled))
             logs["queue_filled"] = filled / queue.size
             logs["effective_rank"] = effective_rank(self._recent_keys(queue, filled))
-        number = epoch + 1
-        due = number % self.every_n_epochs == 0 or number in (1, self.params["epochs"])
+        due = is_due(epoch, self.every_n_epochs, self.params["epochs"])
         if self._views is not None and due:
             found, neighbors = self._views.measure(model, *self.neighbors_before)
             self.neighbors_before = [neighbors]

@@ -11,7 +11,7 @@ from absl import logging
 from keras_isd import backend
 from keras_isd.callbacks import callback_state, checkpoint_file
 from keras_isd.callbacks.checkpoint_file import DamagedCheckpointError
-from keras_isd.callbacks.run_settings import differing, run_settings
+from keras_isd.callbacks.run_record import differences, run_settings
 from keras_isd.models import ValidatedModel
 from keras_isd.validation.arguments import check_positive_integer
 
@@ -228,8 +228,8 @@ def _copy(array):
 
 
 def _check_same_settings(before, now, directory):
-    found = differing(before, now)
-    if found:
+    shared = before.keys() & now.keys()  # an earlier version may have written fewer
+    if found := differences(*({name: x[name] for name in sorted(shared)} for x in (before, now))):
         raise ValueError(
             f"The checkpoints in {directory} are of a run with other settings, and weights of one "
             f"are not those of the other: give it a folder of its own. Received: {', '.join(found)}"

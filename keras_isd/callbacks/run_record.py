@@ -1,6 +1,7 @@
 """What a run was made with, written beside it, so that it is not taken for another."""
 
 import json
+import numbers
 import pathlib
 import sys
 
@@ -60,33 +61,33 @@ def record_run(path, facts, resume=None, may_differ=()):
     path = pathlib.Path(path)
     goes_on = resume is not None and (resume.initial_epoch or resume.initial_step)
     if goes_on and path.is_file():
-        check_same_run(path, facts, may_differ)
+        check_same_facts(path, facts, may_differ)
     write_text(path, json.dumps(facts, indent=1))
 
 
-def check_same_run(path, facts, may_differ=()):
-    """Raises a ValueError if a file tells other facts of a run than these; see `record_run`."""
-    free = {"backend", "versions", *may_differ}
+def check_same_facts(path, facts, ignore=()):
+    """Raises a ValueError if the facts in a file differ from these; see `record_run`."""
+    ignore = {"backend", "versions", *ignore}
     now = json.loads(json.dumps(facts))
-    if differing := _differing(json.loads(pathlib.Path(path).read_text()), now, free):
+    before, now = (_flat(f, ignore) for f in (json.loads(pathlib.Path(path).read_text()), now))
+    if found := differences(before, now):
         raise ValueError(
-            "A run can go on only as it was begun; give another run a folder of its own. "
-            f"Received: {', '.join(differing)}, by {path}"
+            "A run can be resumed only with the settings that it was begun with; another run needs "
+            f"a folder of its own. Received: {', '.join(found)}, according to {path}"
         )
 
 
-def _differing(before, now, free):
-    """What two runs differ in, in words."""
-    one, other = _flat(before, free), _flat(now, free)
+def differences(before, now):
+    """The values that differ between two runs, as text; a missing one is None."""
     return [
-        f"{name}={other.get(name)!r}, not {one.get(name)!r}"
-        for name in {**one, **other}
-        if one.get(name) != other.get(name)
+        f"{name}={now.get(name)!r}, not {before.get(name)!r}"
+        for name in {**before, **now}
+        if before.get(name) != now.get(name)
     ]
 
 
 def _flat(facts, free):
-    """Facts, with those in place of a dict that are in it, by both names."""
+    """Facts with the items of each dict in its place, named by both keys."""
     flat: dict = {}
     for name, value in facts.items():
         inside = value.items() if isinstance(value, dict) else ()
@@ -94,3 +95,35 @@ def _flat(facts, free):
         if name in free:
             free = {*free, *(f"{name}.{inner}" for inner, _ in inside)}
     return {name: value for name, value in flat.items() if name not in free}
+
+
+def run_settings(model, steps):
+    """Single values that a run goes on with: of the model, of its optimizer, and of the data.
+
+    Not among them are the learning rate, whose schedule a longer run changes, names, which Keras
+    counts up, and parts, whose variables are looked at by themselves.
+
+    Args:
+        model: compiled `keras.Model`.
+        steps: int, batches in an epoch, or None where not known.
+    """
+    try:
+        config = model.get_config()
+    except NotImplementedError:  # of a subclass that says nothing of itself
+        config = {}
+    optimizer = model.optimizer
+    return {
+        **_single_values(config, "model"),
+        **_single_values(optimizer.get_config(), "optimizer"),
+        "optimizer": type(optimizer).__name__,
+        "steps of an epoch": steps,
+    }
+
+
+def _single_values(config, prefix):
+    return {
+        f"{prefix} {name}": value
+        for name, value in config.items()
+        if name not in ("name", "learning_rate")
+        and (value is None or isinstance(value, (str, bool, numbers.Real)))
+    }

@@ -21,7 +21,7 @@ from keras_isd import augmentation, evaluation, training
 from keras_isd.command import images
 from keras_isd.command.images import images_of
 from keras_isd.command.main import one_argument
-from keras_isd.data.fingerprint import whole_path
+from keras_isd.data.fingerprint import absolute_name
 from keras_isd.evaluation.feature_table import checked_table
 
 flags.adopt_module_key_flags(images)
@@ -42,7 +42,7 @@ def main(arguments):
     features = evaluation.cache_features(model, part, view, pieces, BATCH_SIZE.value)
     # Of an image that could not be read there are zeros.
     read = np.concatenate([features[i : i + 4096].any(axis=1) for i in range(0, len(rows), 4096)])
-    names = None if part.names is None else [*map(whole_path, part.names)]
+    names = None if part.names is None else [*map(absolute_name, part.names)]
     found = evaluation.Features(features, part.labels, rows, names)
     evaluation.save_features(output, found, np.flatnonzero(read))
     pieces.unlink()

@@ -27,7 +27,7 @@ from keras_isd.command.labelled import SEED, labelled_parts
 from keras_isd.command.main import one_argument
 from keras_isd.command.tables import write_table
 from keras_isd.data import ViewBatches
-from keras_isd.data.fingerprint import whole_path
+from keras_isd.data.fingerprint import absolute_name
 from keras_isd.training.run_files import read_statistics
 
 flags.adopt_module_key_flags(labelled)
@@ -108,7 +108,7 @@ def _classify(classifier, source, view, names, path):
     batches = ViewBatches(source, None, view, 100)
     scores = evaluation.extract_features(classifier, batches, verbose=0)
     shares = keras.ops.convert_to_numpy(keras.ops.softmax(scores.features))
-    called = source.names and [*map(whole_path, source.names)]
+    called = source.names and [*map(absolute_name, source.names)]
     called = called or [f"row {row}" for row in range(len(source))]
     found = zip(scores.indices, shares.argmax(axis=1), shares.max(axis=1))
     table = [(called[row], names[label], float(share)) for row, label, share in found]

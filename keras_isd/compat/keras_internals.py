@@ -1,8 +1,8 @@
 """The private attributes of Keras and PyTorch that this package reads, each with its reason.
 
 Those of JAX alone are in `keras_isd.backend.jax`. A subclass that overrides or reads a private
-attribute of its own base gives the reason in place: `ValidatedModel`, `BatchNormalization`, `SGD` and
-`AugmentationLayer`.
+attribute of its own base gives the reason in place: `ValidatedModel`, `BatchNormalization`, `SGD`
+and `AugmentationLayer`.
 """
 
 

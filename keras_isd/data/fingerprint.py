@@ -1,27 +1,37 @@
-"""What tells some images from others."""
+"""Fingerprints that identify a set of images, and features of one."""
 
 import hashlib
 import os
+import zlib
 
 import numpy as np
 
-SAMPLES = 16  # images in memory that tell
+SAMPLED_ROWS = 16  # rows of arrays that a fingerprint is made of
 
 
-def fingerprint(source):
-    """A text that tells the images of a source from others: by their paths, or by some of them.
+def source_fingerprint(source):
+    """A hash that identifies the images of a source: of their paths, or of some of their pixels.
 
-    Paths are whole, since a folder may be called from elsewhere, and another one may have files of
-    the same names.
+    Paths are absolute: a relative one depends on the working directory, and another folder may hold
+    files of the same names.
     """
     if source.names is not None:
-        known = "\n".join(map(whole_path, source.names)).encode("utf-8", "surrogateescape")
+        content = "\n".join(map(absolute_name, source.names)).encode("utf-8", "surrogateescape")
     else:
-        rows = np.linspace(0, len(source) - 1, SAMPLES).astype(int)
-        known = b"".join(source[int(row)].tobytes() for row in rows)
-    return hashlib.sha256(known).hexdigest()[:16]
+        content = b"".join(source[row].tobytes() for row in _sampled_rows(len(source)))
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
-def whole_path(name):
-    """A name that leads to the file from any folder."""
+def features_fingerprint(features):
+    """A checksum that identifies features `(N, D)`, of some of their rows."""
+    rows = np.asarray(features[_sampled_rows(len(features))])
+    return zlib.crc32(np.ascontiguousarray(rows).tobytes())
+
+
+def absolute_name(name):
+    """A name that leads to the file from any working directory; URLs stay as they are."""
     return name if "://" in name else os.path.abspath(name)
+
+
+def _sampled_rows(count):
+    return np.linspace(0, count - 1, SAMPLED_ROWS).astype(int).tolist()

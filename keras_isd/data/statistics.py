@@ -3,10 +3,10 @@
 import concurrent.futures
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 
 from keras_isd.augmentation import Rescale
+from keras_isd.compat.progress_bar import progress_bar
 from keras_isd.data.sources.image_source import ImageSource
 from keras_isd.validation.arguments import check_interval, check_positive_integer, check_seed
 from keras_isd.validation.images import PIXELS
@@ -115,7 +115,7 @@ def channel_statistics(
 
 def _sums(source, rows, seed, verbose):
     """Number of pixels, sums `(C,)` of values and of their squares, and some pixels `(n, C)`."""
-    progress = keras.utils.Progbar(len(rows), verbose=1 if verbose == "auto" else verbose)
+    progress = progress_bar(len(rows), verbose)
     count, total, squares, sampled = 0, 0.0, 0.0, []
 
     def read(row):

@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_isd.compat.optional_imports import needs_extra
 from keras_isd.evaluation.features import Features
+from keras_isd.files import atomic_path
 
 PIECE = 4096  # rows that are written at a time
 ENDINGS = (".parquet", ".csv", ".npz")
@@ -48,9 +49,8 @@ def save_features(path, features, rows=None):
     if not len(rows):
         raise ValueError("Argument `features` must have at least one row. Received: none")
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    _WRITERS[path.suffix](beside, features, rows)
-    os.replace(beside, path)
+    with atomic_path(path) as unfinished:
+        _WRITERS[path.suffix](unfinished, features, rows)
 
 
 def load_features(path):

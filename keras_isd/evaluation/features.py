@@ -2,12 +2,12 @@
 
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 from absl import logging
 from keras import ops
 
 from keras_isd import backend
+from keras_isd.compat.progress_bar import progress_bar
 from keras_isd.data import ImageSource
 from keras_isd.validation.images import SAMPLE, warn_of_views
 
@@ -84,7 +84,7 @@ def extract_features(model, dataset, dtype="float32", verbose="auto", names=None
     ((6, 8), [0, 1, 2, 3, 4, 5])
     """
     _check_dataset(dataset)
-    progress = keras.utils.Progbar(_length(dataset), verbose=1 if verbose == "auto" else verbose)
+    progress = progress_bar(_length(dataset), verbose)
     parts, missing, batch_size, count, number = [], [], 0, 0, 0
     for number, batch in enumerate(dataset, start=1):
         images, *rest = batch if isinstance(batch, (tuple, list)) else (batch,)

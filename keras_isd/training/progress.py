@@ -1,31 +1,39 @@
-"""The progress of a run on one line."""
+"""How long a run takes: its steps timed beforehand, and a line of progress after each epoch."""
 
+import dataclasses
+import itertools
 import time
 
 import keras
+import numpy as np
 
-# What is told of, by the names of metrics, and what it is called.
+from keras_isd.callbacks.due_epochs import is_due
+
+# Metrics in the line of progress, by their names in the logs, with their formats.
 PROGRESS = {
-    "loss": "loss",
-    "view_retrieval": "other view nearest",
-    "neighbor_stability": "neighbours kept",
-    "knn_student": "k-NN",
-    "feature_rank": "rank",
+    "loss": ".3f",
+    "view_retrieval": ".1%",
+    "neighbor_stability": ".1%",
+    "knn_student": ".1%",
+    "feature_rank": ".0f",
 }
-FORMATS = {"loss": ".3f", "feature_rank": ".0f"}  # shares else
+WARMUP_STEPS = 3  # in which the step is compiled
+TIMED_STEPS = 12
+OVERHEAD = 0.1  # share of an epoch that checkpoints and metrics take in addition to its steps
 
 
 class ProgressLine(keras.callbacks.Callback):
-    """Tells of each epoch in one line: the loss, what the features are worth, and the time left.
+    """Logs one line an epoch: the loss, health metrics, and the time left.
 
     Args:
-        tell: function that is called with each line.
-        every_n_epochs: int, how often; and of the first and the last epoch.
+        log_fn: function that is called with each line.
+        every_n_epochs: int, epochs from one line to the next; the first and the last epoch always
+            have one. Defaults to 1.
     """
 
-    def __init__(self, tell, every_n_epochs=1):
+    def __init__(self, log_fn, every_n_epochs=1):
         super().__init__()
-        self.tell = tell
+        self.log_fn = log_fn
         self.every_n_epochs = every_n_epochs
 
     def on_train_begin(self, logs=None):
@@ -36,15 +44,80 @@ class ProgressLine(keras.callbacks.Callback):
             self._first = epoch
 
     def on_epoch_end(self, epoch, logs=None):
-        number = epoch + 1
-        if number % self.every_n_epochs and number not in (1, self.params["epochs"]):
+        number, epochs = epoch + 1, self.params["epochs"]
+        if not is_due(epoch, self.every_n_epochs, epochs):
             return
         taken = time.perf_counter() - self._start
-        epochs = self.params["epochs"]
-        left = taken / (epoch + 1 - self._first) * (epochs - epoch - 1)
-        words = [f"epoch {epoch + 1:>{len(str(epochs))}}/{epochs}"]
-        for name, title in PROGRESS.items():
-            if name in logs:
-                words.append(f"{title} {format(logs[name], FORMATS.get(name, '.1%'))}")
-        words.append(f"{left / 60:.0f} min left")
-        self.tell("  ".join(words))
+        left = taken / (number - self._first) * (epochs - number)
+        words = [f"epoch {number:>{len(str(epochs))}}/{epochs}"]
+        words += [f"{name} {logs[name]:{form}}" for name, form in PROGRESS.items() if name in logs]
+        self.log_fn("  ".join([*words, f"{left / 60:.0f} min left"]))
+
+
+def time_steps(model, batches):
+    """Seconds of the first steps, compilation included, and of the timed steps after them."""
+    stream = itertools.chain.from_iterable(itertools.repeat(batches))
+
+    def seconds(steps):
+        start = time.perf_counter()
+        for batch in itertools.islice(stream, steps):
+            # `fit` takes the tensors of tf.data on every backend, `train_on_batch` does not.
+            batch = keras.tree.map_structure(np.asarray, batch)
+            views, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
+            model.train_on_batch(views, labels)
+        return time.perf_counter() - start
+
+    return seconds(WARMUP_STEPS), seconds(TIMED_STEPS)
+
+
+def epochs_that_fit(settings, timing, steps, seconds, log_fn):
+    """The settings with as many of their epochs as fit into a time, and logs the estimate.
+
+    Args:
+        settings: `TrainingSettings`.
+        timing: pair of seconds, see `time_steps`.
+        steps: int, steps of an epoch.
+        seconds: float, time that is left, or infinity.
+        log_fn: function that is called with each line.
+
+    Raises:
+        ValueError: if not even one epoch fits.
+    """
+    warmup, timed = timing
+    step = timed / TIMED_STEPS
+    epoch = step * steps * (1 + OVERHEAD)
+    left = seconds - 2 * warmup - timed  # the run itself is compiled again
+    fitting = int(min(left / epoch, settings.epochs))
+    log_fn(
+        f"Measured: {settings.batch_size / step:,.0f} images/s, {format_duration(epoch)} an epoch, "
+        f"{format_duration(epoch * settings.epochs)} for {settings.epochs} "
+        f"epoch{'s' * (settings.epochs > 1)}, {_memory()}."
+    )
+    if fitting < 1:
+        raise ValueError(
+            "Argument `minutes` must be enough for an epoch, which takes "
+            f"{format_duration(epoch)}. "
+            f"Received: minutes={seconds / 60:.2g} that are left"
+        )
+    if fitting == settings.epochs:
+        return settings
+    log_fn(f"{fitting} epochs fit into the {format_duration(seconds)} that are left.")
+    reasons = {**settings.reasons, "epochs": "as many as fit into the time limit"}
+    return dataclasses.replace(settings, epochs=fitting, reasons=reasons)
+
+
+def _memory():
+    """The peak memory of this process, in words."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # on Windows
+        return "memory not known"
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB of memory"
+
+
+def format_duration(seconds):
+    """A duration in the unit that suits it, such as `"2.5 hours"`."""
+    for size, unit in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds" if seconds >= 10 else f"{seconds:.1f} seconds"

@@ -1,15 +1,16 @@
-"""The settings of a run, chosen from the images and the machine, each with its reason."""
+"""The settings of a run, chosen for the images and the machine, each with a reason."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
 from keras_isd import backend
 from keras_isd.validation.arguments import check_in_range, check_positive, check_positive_integer
 
-SAMPLE = 32  # images that are read to see how large they are
+SAMPLED_IMAGES = 32  # that are read to see how large images are
 NETWORKS = ("convnet", "resnet18", "resnet50")
-# The methods, and the recipe of each for small images and for photographs.
+# Each method with its recipes for small images and for photographs.
 RECIPES = {
     "isd": ("cifar_resnet18", "resnet50"),
     "moco": ("moco_cifar_resnet18", "moco_resnet50"),
@@ -17,22 +18,22 @@ RECIPES = {
     "msf": ("msf_cifar_resnet18", "msf_resnet50"),
     "distillation": ("distillation_cifar_resnet18", "distillation_resnet18"),
 }
-SMALL = 64  # pixels up to which images are small ones: a small stem, and no blur
+SMALL = 64  # pixels up to which images are small: a small stem, and no blur
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:
-    """What a run is made with.
+    """The settings of a run.
 
     Attributes:
         method: `"isd"`, `"moco"`, `"byol"`, `"msf"` or `"distillation"`.
         size: int, side of the views in pixels.
-        stored_size: int, shorter side of copies of the images that the run makes and reads instead
-            of them, or 0 for none.
+        stored_size: int, shorter side of smaller copies that the run makes once and reads instead
+            of the images, or 0 for no copies.
         network: `"convnet"`, `"resnet18"` or `"resnet50"`.
         batch_size, queue_size, epochs: ints.
-        learning_rate: float, of the first epoch; it falls to 0 along a cosine.
-        reasons: dict from names of settings to why, in words.
+        learning_rate: float, initial learning rate; it falls to 0 along a cosine.
+        reasons: dict from names of settings to the reason for each value, as text.
 
     Example:
 
@@ -54,11 +55,11 @@ class TrainingSettings:
 
     @property
     def recipe(self):
-        """Name of the recipe that heads, temperatures, momentum and views are taken from."""
+        """Name of the recipe that gives heads, temperatures, momentum and views."""
         return RECIPES[self.method][self.size > SMALL]
 
     def values(self):
-        """Dict of the settings alone, without reasons."""
+        """Dict of the settings without the reasons."""
         found = dataclasses.asdict(self)
         del found["reasons"]
         return found
@@ -67,19 +68,20 @@ class TrainingSettings:
 def choose_settings(source, accelerator=None, **given):
     """Chooses the settings of a run from the number and size of images, and from the device.
 
-    What RESULTS.md measured is taken where it reaches: small networks on a CPU. What is chosen for
-    a GPU follows the papers.
+    Settings for a CPU are those that RESULTS.md measured, with small networks; settings for a GPU
+    follow the papers.
 
     Args:
         source: `keras_isd.data.ImageSource`.
-        accelerator: bool, whether there is a GPU or TPU; by default this machine tells.
-        **given: settings of `TrainingSettings` that are not to be chosen; None is for one that is.
+        accelerator: bool, whether to choose for a GPU or TPU. Defaults to whether this machine has
+            one.
+        **given: settings of `TrainingSettings` to use as they are; those that are None are chosen.
 
     Returns:
         `TrainingSettings`.
 
     Raises:
-        ValueError: if a setting that is given is none, or out of its range, or there are fewer than
+        ValueError: if a given setting is unknown or outside its range, or there are fewer than
             eight images.
 
     Example:
@@ -92,13 +94,14 @@ def choose_settings(source, accelerator=None, **given):
     """
     if len(source) < 8:
         raise ValueError(
-            "Argument `source` must have at least eight images, and for features that are worth "
-            f"anything some hundreds. Received: {len(source)}"
+            "Argument `source` must have at least eight images, and some hundreds for useful "
+            f"features. Received: {len(source)} images"
         )
     given = {name: value for name, value in given.items() if value is not None}
     _check(given)
     accelerator = backend.has_accelerator() if accelerator is None else accelerator
     values, reasons = dict(given), dict.fromkeys(given, "as asked")
+    side = functools.cache(lambda: _median_side(source))  # the sample is decoded once, if at all
     for choose in (
         _method,
         _size,
@@ -111,81 +114,83 @@ def choose_settings(source, accelerator=None, **given):
     ):
         name = choose.__name__[1:]
         if name not in values:
-            values[name], reasons[name] = choose(source, accelerator, values)
+            values[name], reasons[name] = choose(source, side, accelerator, values)
     return TrainingSettings(**values, reasons=reasons)
 
 
-def _method(source, accelerator, values):
-    return "isd", "what this package is for; a frozen teacher, if you have one, is better sooner"
+def _method(source, side, accelerator, values):
+    return "isd", "the default; with a pretrained teacher, distillation is faster and better"
 
 
-def _side(source):
-    """The shorter side of an image, in the middle of some."""
-    rows = np.unique(np.linspace(0, len(source) - 1, SAMPLE).astype(int))
+def _median_side(source):
+    """The median of the shorter sides of some images."""
+    rows = np.unique(np.linspace(0, len(source) - 1, SAMPLED_IMAGES).astype(int))
     return int(np.median([min(source[int(row)].shape[:2]) for row in rows]))
 
 
-def _size(source, accelerator, values):
-    side = _side(source)
-    if side <= 48:
-        return 32, f"images have about {side} pixels"
-    if side <= 96:
-        return 64, f"images have about {side} pixels"
+def _size(source, side, accelerator, values):
+    pixels = f"images have about {side()} pixels"
+    if side() <= 48:
+        return 32, pixels
+    if side() <= 96:
+        return 64, pixels
     if accelerator:
-        return 224, f"images have about {side} pixels; 224 is what the recipes are made for"
-    return 64, f"images have about {side} pixels; without a GPU more would take long"
+        return 224, f"{pixels}; the recipes are for 224"
+    return 64, f"{pixels}; without a GPU more would take long"
 
 
-def _stored_size(source, accelerator, values):
-    if source.in_memory or _side(source) < 3 * values["size"]:
+def _stored_size(source, side, accelerator, values):
+    if source.in_memory or side() < 3 * values["size"]:
         return 0, "images are read as they are"
     return 2 * values["size"], "smaller copies, which are read several times as quickly"
 
 
-def _network(source, accelerator, values):
+def _network(source, side, accelerator, values):
     if not accelerator:
-        return "convnet", "there is no GPU, and in hours a small network learns more"
+        return "convnet", "without a GPU a small network learns more in a few hours"
     if len(source) >= 200_000 and values["size"] > SMALL:
-        return "resnet50", "there is a GPU, and there are images enough"
-    return "resnet18", "there is a GPU"
+        return "resnet50", "a GPU and enough images"
+    return "resnet18", "a GPU"
 
 
-def _batch_size(source, accelerator, values):
+def _batch_size(source, side, accelerator, values):
     wanted = 256 if accelerator else 64
     if wanted <= len(source) // 4:
-        return wanted, "the recipe's" if accelerator else "what was measured with small networks"
+        return wanted, "the recipe's" if accelerator else "measured with small networks"
     return len(source) // 4, "a quarter of the images"
 
 
-def _queue_size(source, accelerator, values):
+def _queue_size(source, side, accelerator, values):
     most = 131_072 if values["size"] > SMALL and accelerator else 8192 if accelerator else 4096
     if most <= len(source) // 2:
-        return most, "enough anchors of every kind for images of this size"
-    return len(source) // 2, "half of the images, so that few meet their own last key"
+        return most, "enough anchors of every kind"
+    return len(source) // 2, "half of the images, so that few images meet their own previous key"
 
 
-def _epochs(source, accelerator, values):
+def _epochs(source, side, accelerator, values):
     images = 20_000_000
-    if not accelerator:  # of 64 pixels four times the work
+    if not accelerator:  # an image of 64 pixels takes four times as long
         images = 2_000_000 if values["size"] < 64 else 1_000_000
     least, most = (100, 1000) if accelerator else (20, 500)
     epochs = round(images / len(source))
     if epochs < least:
-        return least, "the fewest that teach something"
+        return least, "the minimum for useful features"
     if epochs > most:
-        return most, "more passes over so few images add little"
+        return most, "the maximum: more passes over few images add little"
     return epochs, f"{images // 1_000_000} million views of images in all"
 
 
-def _learning_rate(source, accelerator, values):
+def _learning_rate(source, side, accelerator, values):
     from keras_isd.recipes import get_recipe
 
     small, large = RECIPES[values["method"]]
     recipe = get_recipe(large if values["size"] > SMALL else small)
     rate = recipe.sgd["learning_rate"]
     if accelerator:
-        return rate * values["batch_size"] / recipe.batch_size, "the recipe's, by the batch"
-    return rate, "what was measured with small networks"
+        return rate * values[
+            "batch_size"
+        ] / recipe.batch_size, "the recipe's, scaled by the batch size"
+    return rate, "measured with small networks"
 
 
 def _check(given):

@@ -12,15 +12,7 @@ import pytest
 
 import keras_isd
 from keras_isd import data, training
-from keras_isd.training import (
-    comparison,
-    folder_run,
-    progress,
-    run_files,
-    run_report,
-    time_limit,
-    watched_images,
-)
+from keras_isd.training import progress, report, run, run_folder
 
 SMALL = {"size": 12, "epochs": 2, "batch_size": 12, "queue_size": 24, "accelerator": False}
 
@@ -36,7 +28,11 @@ def arrays(*args, labels=None, **kwargs):
 
 
 def train(source, folder, settings, **kwargs):
-    return training.train_on_images(source, folder, settings, tell=lambda line: None, **kwargs)
+    return make_run(source, folder, settings, **kwargs).train()
+
+
+def make_run(source, folder, settings, log_fn=lambda line: None, **kwargs):
+    return training.Run(folder, source, settings, log_fn=log_fn, **kwargs)
 
 
 @pytest.mark.parametrize(
@@ -129,22 +125,18 @@ def test_images_of_many_channels_and_16_bits_have_their_own_statistics(tmp_path)
 
 @pytest.mark.parametrize("without_tensorflow", [False, True])
 def test_a_frozen_teachers_features_are_learned_from(tmp_path, monkeypatch, without_tensorflow):
-    from keras_isd.training import model_building
-
-    monkeypatch.setattr(model_building, "views_are_made_in_the_step", lambda: without_tensorflow)
+    monkeypatch.setattr(run, "makes_views_in_step", lambda: without_tensorflow)
     source = arrays()
     np.save(tmp_path / "seen.npy", np.random.RandomState(0).randn(40, 6).astype("float32"))
     settings = training.choose_settings(source, method="distillation", **SMALL)
-    with pytest.raises(ValueError, match="`teacher_features`"):
+    with pytest.raises(ValueError, match="`teacher`.*teacher=None"):
         train(source, tmp_path / "run", settings)
-    model = train(source, tmp_path / "run", settings, teacher_features=tmp_path / "seen.npy")
+    model = train(source, tmp_path / "run", settings, teacher=tmp_path / "seen.npy")
     assert isinstance(model, keras_isd.DistillationModel)
 
 
 def test_without_tensorflow_views_are_made_in_the_step(tmp_path, monkeypatch):
-    from keras_isd.training import model_building
-
-    monkeypatch.setattr(model_building, "views_are_made_in_the_step", lambda: True)
+    monkeypatch.setattr(run, "makes_views_in_step", lambda: True)
     source = arrays()
     model = train(source, tmp_path, training.choose_settings(source, **SMALL))
     assert model.query_augmenter is not None
@@ -162,30 +154,28 @@ def test_labels_measure_and_change_nothing(tmp_path):
     assert "knn_student" in (tmp_path / "other" / "metrics.csv").read_text()
 
 
-def test_as_many_epochs_are_trained_as_fit_into_the_time(monkeypatch):
-    monkeypatch.setattr(time_limit, "_timed", lambda model, batches: (10.0, 12.0))  # 1 s a step
-    source = arrays(48)
-    settings = training.choose_settings(source, **{**SMALL, "epochs": 100})
-    said = []
-    statistics = data.ChannelStatistics(*keras_isd.augmentation.IMAGENET, (0, 255))
-    arguments = (source, settings, statistics)
-    found = time_limit.measure_steps(*arguments, 100.0, 0, None, said.append)
-    # Of 100 s 2 x 10 and 12 are gone; an epoch of 4 steps takes 4.4.
+@pytest.mark.one_backend("arithmetic of seconds")
+def test_as_many_epochs_are_trained_as_fit_into_the_time():
+    settings = training.choose_settings(arrays(48), **{**SMALL, "epochs": 100})
+    lines = []
+    timing = (10.0, 12.0)  # 1 s a step
+    found = progress.epochs_that_fit(settings, timing, 4, 100.0, lines.append)
+    # 2 x 10 and 12 of the 100 s are gone; an epoch of 4 steps takes 4.4.
     assert found.epochs == 15
-    assert "12 images a second" in said[0]
-    assert time_limit.measure_steps(*arguments, math.inf, 0, None, said.append) == settings
-    with pytest.raises(ValueError, match="enough for an epoch"):
-        time_limit.measure_steps(*arguments, 30.0, 0, None, said.append)
+    assert "12 images/s" in lines[0]
+    assert progress.epochs_that_fit(settings, timing, 4, math.inf, lines.append) == settings
+    with pytest.raises(ValueError, match="`minutes`.*minutes=0.5"):
+        progress.epochs_that_fit(settings, timing, 4, 30.0, lines.append)
 
 
 def test_a_run_with_a_time_limit_goes_on_with_the_epochs_that_were_found(tmp_path, monkeypatch):
-    monkeypatch.setattr(time_limit, "_timed", lambda model, batches: (1.0, 12.0))
+    monkeypatch.setattr(run, "time_steps", lambda model, batches: (1.0, 12.0))
     source = arrays(48)
     settings = training.choose_settings(source, **{**SMALL, "epochs": 100})
     train(source, tmp_path, settings, minutes=0.35)
     epochs = json.loads((tmp_path / "run.json").read_text())["settings"]["epochs"]
     assert epochs < 3
-    monkeypatch.setattr(time_limit, "_timed", None)  # it is not measured again
+    monkeypatch.setattr(run, "time_steps", None)  # it is not measured again
     train(source, tmp_path, settings, minutes=0.35)
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 1 + epochs
 
@@ -201,7 +191,7 @@ def interrupt_in_the_third_epoch(callback, epoch, logs=None):
 
 
 def test_metrics_stand_in_their_columns_also_where_a_run_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(folder_run, "LOOKS", 1)  # the first and the last of four epochs
+    monkeypatch.setattr(run, "REPORTS_PER_RUN", 1)  # the first and the last of four epochs
     source = arrays(labels=np.arange(40) % 2)
     settings = training.choose_settings(source, **{**SMALL, "epochs": 4})
     train(source, tmp_path / "whole", settings)
@@ -235,12 +225,16 @@ def test_epochs_that_were_measured_of_another_network_are_measured_again(tmp_pat
     source = arrays(48)
     settings = training.choose_settings(source, **SMALL)
     resume = keras_isd.callbacks.Resume(tmp_path / "checkpoints")
-    run_files.record(tmp_path, resume, settings, source, 0, None, 60.0, True)
+    run_folder.record(make_run(source, tmp_path, settings, minutes=60.0), resume, True)
     other = dataclasses.replace(settings, network="resnet18", epochs=50)
     asked = dataclasses.replace(settings, epochs=50)
-    assert run_files.as_measured(tmp_path, other, 60.0) == (other, False)
-    assert run_files.as_measured(tmp_path, asked, 30.0) == (asked, False)
-    assert run_files.as_measured(tmp_path, asked, 60.0) == (settings, True)
+    for given, minutes, expected in (
+        (other, 60.0, (other, False)),
+        (asked, 30.0, (asked, False)),
+        (asked, 60.0, (settings, True)),
+    ):
+        begun = make_run(source, tmp_path, given, minutes=minutes)
+        assert run_folder.with_measured_epochs(begun) == expected
 
 
 def test_another_set_of_as_many_images_is_another_run(tmp_path):
@@ -250,12 +244,15 @@ def test_another_set_of_as_many_images_is_another_run(tmp_path):
         train(arrays(seed=1), tmp_path, settings)
 
 
-def test_what_is_watched_is_not_what_it_is_compared_with(tmp_path):
+def test_held_out_images_are_trained_on_only_with_a_teacher(tmp_path):
     source = arrays(labels=np.arange(40) % 2)
-    for features in (None, "seen.npy"):
-        trained, watched, others = watched_images.watched_parts(source, 0, features)
-        assert len(trained) == (36 if features is None else 40)
-        assert (len(watched), len(others)) == (4, 36)
+    np.save(tmp_path / "seen.npy", np.ones((40, 6), "float32"))
+    for method, teacher, count in (("isd", None, 36), ("distillation", tmp_path / "seen.npy", 40)):
+        settings = training.choose_settings(source, method=method, **{**SMALL, "epochs": 1})
+        one = make_run(source, tmp_path / method, settings, teacher=teacher)
+        one.train()
+        assert len(one.training) == count
+        assert (len(one.held_out), len(one.others)) == (4, 36)
 
 
 def test_images_of_a_class_each_are_trained_on_without_an_accuracy(tmp_path):
@@ -271,17 +268,17 @@ def test_the_report_says_what_was_learned_beside_pixels_an_untrained_network_and
     pixels = (images(60) // 8 + 200 * np.eye(3)[colors][:, None, None]).astype("uint8")
     source = data.from_arrays(pixels, colors)
     settings = training.choose_settings(source, **SMALL)
-    model = train(source, tmp_path, settings)
-    _, view = training.load_run(tmp_path)
-    path = training.write_run_report(tmp_path, source, model, view, settings)
-    page = path.read_text()
-    assert re.search("<p>(The network has learned|The images are too)", page)
+    trained = make_run(source, tmp_path, settings)
+    trained.train()
+    page = trained.write_report().read_text()
+    assert re.search("<p>(The network has learned|This data set is too easy)", page)
     tables = tables_of(page)
-    assert tables["What it has learned"][0] == ["", "chance", "pixels", "untrained", "student"]
-    assert tables["What it has learned"][1][:2] == ["other view nearest, of 6 images", "16.7%"]
-    by_labels = tables["By labels, which were not learned from"]
+    features = tables["Features without labels"]
+    assert features[0] == ["", "chance", "pixels", "untrained", "student"]
+    assert features[1][:2] == ["view_retrieval, 6 images", "16.7%"]
+    by_labels = tables["Accuracy (labels were not used in training)"]
     assert by_labels[1][:3] == ["1-NN", "33.3%", "100.0%"]
-    classes = tables["Class by class"]
+    classes = tables["Accuracy by class"]
     assert [row[:2] for row in classes[1:]] == [["0", "4"], ["1", "4"], ["2", "4"]]
 
 
@@ -301,22 +298,22 @@ def tables_of(page):
 @pytest.mark.one_backend("words for numbers")
 def test_the_verdict_is_by_the_untrained_network_and_by_collapse():
     learned = {"chance": 0.01, "pixels": 0.09, "untrained": 0.03, "student": 0.04}
-    said = run_report._verdict({"collapsed": [1.0, 0.0]}, learned, held_out=True)
-    assert said.startswith("The network has learned something")
-    assert "in 4.0% of images that were not learned from" in said
+    text = report.verdict({"collapsed": [1.0, 0.0]}, learned, is_held_out=True)
+    assert text.startswith("The network has learned something")
+    assert "4.0% of held-out images" in text
     learned["student"] = 0.03
-    said = run_report._verdict({}, learned, held_out=False)
-    assert said.startswith("The network has learned little")
-    assert "not learned from" not in said
-    said = run_report._verdict({"collapsed": [0.0, 1.0]}, learned, held_out=True)
-    assert said.startswith("The run has collapsed")
+    text = report.verdict({}, learned, is_held_out=False)
+    assert text.startswith("The network has learned little")
+    assert "held-out" not in text
+    text = report.verdict({"collapsed": [0.0, 1.0]}, learned, is_held_out=True)
+    assert text.startswith("The run has collapsed")
     learned |= {"untrained": 1.0, "student": 1.0}
-    assert run_report._verdict({}, learned, True).startswith("The images are too different")
-    assert run_report._verdict({}, None, True) is None
+    assert report.verdict({}, learned, True).startswith("This data set is too easy")
+    assert report.verdict({}, None, True) is None
 
 
 @pytest.mark.one_backend("arithmetic of labels")
 def test_a_fifth_of_each_class_is_classified_and_none_of_what_is_rare():
     labels = np.repeat([0, 1, 2], [10, 5, 4])
-    rows = comparison.fifth_of_each_class(labels, seed=0)
+    rows = report.fifth_of_each_class(labels, seed=0)
     assert labels[rows].tolist() == [0, 0, 1]

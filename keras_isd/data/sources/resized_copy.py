@@ -3,16 +3,16 @@
 import concurrent.futures
 import io
 import json
-import os
 import pathlib
 
-import keras
 from PIL import Image
 
+from keras_isd.compat.progress_bar import progress_bar
 from keras_isd.data.decoding.decoder import Decoder
 from keras_isd.data.decoding.resizing import with_shorter_side
-from keras_isd.data.fingerprint import fingerprint
+from keras_isd.data.fingerprint import source_fingerprint
 from keras_isd.data.sources.storage import FilesOnDisk
+from keras_isd.files import atomic_path, write_text
 from keras_isd.validation.arguments import check_positive_integer
 
 NOTE = "resized.json"
@@ -38,11 +38,10 @@ def write_resized(source, size, folder, verbose="auto"):
             if of != row:  # which is tried again at the next call
                 return
             contents = _encoded(with_shorter_side(image, size), as_jpeg)
-            part = path.with_suffix(".part")
-            part.write_bytes(contents)
-            os.replace(part, path)
+            with atomic_path(path) as unfinished:
+                unfinished.write_bytes(contents)
 
-    progress = keras.utils.Progbar(len(source), verbose=1 if verbose == "auto" else verbose)
+    progress = progress_bar(len(source), verbose)
     with concurrent.futures.ThreadPoolExecutor() as writers:
         for start in range(0, len(source), BLOCK):
             rows = range(start, min(start + BLOCK, len(source)))
@@ -61,7 +60,7 @@ def _facts(source, size):
         "images": len(source),
         "channels": source.channels,
         "dtype": source.dtype,
-        "names": fingerprint(source),
+        "names": source_fingerprint(source),
     }
 
 
@@ -81,9 +80,7 @@ def _check_note(folder, facts):
             "Argument `folder` must be new, empty or one that `resized` wrote. "
             f"Received: {folder}, with files"
         )
-    part = note.with_suffix(".part")
-    part.write_text(json.dumps(facts))
-    os.replace(part, note)
+    write_text(note, json.dumps(facts))
 
 
 def _encoded(image, as_jpeg):

@@ -1,0 +1,147 @@
+"""The files of a run folder: its facts, the view of its images, its metrics and its model."""
+
+import csv
+import dataclasses
+import io
+import json
+import math
+import pathlib
+
+import keras
+import numpy as np
+
+from keras_isd.augmentation import IMAGENET, evaluation
+from keras_isd.callbacks import record_run, run_facts
+from keras_isd.callbacks.run_record import check_same_facts
+from keras_isd.data import ChannelStatistics, channel_statistics
+from keras_isd.data.fingerprint import features_fingerprint, source_fingerprint
+from keras_isd.files import write_text
+
+
+def load_run(folder):
+    """Loads the model of a finished run and the view that it takes.
+
+    Args:
+        folder: path of the folder of a `Run`.
+
+    Returns:
+        Pair of the model, whose `predict` and `keras_isd.evaluation.extract_features` give the
+        student's features, and a `keras_isd.augmentation.Augmenter` from images to its input.
+
+    Raises:
+        ValueError: if the folder holds no finished run.
+
+    Example: see `Run`.
+    """
+    folder = pathlib.Path(folder).expanduser()
+    if not (folder / "model.keras").is_file():
+        begun = ", whose run is not finished" * (folder / "run.json").is_file()
+        raise ValueError(
+            "Argument `folder` must be that of a finished run, with a model.keras. "
+            f"Received: {folder}{begun}"
+        )
+    return keras.models.load_model(folder / "model.keras"), evaluation(*read_statistics(folder))
+
+
+def record(run, resume, is_measured):
+    """Writes `run.json`; raises a ValueError if another run was begun in the folder."""
+    features, minutes = run.teacher_features, run.minutes
+    facts = run_facts(
+        **_facts(run),
+        teacher=None if features is None else features_fingerprint(np.load(features, "r")),
+        minutes=None if minutes is None or math.isinf(minutes) else minutes,
+        epochs_measured=is_measured,
+    )
+    # The settings' epochs show whether measured epochs are those asked for.
+    record_run(run.folder / "run.json", facts, resume, may_differ=("epochs_measured",))
+
+
+def check_same_run(run):
+    """Raises a ValueError if the folder has checkpoints of another run.
+
+    Ignores teacher and epochs: this is for before they are known.
+    """
+    checkpoints = [p for p in run.folder.glob("checkpoints/*") if p.suffix != ".unfinished"]
+    if (run.folder / "run.json").is_file() and checkpoints:
+        ignore = ("minutes", "epochs_measured", "teacher", "settings.epochs")
+        check_same_facts(run.folder / "run.json", run_facts(**_facts(run)), ignore)
+
+
+def _facts(run):
+    return {
+        "settings": run.settings.values(),
+        "seed": run.seed,
+        "images": {"count": len(run.source), "fingerprint": source_fingerprint(run.source)},
+    }
+
+
+def with_measured_epochs(run):
+    """The settings with the epochs that were measured before, and whether they were measured.
+
+    Epochs that were measured with other settings or another time limit are not used.
+    """
+    path, settings = run.folder / "run.json", run.settings
+    if run.minutes is None or not path.is_file():
+        return settings, False
+    facts = json.loads(path.read_text())
+    before, now = dict(facts.get("settings", {})), settings.values()
+    epochs = before.pop("epochs", None)
+    asked = now.pop("epochs")
+    limit = None if math.isinf(run.minutes) else run.minutes
+    if not facts.get("epochs_measured") or before != now or facts.get("minutes") != limit:
+        return settings, False
+    if limit is None:  # without a limit all epochs that are asked for fit
+        return settings, epochs == asked
+    return dataclasses.replace(settings, epochs=epochs), True
+
+
+def view_statistics(run, is_resumed):
+    """Mean and standard deviation of each channel: ImageNet's for 8-bit RGB, else measured once."""
+    path, source = run.folder / "view.json", run.training
+    if is_resumed and path.is_file():
+        return read_statistics(run.folder)[1]
+    if source.channels == 3 and source.dtype == "uint8":
+        found = ChannelStatistics(*IMAGENET, (0, 255))
+    else:
+        found = channel_statistics(source)
+    view = {"size": run.settings.size, **found._asdict()}
+    write_text(path, json.dumps(view, default=np.ndarray.tolist))
+    return found
+
+
+def read_statistics(folder):
+    """The size of the views that the run's network takes, and the statistics of their channels."""
+    view = json.loads(pathlib.Path(folder, "view.json").read_text())
+    return view.pop("size"), ChannelStatistics(**view)
+
+
+class MetricsFile(keras.callbacks.Callback):
+    """Writes the metrics of each epoch to a CSV file; the cell of a missing metric is empty.
+
+    Unlike `keras.callbacks.CSVLogger` it keeps the columns of all epochs, even if a run resumes in
+    an epoch that measures less, and an epoch that is trained again has one row.
+
+    Args:
+        path: path of the file.
+        initial_epoch: int, the epoch at which the run resumes: rows from there on are dropped.
+            Defaults to 0.
+    """
+
+    def __init__(self, path, initial_epoch=0):
+        super().__init__()
+        self.path = pathlib.Path(path)
+        self.rows = []
+        if initial_epoch and self.path.is_file():
+            with open(self.path, newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            self.rows = [row for row in rows if int(row["epoch"]) < initial_epoch]
+
+    def on_epoch_end(self, epoch, logs=None):
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        self.rows.append({"epoch": epoch, **values})
+        columns = sorted({name for row in self.rows for name in row} - {"epoch"})
+        text = io.StringIO(newline="")
+        table = csv.DictWriter(text, ["epoch", *columns], lineterminator="\n")
+        table.writeheader()
+        table.writerows(self.rows)
+        write_text(self.path, text.getvalue())
