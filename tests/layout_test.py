@@ -80,8 +80,8 @@ def test_no_folder_imports_a_higher_one():
         for module, path in MODULES.items()
         if module != "keras_isd"
         for other in imports(path)
-        if other == "keras_isd"
-        or FOLDERS.index(folder_of(other)) < FOLDERS.index(folder_of(module))
+        if other != "keras_isd"
+        and FOLDERS.index(folder_of(other)) < FOLDERS.index(folder_of(module))
     ]
     assert wrong == []
 
@@ -101,8 +101,14 @@ def test_names_that_are_imported_by_their_names_alone_are_known():
     }
 
 
+def test_only_the_command_line_imports_the_package_as_a_whole():
+    """Its parsers are built before the package's contents are imported, see `keras_isd_start`."""
+    wanting = {module for module, path in MODULES.items() if "keras_isd" in imports(path)}
+    assert {folder_of(module) for module in wanting - {"keras_isd"}} == {"command"}
+
+
 def test_no_import_is_circular():
-    graph = {module: set(imports(path)) - {module} for module, path in MODULES.items()}
+    graph = {module: set(imports(path)) - {module, "keras_isd"} for module, path in MODULES.items()}
     assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(MODULES)
 
 

@@ -1,57 +1,58 @@
-"""Writes a page to look through images: one file that opens offline in any browser.
+"""Writes an HTML page to explore images: one file that opens offline in any browser.
 
     keras-isd explore features.parquet
     keras-isd explore features.parquet --output=photos.html --method=umap --clusters=20
 
-On it are a map of the images, which zooms and shows thumbnails, each image's nearest, clusters, and
-duplicates side by side. The images themselves have to be where the table names them.
+The page has a map of the images with zoom and thumbnails, each image's nearest neighbours,
+clusters, and duplicates side by side. The images must be where the table names them.
 """
 
 import datetime
 import pathlib
 
-from absl import flags
-
-from keras_isd import data, evaluation, exploration
-from keras_isd.version import __version__
-
-OUTPUT = flags.DEFINE_string("output", "explore.html", "Page to write.")
-METHOD = flags.DEFINE_enum("method", "tsne", ["tsne", "umap", "pca"], "How the map is made.")
-CLUSTERS = flags.DEFINE_integer("clusters", None, "How many; chosen if not given.", 1)
-RATIO = flags.DEFINE_float("ratio", 0.3, "How much nearer than usual duplicates are.", 0, 1)
-THUMBNAIL = flags.DEFINE_integer("thumbnail", 64, "Pixels of a thumbnail's longer side.", 1)
-CHANNELS = flags.DEFINE_integer("channels", None, "Of the images, where files differ.", 1)
-TITLE = flags.DEFINE_string("title", "A map of the images", "Of the page.")
-SEED = flags.DEFINE_integer("seed", 0, "Of the map and the clusters.", 0)
+import keras_isd
+from keras_isd.command.values import fraction, natural_int, path, positive_int
 
 
-def main(arguments):
-    if not arguments:
-        raise flags.Error("Give a table of features, as keras-isd embed writes. Received: none")
-    if not pathlib.Path(OUTPUT.value).absolute().parent.is_dir():
-        raise ValueError(f"--output must lie in a folder that is there. Received: {OUTPUT.value}")
-    found = evaluation.load_features(arguments)
+def add_arguments(parser):
+    add = parser.add_argument
+    add("features", nargs="+", metavar="FEATURES", help='table that "keras-isd embed" wrote')
+    add("--output", type=path, default="explore.html", help="page to write")
+    add("--method", choices=["tsne", "umap", "pca"], default="tsne", help="method of the map")
+    add("--clusters", type=positive_int, help="number of clusters; chosen if not given")
+    add("--ratio", type=fraction, default=0.3, help="relative distance of duplicates")
+    add("--thumbnail", type=positive_int, default=64, help="longer side of thumbnails in pixels")
+    add("--channels", type=positive_int, help="number of channels, if the files differ")
+    add("--title", default="A map of the images", help="title of the page")
+    add("--seed", type=natural_int, default=0, help="random seed of map and clusters")
+
+
+def run(arguments):
+    exploration = keras_isd.exploration
+    if not pathlib.Path(arguments.output).absolute().parent.is_dir():
+        raise ValueError(f"--output must lie in an existing folder. Received: {arguments.output}")
+    found = keras_isd.evaluation.load_features(arguments.features)
     if found.names is None:
-        raise ValueError("The table must have the images' names. Received: one without")
+        raise ValueError("The table must have the images' names. Received: a table without names")
+    clusters = exploration.cluster_features(found.features, arguments.clusters, seed=arguments.seed)
+    duplicates = exploration.find_duplicates(found.features, arguments.ratio)
     exploration.write_explorer(
-        OUTPUT.value,
+        arguments.output,
         found.features,
-        data.from_paths(found.names, channels=CHANNELS.value),
+        keras_isd.data.from_paths(found.names, channels=arguments.channels),
         found.names,
         found.labels,
-        clusters=exploration.cluster_features(found.features, CLUSTERS.value, seed=SEED.value),
-        duplicates=[
-            rows.tolist() for rows in exploration.find_duplicates(found.features, RATIO.value)
-        ],
-        method=METHOD.value,
-        thumbnail=THUMBNAIL.value,
+        clusters=clusters,
+        duplicates=[rows.tolist() for rows in duplicates],
+        method=arguments.method,
+        thumbnail=arguments.thumbnail,
         facts={
             "images": f"{len(found.names):,}",
             "features": found.features.shape[1],
             "date": datetime.date.today().isoformat(),
-            "keras_isd": __version__,
+            "keras_isd": keras_isd.__version__,
         },
-        title=TITLE.value,
-        seed=SEED.value,
+        title=arguments.title,
+        seed=arguments.seed,
     )
-    print(f"written to {OUTPUT.value}: open it in a browser")
+    print(f"written to {arguments.output}: open it in a browser")

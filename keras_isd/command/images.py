@@ -1,70 +1,156 @@
-"""The images that a part of the command works on."""
+"""Images and trained networks as arguments of subcommands."""
 
 import csv
 import pathlib
 
 import numpy as np
-from absl import flags
 
-from keras_isd import data
-from keras_isd.data.sources.file_table import delimiter_of
+import keras_isd
+from keras_isd.command.values import path, positive_int
 
-LABELS = flags.DEFINE_enum(
-    "labels", "auto", ["auto", "folder", "none"], "Classes by subfolder; they only measure."
-)
-CHANNELS = flags.DEFINE_integer("channels", None, "Of the images, where files differ.", 1)
-FOLLOW_LINKS = flags.DEFINE_bool("follow_links", False, "Take what links lead to.")
-DATA_DIR = flags.DEFINE_string("data_dir", None, "Where sets of TensorFlow Datasets are.")
+STATISTICS = ("imagenet", "cifar10")  # of keras_isd.augmentation, in upper case
 
 
-def images_of(place, class_names=None):
-    """A source of the images of a folder, a table `.csv`, arrays `.npz`, or `tfds:NAME/SPLIT`.
+def add_image_arguments(parser, images_help="folder, .csv, .npz or tfds:NAME/SPLIT"):
+    """Adds the images and the options that say how to read them."""
+    parser.add_argument("images", type=path, metavar="IMAGES", help=images_help)
+    parser.add_argument(
+        "--labels",
+        choices=["auto", "folder", "none"],
+        default="auto",
+        help="classes by subfolder; labels are used for metrics only",
+    )
+    parser.add_argument(
+        "--channels", type=positive_int, help="number of channels, if the files differ"
+    )
+    parser.add_argument("--follow_links", action="store_true", help="follow symbolic links")
+    parser.add_argument("--data_dir", type=path, help="folder of TensorFlow Datasets")
+
+
+def add_labelled_arguments(parser):
+    """Adds labelled images, test images, and the seed that draws test images if none are given."""
+    add_image_arguments(parser, "labelled images: a folder with a subfolder a class, or a .csv")
+    parser.add_argument(
+        "--test", type=path, metavar="IMAGES", help="labelled images to classify, same classes"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed")
+
+
+def read_images(place, arguments, class_names=None):
+    """The `ImageSource` of a folder, a table `.csv`, arrays `.npz`, or `tfds:NAME/SPLIT`.
 
     Args:
         place: str.
+        arguments: parsed arguments, with those of `add_image_arguments`.
         class_names: list of str, the classes of other images, in the order of their labels.
+            Defaults to None.
     """
+    data, use_labels = keras_isd.data, arguments.labels != "none"
     if place.startswith("tfds:"):
         name, _, split = place.removeprefix("tfds:").partition("/")
-        return data.from_tfds(name, split or "train", data_dir=DATA_DIR.value)
-    suffix = pathlib.Path(place).suffix
-    if suffix == ".csv":
-        path, label = _columns(place)
+        return data.from_tfds(name, split or "train", data_dir=arguments.data_dir)
+    if pathlib.Path(place).suffix == ".csv":
+        name_column, label = _columns(place, use_labels)
         return data.from_csv(
             place,
-            path=path,
+            path=name_column,
             label=label,
             class_names=label and class_names,
-            channels=CHANNELS.value,
+            channels=arguments.channels,
         )
-    if suffix == ".npz":
-        return _of_arrays(place)
+    if pathlib.Path(place).suffix == ".npz":
+        return _read_arrays(place, use_labels)
     return data.from_folder(
         place,
         class_names=class_names,
-        labels=None if LABELS.value == "none" else LABELS.value,
-        channels=CHANNELS.value,
-        follow_links=FOLLOW_LINKS.value,
+        labels=arguments.labels if use_labels else None,
+        channels=arguments.channels,
+        follow_links=arguments.follow_links,
     )
 
 
-def _columns(place):
-    """The column of paths, and that of labels; None where there is none or none is asked for."""
+def split_labelled(arguments):
+    """Sources of labelled images to learn from and to classify.
+
+    Without `--test` a fifth of each class is drawn for the second.
+    """
+    source = _with_labels(read_images(arguments.images, arguments), arguments.images)
+    if len(np.unique(source.labels)) < 2:
+        raise ValueError(
+            f"Images must have at least two classes. Received: one class in {arguments.images}, "
+            f"{len(source)} images"
+        )
+    if arguments.test:
+        others = read_images(arguments.test, arguments, source.class_names)
+        return source, _with_labels(others, arguments.test)
+    test = keras_isd.training.report.fifth_of_each_class(source.labels, arguments.seed)
+    if not len(test):
+        raise ValueError(
+            "Without --test one class must have at least five images, of which a fifth is "
+            f"classified. Received: at most {np.bincount(source.labels).max()} images a class"
+        )
+    return source.subset(np.setdiff1d(np.arange(len(source)), test)), source.subset(test)
+
+
+def add_model_arguments(parser):
+    """Adds the trained network: a run, or a file with the view that it takes."""
+    parser.add_argument(
+        "--model", type=path, required=True, help="folder of a run, or a .keras file with --size"
+    )
+    parser.add_argument("--size", type=positive_int, help="side of the images that a file takes")
+    parser.add_argument(
+        "--statistics",
+        choices=STATISTICS,
+        default="imagenet",
+        help="normalisation of the images that a file takes",
+    )
+
+
+def load_model(arguments):
+    """The model of `--model`, and the `Augmenter` from images to its input."""
+    place = pathlib.Path(arguments.model)
+    if place.is_dir():
+        return keras_isd.training.load_run(place)
+    if not place.is_file():
+        raise ValueError(f"--model must be an existing folder or file. Received: {place}")
+    if arguments.size is None:
+        arguments.fail("--size must be given with a .keras file. Received: None")
+    import keras
+
+    augmentation = keras_isd.augmentation
+    statistics = getattr(augmentation, arguments.statistics.upper())
+    return keras.models.load_model(place), augmentation.evaluation(arguments.size, statistics)
+
+
+def _columns(place, use_labels):
+    """The names of the columns of paths and of labels; the latter None if absent or not used."""
     with open(place, newline="", encoding="utf-8-sig") as file:
-        columns = next(csv.reader(file, delimiter=delimiter_of(file)), [])
-    has_labels = "label" in columns and LABELS.value != "none"
-    # The command's own tables have a column `name`.
-    by_name = "name" in columns and "path" not in columns
-    return "name" if by_name else "path", "label" if has_labels else None
+        delimiter = keras_isd.data.sources.file_table.find_delimiter(file)
+        columns = next(csv.reader(file, delimiter=delimiter), [])
+    # The tables that subcommands write have a column `name`.
+    is_own = "name" in columns and "path" not in columns
+    return "name" if is_own else "path", "label" if use_labels and "label" in columns else None
 
 
-def _of_arrays(place):
+def _read_arrays(place, use_labels):
     with np.load(place, allow_pickle=False) as arrays:
         if "images" not in arrays.files:
             raise ValueError(
-                f"The file must have an array `images` (N, H, W, C). Received: {place} with "
-                f"{arrays.files}"
+                "The file must have an array `images` of shape (N, H, W, C). "
+                f"Received: {place} with {arrays.files}"
             )
-        is_labelled = "labels" in arrays.files and LABELS.value != "none"
-        labels = arrays["labels"] if is_labelled else None
-        return data.from_arrays(arrays["images"], labels)
+        labels = arrays["labels"] if use_labels and "labels" in arrays.files else None
+        return keras_isd.data.from_arrays(arrays["images"], labels)
+
+
+def _with_labels(source, place):
+    """The labelled images of a source; prints how many are left out."""
+    if source.labels is None or source.labels.max() < 0:
+        raise ValueError(
+            "Images must have labels: a subfolder for each class, or a table with a filled-in "
+            f"column `label`. Received: {place}, {len(source)} images without a label"
+        )
+    rows = np.flatnonzero(source.labels >= 0)
+    if len(rows) < len(source):
+        print(f"{len(source) - len(rows):,} images of {place} have no label and are left out")
+    return source.subset(rows)

@@ -1,58 +1,65 @@
-"""Finds the images most alike, of all or of some files.
+"""Finds the nearest neighbours of images.
 
     keras-isd neighbors features.parquet --k=10
-    keras-isd neighbors features.parquet --of=cat.jpg,dog.jpg
+    keras-isd neighbors features.parquet --query=cat.jpg,dog.jpg
 
 The table has a line for each image and neighbour: name, neighbor, similarity (the cosine, at most
-1). `--of` names images by the ends of their names.
+1). `--query` names images by the ends of their names; without it the neighbours of all are found.
 """
 
-from absl import flags
-
-from keras_isd import exploration
-from keras_isd.command import features, search
-from keras_isd.command.features import draw, features_of, output_of
-from keras_isd.command.search import APPROXIMATE
-from keras_isd.command.tables import write_table
-from keras_isd.similarity.neighbors import neighbors_of_rows
-from keras_isd.validation.features import check_features
-
-flags.adopt_module_key_flags(features)
-flags.adopt_module_key_flags(search)
-OF = flags.DEFINE_list("of", None, "Images to find neighbours of; all if not given.")
-K = flags.DEFINE_integer("k", 10, "How many of each.", 1)
+import keras_isd
+from keras_isd.command.tables import (
+    add_approximate_argument,
+    add_feature_arguments,
+    draw_groups,
+    load_features,
+    output_path,
+    write_table,
+)
+from keras_isd.command.values import comma_list, positive_int
 
 
-def main(arguments):
-    found = features_of(arguments)
-    path = output_of("neighbors.csv")
-    names = found.names
-    k = min(K.value, len(names) - 1)
-    if OF.value is None:
-        asked = list(range(len(names)))
-        rows, similarities = exploration.find_neighbors(
-            found.features, k=k, approximate=APPROXIMATE.value
+def add_arguments(parser):
+    add_feature_arguments(parser)
+    add_approximate_argument(parser)
+    parser.add_argument("--query", type=comma_list, help="images to find the neighbours of")
+    parser.add_argument("--k", type=positive_int, default=10, help="neighbours of each image")
+
+
+def run(arguments):
+    found = load_features(arguments)
+    output, names = output_path(arguments, "neighbors.csv"), found.names
+    k = min(arguments.k, len(names) - 1)
+    if arguments.query is None:
+        queries = list(range(len(names)))
+        rows, similarities = keras_isd.exploration.find_neighbors(
+            found.features, k=k, approximate=arguments.approximate
         )
     else:
-        asked = [_row(names, end) for end in OF.value]
-        check_features(features=found.features)
-        rows, similarities = neighbors_of_rows(found.features, asked, k)
+        queries = [_find_row(names, end, arguments) for end in arguments.query]
+        keras_isd.validation.features.check_features(features=found.features)
+        rows, similarities = keras_isd.similarity.neighbors.neighbors_of_rows(
+            found.features, queries, k
+        )
     write_table(
-        path,
+        output,
         ["name", "neighbor", "similarity"],
         (
-            (names[row], names[other], float(similarity))
-            for row, others, alike in zip(asked, rows, similarities)
-            for other, similarity in zip(others, alike)
+            (names[query], names[row], float(similarity))
+            for query, neighbors, values in zip(queries, rows, similarities)
+            for row, similarity in zip(neighbors, values)
         ),
     )
-    shown = [[row, *others] for row, others in zip(asked[:30], rows)]
-    captions = [["", *(f"{s:.2f}" for s in alike)] for alike in similarities[:30]]
-    draw(path, names, shown, [""] * len(shown), captions)
+    shown = [[query, *neighbors] for query, neighbors in zip(queries[:30], rows)]
+    captions = [["", *(f"{value:.2f}" for value in values)] for values in similarities[:30]]
+    draw_groups(arguments, output, names, shown, [""] * len(shown), captions)
 
 
-def _row(names, end):
-    found = [row for row, name in enumerate(names) if name.endswith(end)]
-    if len(found) != 1:
-        raise flags.Error(f"--of must name one image each. Received: {end}, of {len(found)} images")
-    return found[0]
+def _find_row(names, end, arguments):
+    """The row of the only image whose name ends so."""
+    rows = [row for row, name in enumerate(names) if name.endswith(end)]
+    if len(rows) != 1:
+        arguments.fail(
+            f"--query must name one image each. Received: {end}, the end of {len(rows)} names"
+        )
+    return rows[0]

@@ -1,51 +1,65 @@
-"""Chooses the images that are most worth a label.
+"""Selects the images that are most worth labelling.
 
     keras-isd select features.parquet --count=100
     keras-isd select features.parquet --count=100 --labelled=selected.csv --output=more.csv
 
-The table has a line for each image, the most wanted first: rank, name, and label, which is to be
-filled in, for keras-isd finetune. TypiClust, for few labels, takes the most typical image of each
-of as many clusters; k-centre (`--method=k_center`), for many, what is farthest from all that is
-chosen. `--labelled` is such a table, of what has a label already; it is not written to.
+The table has a line for each image, highest priority first: rank, name, and an empty label to fill
+in for keras-isd finetune. TypiClust, for few labels, takes the most typical image of each of as
+many clusters; k-centre (`--method=k_center`), for many, takes the image that is farthest from all
+selected ones. `--labelled` is such a table of images that have a label; it is only read.
 """
 
-from absl import flags
+import keras_isd
+from keras_isd.command.tables import (
+    add_feature_arguments,
+    draw_groups,
+    load_features,
+    output_path,
+    read_table,
+    write_table,
+)
+from keras_isd.command.values import natural_int, path, positive_int
 
-from keras_isd import exploration
-from keras_isd.command import features
-from keras_isd.command.features import draw, features_of, output_of
-from keras_isd.command.tables import read_table, write_table
-from keras_isd.exploration.selection import METHODS
-
-flags.adopt_module_key_flags(features)
-COUNT = flags.DEFINE_integer("count", None, "How many.", 1, required=True)
-METHOD = flags.DEFINE_enum("method", "typiclust", METHODS, "How to choose.")
-LABELLED = flags.DEFINE_string("labelled", None, "Table of images that have a label.")
-SEED = flags.DEFINE_integer("seed", 0, "Of the clusters.", 0)
+METHODS = ("typiclust", "k_center")
 
 
-def main(arguments):
-    found = features_of(arguments)
-    path = output_of("selected.csv")
-    rows = exploration.select_rows(
-        found.features, COUNT.value, METHOD.value, _labelled(found.names), SEED.value
+def add_arguments(parser):
+    add_feature_arguments(parser)
+    add = parser.add_argument
+    add("--count", type=positive_int, required=True, help="number of images")
+    add("--method", choices=METHODS, default="typiclust", help="selection method")
+    add("--labelled", type=path, help="table of images that have a label")
+    add("--seed", type=natural_int, default=0, help="random seed of the clusters")
+
+
+def run(arguments):
+    found = load_features(arguments)
+    output = output_path(arguments, "selected.csv")
+    rows = keras_isd.exploration.select_rows(
+        found.features,
+        arguments.count,
+        arguments.method,
+        _labelled_rows(arguments, found.names),
+        arguments.seed,
     )
     names = [found.names[row] for row in rows]
-    table = [(rank, name, "") for rank, name in enumerate(names, start=1)]
-    write_table(path, ["rank", "name", "label"], table)
+    lines = [(rank, name, "") for rank, name in enumerate(names, start=1)]
+    write_table(output, ["rank", "name", "label"], lines)
     groups = [rows[start : start + 10] for start in range(0, len(rows), 10)]
-    draw(path, found.names, groups, [f"rank {10 * n + 1} on" for n in range(len(groups))])
+    titles = [f"from rank {10 * number + 1}" for number in range(len(groups))]
+    draw_groups(arguments, output, found.names, groups, titles)
 
 
-def _labelled(names):
-    if LABELLED.value is None:
+def _labelled_rows(arguments, names):
+    if arguments.labelled is None:
         return ()
-    lines = read_table(LABELLED.value)
-    there = [line.get("name") for line in lines if line.get("label", "a column of labels")]
+    lines = read_table(arguments.labelled)
+    # A table without a column of labels lists labelled images alone.
+    labelled = [line.get("name") for line in lines if line.get("label", "labelled")]
     row_of = {name: row for row, name in enumerate(names)}
-    if unknown := [name for name in there if name not in row_of]:
+    if unknown := [name for name in labelled if name not in row_of]:
         raise ValueError(
             "--labelled must be a table with a column `name` of images that have features. "
-            f"Received: {len(unknown)} others, such as {unknown[0]!r}"
+            f"Received: {len(unknown)} other names, such as {unknown[0]!r}"
         )
-    return [row_of[name] for name in there]
+    return [row_of[name] for name in labelled]

@@ -1,31 +1,98 @@
-"""The tables that parts of the command write, and read again."""
+"""Tables of features that subcommands read, tables that they write, and their pictures."""
 
 import csv
 import pathlib
 
-from keras_isd.data.sources.file_table import delimiter_of
+import numpy as np
+from absl import logging
+
+import keras_isd
+from keras_isd.command.values import path
 
 
-def write_table(path, titles, rows):
-    """Writes a table with its first line of titles, and says so."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
+def add_feature_arguments(parser):
+    """Adds tables of features, the table to write, and its picture."""
+    parser.add_argument(
+        "features",
+        nargs="+",
+        metavar="FEATURES",
+        help='table that "keras-isd embed" wrote, several, or a pattern such as "f-*-of-8.parquet"',
+    )
+    parser.add_argument("--output", type=path, help="table .csv to write")
+    parser.add_argument(
+        "--picture", action="store_true", default=True, help="draw the first images, in a .jpg"
+    )
+    parser.add_argument("--no-picture", dest="picture", action="store_false", help="no picture")
+
+
+def add_approximate_argument(parser):
+    """Adds the choice of the neighbour search."""
+    parser.add_argument(
+        "--approximate",
+        action="store_true",
+        help="faster for a million images, and misses some neighbours; needs the extra [faiss]",
+    )
+
+
+def load_features(arguments):
+    """`Features` of the tables; rows without a name are named by their index."""
+    found = keras_isd.evaluation.load_features(arguments.features)
+    if found.names is None:
+        found.names = [f"row {index}" for index in found.indices]
+    return found
+
+
+def output_path(arguments, default):
+    """Path of the table to write; raises a ValueError if filled-in labels would be lost."""
+    output = pathlib.Path(arguments.output or default)
+    if output.is_file() and any(line.get("label") for line in read_table(output)):
+        raise ValueError(
+            "--output must not be a table with filled-in labels; give another name. "
+            f"Received: {output}"
+        )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    return output
+
+
+def write_table(output, titles, rows):
+    """Writes a table with a header line, and prints its path."""
+    with open(output, "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(titles)
         for row in rows:
             table.writerow([f"{x:.4f}" if isinstance(x, float) else x for x in row])
-    print(f"written to {path}")
+    print(f"written to {output}")
 
 
-def read_table(path):
+def read_table(place):
     """The lines of a table, as dicts."""
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        return list(csv.DictReader(file, delimiter=delimiter_of(file)))
+    with open(place, newline="", encoding="utf-8-sig") as file:
+        delimiter = keras_isd.data.sources.file_table.find_delimiter(file)
+        return list(csv.DictReader(file, delimiter=delimiter))
 
 
-def check_that_no_labels_are_lost(path):
-    """Raises a ValueError where there is a table with labels, which may be filled in by hand."""
-    if pathlib.Path(path).is_file() and any(line.get("label") for line in read_table(path)):
-        raise ValueError(
-            "--output must not be a table with labels that are filled in; give another name. "
-            f"Received: {path}"
+def draw_groups(arguments, output, names, groups, titles=None, captions=None):
+    """Draws groups of images into a `.jpg` next to the table, if their files can be read."""
+    if not arguments.picture or not len(groups):
+        return
+    groups = [group[:10] for group in groups[:30]]
+    drawn = sorted({int(row) for group in groups for row in group})
+    place = {row: number for number, row in enumerate(drawn)}
+    groups = [[place[int(row)] for row in group] for group in groups]
+    picture = output.with_suffix(".jpg")
+    try:
+        source = keras_isd.data.from_paths([names[row] for row in drawn])
+        images = [_image_or_grey(source, number) for number in range(len(drawn))]
+        keras_isd.visualization.plot_image_rows(
+            images, groups, titles, captions=captions, path=picture
         )
+    except (ImportError, ValueError) as error:
+        logging.warning("No picture: %s", error)
+        return
+    print(f"drawn in {picture}")
+
+
+def _image_or_grey(source, row):
+    """An image, or grey pixels for one that cannot be read; never another image."""
+    image, read = source.read_one(row)
+    return image if read == row else np.full((8, 8, 3), 200, "uint8")

@@ -44,7 +44,7 @@ def save_features(path, features, rows=None):
     >>> keras_isd.evaluation.load_features(file).names
     ['a', 'b']
     """
-    path = checked_table(path)
+    path = check_table(path)
     rows = np.arange(len(features.features)) if rows is None else np.asarray(rows)
     if not len(rows):
         raise ValueError("Argument `features` must have at least one row. Received: none")
@@ -82,7 +82,8 @@ def load_features(path):
         files = [one] if os.path.exists(one) else sorted(glob.glob(one))
         if not files:
             raise ValueError(
-                f"Argument `path` must be a table of features. Received: {one}, which is not there"
+                "Argument `path` must be a table of features. "
+                f"Received: {one}, which does not exist"
             )
         found += files
     if len(found) > 1 or found != given:  # but one file that is named may be one part
@@ -100,7 +101,7 @@ def load_features(path):
     )
 
 
-def checked_table(path):
+def check_table(path):
     """The path of a table, once its ending is one, and what writes it is installed."""
     path = pathlib.Path(path).expanduser()
     if path.suffix not in ENDINGS:
@@ -126,7 +127,7 @@ def _check_all_parts(files):
 
 
 def _read(file):
-    path = checked_table(file)
+    path = check_table(file)
     try:
         return _READERS[path.suffix](path)
     except (KeyError, IndexError, StopIteration, zipfile.BadZipFile, OSError, ValueError) as error:

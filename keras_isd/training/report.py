@@ -62,19 +62,20 @@ def write_report(run):
 
 
 def baseline_networks(model):
-    """The student and what it is compared with: functions from views `(N, H, W, C)` to features.
+    """The student and its baselines: functions from views `(N, H, W, C)` to features.
 
     Args:
-        model: trained model, with a `student_backbone`.
+        model: trained model with a `student_backbone`, or any `keras.Model` from views to features.
 
     Returns:
         Dict from `"pixels"`, `"untrained"` and `"student"`.
     """
-    untrained = keras.models.clone_model(model.student_backbone)
+    student = getattr(model, "student_backbone", model)
+    untrained = keras.models.clone_model(student)
     return {
         "pixels": _pixels,
         "untrained": lambda views: untrained.predict(views, verbose=0),
-        "student": lambda views: model.student_backbone.predict(views, verbose=0),
+        "student": lambda views: student.predict(views, verbose=0),
     }
 
 

@@ -196,6 +196,7 @@ class Run:
 
         query, key = self.query_and_key_view()
         key = key if self.teacher_features is None else None
+        options["query_views"] = self.settings.query_views
         return two_view_dataset(self.training, query, key, batch_size, **options)
 
     def make_model(self, steps_per_epoch):
@@ -213,6 +214,7 @@ class Run:
             if self.teacher_features is None:
                 arguments["key_augmenter"] = key
         if self.teacher_features is not None:
+            arguments["query_views"] = settings.query_views
             arguments["teacher"] = np.load(self.teacher_features, mmap_mode="r").shape[1]
         model = recipe.method.from_recipe(settings.recipe, **arguments)
         optimizer = from_recipe(

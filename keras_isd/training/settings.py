@@ -33,6 +33,8 @@ class TrainingSettings:
         network: `"convnet"`, `"resnet18"` or `"resnet50"`.
         batch_size, queue_size, epochs: ints.
         learning_rate: float, initial learning rate; it falls to 0 along a cosine.
+        query_views: int, student views of each image, for the method `"distillation"`. Defaults
+            to 1.
         reasons: dict from names of settings to the reason for each value, as text.
 
     Example:
@@ -51,6 +53,7 @@ class TrainingSettings:
     queue_size: int
     epochs: int
     learning_rate: float
+    query_views: int = 1
     reasons: dict = dataclasses.field(default_factory=dict, compare=False)
 
     @property
@@ -62,6 +65,8 @@ class TrainingSettings:
         """Dict of the settings without the reasons."""
         found = dataclasses.asdict(self)
         del found["reasons"]
+        if self.query_views == 1:  # so that runs from before this setting are resumed
+            del found["query_views"]
         return found
 
 
@@ -203,6 +208,6 @@ def _check(given):
                 f"Argument `{name}` must be one of {choices}. Received: {name}={given[name]!r}"
             )
     check_in_range("stored_size", given.get("stored_size", 0), 0)
-    for name in ("size", "batch_size", "queue_size", "epochs"):
+    for name in ("size", "batch_size", "queue_size", "epochs", "query_views"):
         check_positive_integer(name, given.get(name, 1))
     check_positive("learning_rate", given.get("learning_rate", 1.0))

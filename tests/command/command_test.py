@@ -1,6 +1,8 @@
-"""The command, from a folder of images to tables."""
+"""The command line, from a folder of images to tables."""
 
+import contextlib
 import csv
+import io
 import json
 import pathlib
 import re
@@ -16,8 +18,9 @@ import pytest
 from PIL import Image
 
 import keras_isd
-from keras_isd.command.main import PARTS, run
-from tests.support.processes import run_forked, run_fresh, start_forked
+from keras_isd.command import cluster, select, train
+from keras_isd.command.main import COMMANDS, main
+from tests.support.processes import run_fresh, start_forked
 
 TRAIN = ("--size=16", "--epochs=3", "--batch_size=16", "--queue_size=32")
 
@@ -36,6 +39,16 @@ def photos(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def labelled(photos, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("labelled")
+    for path in photos.iterdir():
+        kind = folder / color_of(path.name)
+        kind.mkdir(exist_ok=True)
+        (kind / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
 def trained(photos, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     assert command("train", photos, f"--output={folder}", *TRAIN)[0] == 0
@@ -49,14 +62,12 @@ def table(photos, trained, tmp_path_factory):
     return path
 
 
-def command(*arguments, backend=None, timeout=300):
-    """Status and output of the command in a process of its own."""
-    line = ("-m", "keras_isd_start", *arguments)
-    if backend is None:
-        status, out, errors = run_forked(line, timeout=timeout)
-    else:
-        status, out, errors = run_fresh(line, timeout=timeout, KERAS_BACKEND=backend)
-    return status, out + errors
+def command(*arguments):
+    """Exit status and output of the command line, run in this process."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        status = main([*map(str, arguments)])
+    return status, output.getvalue()
 
 
 def color_of(name):
@@ -74,7 +85,7 @@ def metrics(folder):
     return [{n: float(v) for n, v in row.items() if v != "NA"} for row in rows]
 
 
-def test_a_folder_becomes_a_model_beside_what_it_was_made_with(trained):
+def test_a_folder_becomes_a_model_and_a_record_of_its_settings(trained):
     facts = json.loads((trained / "run.json").read_text())
     assert facts["settings"]["size"] == 16
     assert facts["images"]["count"] == 60
@@ -87,19 +98,19 @@ def test_a_folder_becomes_a_model_beside_what_it_was_made_with(trained):
 
 
 @pytest.mark.one_backend("the folder of a run is JSON")
-def test_the_same_line_of_a_finished_run_trains_nothing_more(photos, trained):
+def test_the_same_command_after_a_finished_run_trains_no_more(photos, trained):
     before = (trained / "metrics.csv").read_text()
-    status, said = command("train", photos, f"--output={trained}", *TRAIN)
-    assert status == 0, said
+    status, printed = command("train", photos, f"--output={trained}", *TRAIN)
+    assert status == 0, printed
     assert (trained / "metrics.csv").read_text() == before
 
 
 @pytest.mark.one_backend("the folder of a run is JSON")
 def test_a_folder_of_another_run_is_refused(photos, trained):
-    status, said = command("train", photos, f"--output={trained}", *TRAIN, "--seed=1")
+    status, printed = command("train", photos, f"--output={trained}", *TRAIN, "--seed=1")
     assert status == 1
-    assert "seed=1, not 0" in said
-    assert "Traceback" not in said
+    assert "seed=1, not 0" in printed
+    assert "Traceback" not in printed
 
 
 @pytest.mark.slow
@@ -115,8 +126,8 @@ def test_a_run_that_is_killed_ends_as_it_would_have_ended(photos, trained, tmp_p
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert not (tmp_path / "model.keras").exists()
-    status, said = command(*line)
-    assert status == 0, said
+    status, printed = command(*line)
+    assert status == 0, printed
     assert metrics(tmp_path) == metrics(trained)
     one, other = (keras_isd.training.load_run(folder)[0] for folder in (tmp_path, trained))
     for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
@@ -137,8 +148,8 @@ def test_features_have_the_files_names_and_are_those_of_the_model(photos, traine
 def test_shards_are_the_table_in_parts(photos, trained, table, tmp_path):
     for part in (1, 2):
         line = ["embed", photos, f"--model={trained}", f"--shard={part}/2"]
-        status, said = command(*line, f"--output={tmp_path / 'f.npz'}")
-        assert status == 0, said
+        status, printed = command(*line, f"--output={tmp_path / 'f.npz'}")
+        assert status == 0, printed
     found = keras_isd.evaluation.load_features(tmp_path / "f-*-of-2.npz")
     whole = keras_isd.evaluation.load_features(table)
     assert found.names == whole.names
@@ -151,15 +162,15 @@ def test_tables_name_the_files(table, tmp_path):
     names = keras_isd.evaluation.load_features(table).names
     first, copy = names[0], names[59]
     for part, options in {
-        "neighbors": ["--k=2", "--of=/00.png"],
+        "neighbors": ["--k=2", "--query=/00.png"],
         "duplicates": ["--similarity=1"],
         "cluster": ["--clusters=3"],
         "select": ["--count=4"],
         "outliers": [],
     }.items():
         output = tmp_path / f"{part}.csv"
-        status, said = command(part, table, f"--output={output}", *options, backend="jax")
-        assert status == 0, said
+        status, printed = command(part, table, f"--output={output}", *options)
+        assert status == 0, printed
         assert output.with_suffix(".jpg").stat().st_size > 1000
     nearest = read(tmp_path / "neighbors.csv")[0]
     assert nearest["neighbor"] == copy
@@ -194,8 +205,8 @@ def test_the_network_runs_by_onnx(trained, tmp_path):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("on JAX and PyTorch the export takes packages that the tests do not install")
     path = tmp_path / "student.onnx"
-    status, said = command("export", trained, f"--output={path}")
-    assert status == 0, said
+    status, printed = command("export", trained, f"--output={path}")
+    assert status == 0, printed
     views = np.random.RandomState(0).rand(2, 16, 16, 3).astype("float32")
     session = runtime.InferenceSession(path)
     [found] = session.run(None, {session.get_inputs()[0].name: views})
@@ -204,33 +215,58 @@ def test_the_network_runs_by_onnx(trained, tmp_path):
 
 
 @pytest.mark.one_backend("the protocols are tested where they are")
-def test_images_with_labels_say_what_features_are_worth(photos, trained, tmp_path):
-    for path in photos.iterdir():
-        kind = tmp_path / "labelled" / color_of(path.name)
-        kind.mkdir(parents=True, exist_ok=True)
-        (kind / path.name).write_bytes(path.read_bytes())
+def test_features_are_evaluated_with_labelled_images(labelled, trained, tmp_path):
     output = tmp_path / "found.json"
-    status, said = command(
-        "evaluate", tmp_path / "labelled", f"--model={trained}", f"--output={output}"
-    )
-    assert status == 0, said
+    status, printed = command("evaluate", labelled, f"--model={trained}", f"--output={output}")
+    assert status == 0, printed
     found = json.loads(output.read_text())
     assert found["pixels"]["1-NN"] == 1.0
     assert found["chance"] < found["student"]["1-NN"]
-    # Of other images that lack the first class the others keep their numbers.
-    shutil.copytree(tmp_path / "labelled", tmp_path / "test")
+    # Test images that lack the first class keep the numbers of the others.
+    shutil.copytree(labelled, tmp_path / "test")
     shutil.rmtree(tmp_path / "test" / "blue")
-    line = ["evaluate", tmp_path / "labelled", f"--test={tmp_path / 'test'}", f"--model={trained}"]
-    status, said = command(*line, f"--output={output}")
-    assert status == 0, said
+    line = ["evaluate", labelled, f"--test={tmp_path / 'test'}", f"--model={trained}"]
+    status, printed = command(*line, f"--output={output}")
+    assert status == 0, printed
     assert json.loads(output.read_text())["pixels"]["1-NN"] == 1.0
+
+
+@pytest.mark.one_backend("the protocols are tested in tests/evaluation")
+def test_every_protocol_has_its_row_and_a_report_is_written(labelled, trained, tmp_path):
+    model = tmp_path / "model.keras"
+    shutil.copy(trained / "model.keras", model)
+    status, printed = command(
+        "evaluate",
+        labelled,
+        f"--model={model}",
+        "--size=16",
+        "--protocols=knn,linear,few_labels,transfer,unbalanced",
+        f"--transfer_to={labelled}",
+        "--large_classes=0",
+        f"--output={tmp_path / 'evaluation'}",
+    )
+    assert status == 0, printed
+    results = json.loads((tmp_path / "evaluation" / "results.json").read_text())
+    assert list(results) == ["chance", "pixels", "untrained", "student", "teacher"]
+    rows = ["1-NN", "linear", "10% of labels", "transfer", "1-NN, rare classes"]
+    assert all(0 <= results["teacher"][row] <= 1 for row in rows)
+    assert results["pixels"]["transfer"] == 1.0
+    assert (tmp_path / "evaluation" / "student_embedding.png").stat().st_size > 1000
+    assert "report.html" in printed
+
+
+@pytest.mark.one_backend("the figure is matplotlib's")
+def test_the_metrics_of_a_run_are_drawn(trained, tmp_path):
+    figure = tmp_path / "metrics.png"
+    assert command("plot", trained, f"--output={figure}")[0] == 0
+    assert figure.stat().st_size > 1000
 
 
 @pytest.mark.one_backend("what is trained on labels is tested with `fine_tune`")
 def test_labels_filled_in_make_a_classifier_of_all_images(photos, trained, table, tmp_path):
     names, selected = [], tmp_path / "selected.csv"
-    status, said = command("select", table, "--count=30", f"--output={selected}", "--nopicture")
-    assert status == 0, said
+    status, printed = command("select", table, "--count=30", f"--output={selected}", "--no-picture")
+    assert status == 0, printed
     rows = read(selected)
     assert all(row["label"] == "" for row in rows)
     with open(selected, "w", newline="") as file:
@@ -241,17 +277,17 @@ def test_labels_filled_in_make_a_classifier_of_all_images(photos, trained, table
             filled.writerow(row | {"label": color_of(row["name"])})
         filled.writerows(rows[-5:])
     line = ["finetune", selected, f"--model={trained}", f"--output={tmp_path / 'classifier'}"]
-    again = command("select", table, "--count=3", f"--output={selected}", "--nopicture")
+    again = command("select", table, "--count=3", f"--output={selected}", "--no-picture")
     assert again[0] == 1
-    assert "labels that are filled in" in again[1]
-    more = ["select", table, "--count=3", f"--output={tmp_path / 'more.csv'}", "--nopicture"]
+    assert "filled-in labels" in again[1]
+    more = ["select", table, "--count=3", f"--output={tmp_path / 'more.csv'}", "--no-picture"]
     assert command(*more, f"--labelled={selected}")[0] == 0
     assert not {row["name"] for row in read(tmp_path / "more.csv")} & set(names)
-    status, said = command(*line, f"--classify={photos}", "--epochs=30", "--untrained")
-    assert status == 0, said
-    assert "5 images of" in said
-    assert re.search(r"2[0-4] images to learn from, [1-5] to classify, so few", said)
-    assert "whole network, from nothing" in said
+    status, printed = command(*line, f"--classify={photos}", "--epochs=30", "--untrained")
+    assert status == 0, printed
+    assert "5 images of" in printed
+    assert re.search(r"2[0-4] images to learn from, [1-5] to classify, so few", printed)
+    assert "whole network, from scratch" in printed
     found = read(tmp_path / "classifier" / "labels.csv")
     assert [row["name"] for row in found] == sorted(map(str, photos.iterdir()))
     assert np.mean([row["label"] == color_of(row["name"]) for row in found]) > 0.9
@@ -260,56 +296,97 @@ def test_labels_filled_in_make_a_classifier_of_all_images(photos, trained, table
     assert classes == ["blue", "green", "red"]
     classifier = keras.models.load_model(tmp_path / "classifier" / "classifier.keras")
     assert classifier.output_shape == (None, 3)
+    exported = tmp_path / "plain.keras"
+    assert command("export", tmp_path / "classifier", f"--output={exported}")[0] == 0
+    assert keras.models.load_model(exported).output_shape == (None, 3)
 
 
-@pytest.mark.one_backend("distillation is tested with `train_on_images`")
-def test_distill_wants_a_teacher_and_learns_from_its_features(photos, tmp_path):
+@pytest.mark.one_backend("labels are drawn by `label_fraction`, tested in tests/data")
+def test_a_fraction_of_the_labels_is_used(labelled, trained, tmp_path):
+    line = ["finetune", labelled, f"--model={trained}", f"--output={tmp_path}", "--epochs=1"]
+    status, printed = command(*line, "--fraction=0.25")
+    assert status == 0, printed
+    assert "12 images to learn from, 11 to classify" in printed
+
+
+@pytest.mark.one_backend("distillation is tested in tests/training")
+def test_distill_needs_a_teacher_and_learns_from_its_features(photos, tmp_path):
     line = ["distill", photos, f"--output={tmp_path / 'run'}", *TRAIN]
-    status, said = command(*line)
+    status, printed = command(*line)
     assert status == 2
-    assert "--teacher_features. Received: neither" in said
+    assert "--teacher_features. Received: neither" in printed
     np.save(tmp_path / "seen.npy", np.random.RandomState(0).rand(60, 5).astype("float32"))
-    status, said = command(*line, f"--teacher_features={tmp_path / 'seen.npy'}")
-    assert status == 0, said
+    status, printed = command(*line, f"--teacher_features={tmp_path / 'seen.npy'}")
+    assert status == 0, printed
     # Another run is refused before its teacher, which is not there, would see an image.
-    status, said = command(*line, "--teacher=none.keras", "--seed=1")
+    status, printed = command(*line, "--teacher=none.keras", "--seed=1")
     assert status == 1
-    assert "seed=1, not 0" in said
+    assert "seed=1, not 0" in printed
     model, _ = keras_isd.training.load_run(tmp_path / "run")
     assert isinstance(model, keras_isd.DistillationModel)
     assert model.embedding_dim == 5
 
 
 @pytest.mark.one_backend("the same words under any backend")
-def test_what_is_wrong_is_said_in_a_sentence(photos, tmp_path):
+def test_errors_are_one_line_with_their_exit_status(photos, tmp_path):
     shutil.copytree(photos, tmp_path / "one" / "class")
     for line, status, words in (
         (["train", "nowhere", "--output=x"], 1, "must be a folder. Received: nowhere"),
         (["train", photos], 2, "output"),
         (["train", photos, "--output=x", "--size=0"], 2, "size"),
         (["train", photos, f"--output={photos}/run"], 1, "must not lie in the folder of images"),
-        (["train", photos, "--output=x", "--minutes=0"], 2, "--minutes must be above 0"),
+        (["train", photos, "--output=x", "--minutes=0"], 2, "--minutes: must be a number above 0"),
+        (["train", photos, "--output=x", "--query_views=2"], 2, "--query_views needs a teacher"),
         (["embed", photos, f"--model={tmp_path}", "--output=f.txt"], 1, "must end in"),
         (["embed", photos, f"--model={tmp_path}"], 1, "finished run"),
-        (["embed", photos, "--model=nowhere"], 1, "folder or a file that is there"),
-        (["cluster", "no.csv"], 1, "not there"),
+        (["embed", photos, "--model=nowhere"], 1, "existing folder or file"),
+        (["cluster", "no.csv"], 1, "which does not exist"),
         (["evaluate", photos, f"--model={tmp_path}"], 1, "60 images without a label"),
         (["evaluate", tmp_path / "one", f"--model={tmp_path}"], 1, "at least two classes"),
-        (["nothing"], 2, "no part of keras-isd"),
+        (["evaluate", photos, f"--model={tmp_path}", "--protocols=all"], 2, "'all'"),
+        (["nothing"], 2, "invalid choice"),
     ):
-        found, said = command(*line, backend="jax")  # which starts sooner
-        assert found == status, said
-        assert words in said
-        assert "Traceback" not in said
+        found, printed = command(*line)
+        assert found == status, printed
+        assert words in printed
+        assert "Traceback" not in printed
 
 
-@pytest.mark.one_backend("the same words under any backend")
-def test_help_names_each_part_and_has_an_example(capfd):
-    assert run(["keras-isd", "--help"]) == 0
-    said = capfd.readouterr().out
-    assert all(part in said for part in PARTS)
-    status, said = command("train", "--help")
+@pytest.mark.one_backend("the same text under any backend")
+def test_help_lists_each_subcommand_and_has_an_example():
+    status, printed = command("--help")
     assert status == 0
-    assert "keras-isd train PHOTOS --output=RUN" in said
-    assert all(f"--{flag}" in said for flag in ("minutes", "labels", "data_dir"))
-    assert "cuda" not in said.lower()
+    assert all(name in printed for name in COMMANDS)
+    status, printed = command("train", "--help")
+    assert status == 0
+    assert "keras-isd train IMAGES --output=RUN" in printed
+    assert all(f"--{flag}" in printed for flag in ("minutes", "labels", "data_dir"))
+
+
+@pytest.mark.one_backend("the same text under any backend")
+def test_help_and_version_import_no_keras():
+    for arguments in (["--version"], ["--help"], ["train", "--help"]):
+        code = (
+            "import sys, keras_isd_start\n"
+            f"sys.argv = ['keras-isd', *{arguments}]\n"
+            "try: keras_isd_start.main()\n"
+            "except SystemExit as end: assert not end.code\n"
+            "assert 'keras' not in sys.modules"
+        )
+        status, _, errors = run_fresh(["-c", code])
+        assert status == 0, errors
+
+
+def test_a_process_of_its_own_imports_the_package_quietly(table, tmp_path):
+    line = ("-m", "keras_isd_start", "outliers", table, f"--output={tmp_path / 'o.csv'}")
+    status, printed, errors = run_fresh([*line, "--no-picture"])
+    assert (status, errors) == (0, "")
+    assert printed == f"written to {tmp_path / 'o.csv'}\n"
+
+
+@pytest.mark.one_backend("the same choices under any backend")
+def test_choices_are_those_of_the_package():
+    assert train.NETWORKS == keras_isd.training.settings.NETWORKS
+    assert (*train.METHODS, "distillation") == tuple(keras_isd.training.settings.RECIPES)
+    assert cluster.METHODS == keras_isd.exploration.clusters.METHODS
+    assert select.METHODS == keras_isd.exploration.selection.METHODS

@@ -129,7 +129,7 @@ def test_a_frozen_teachers_features_are_learned_from(tmp_path, monkeypatch, with
     source = arrays()
     np.save(tmp_path / "seen.npy", np.random.RandomState(0).randn(40, 6).astype("float32"))
     settings = training.choose_settings(source, method="distillation", **SMALL)
-    with pytest.raises(ValueError, match="`teacher`.*teacher=None"):
+    with pytest.raises(ValueError, match=r"`teacher`.*teacher=None"):
         train(source, tmp_path / "run", settings)
     model = train(source, tmp_path / "run", settings, teacher=tmp_path / "seen.npy")
     assert isinstance(model, keras_isd.DistillationModel)
@@ -164,7 +164,7 @@ def test_as_many_epochs_are_trained_as_fit_into_the_time():
     assert found.epochs == 15
     assert "12 images/s" in lines[0]
     assert progress.epochs_that_fit(settings, timing, 4, math.inf, lines.append) == settings
-    with pytest.raises(ValueError, match="`minutes`.*minutes=0.5"):
+    with pytest.raises(ValueError, match=r"`minutes`.*minutes=0\.5"):
         progress.epochs_that_fit(settings, timing, 4, 30.0, lines.append)
 
 

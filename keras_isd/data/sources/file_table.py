@@ -80,7 +80,7 @@ def from_csv(file, directory=None, path="path", label="label", class_names=None,
     """
     file = pathlib.Path(file)
     with open(file, newline="", encoding="utf-8-sig") as lines:
-        table = csv.DictReader(lines, delimiter=delimiter_of(lines))
+        table = csv.DictReader(lines, delimiter=find_delimiter(lines))
         columns = table.fieldnames or []
         if missing := [c for c in (path, label) if c is not None and c not in columns]:
             raise ValueError(
@@ -100,8 +100,8 @@ def from_csv(file, directory=None, path="path", label="label", class_names=None,
     return from_paths(paths, labels, class_names, **options)
 
 
-def delimiter_of(file):
-    """What is between the columns of an open table."""
+def find_delimiter(file):
+    """The delimiter of an open table: a comma, or a semicolon as some programs write."""
     first = file.readline()
     file.seek(0)
     return ";" if ";" in first and "," not in first else ","

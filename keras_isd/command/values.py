@@ -1,0 +1,44 @@
+"""Types of argument values; each error names the wanted value and the received one."""
+
+import argparse
+import os
+
+
+def positive_int(text):
+    """An int of at least 1."""
+    return _number(int, text, "a positive integer", lambda value: value >= 1)
+
+
+def natural_int(text):
+    """An int of at least 0."""
+    return _number(int, text, "an integer of at least 0", lambda value: value >= 0)
+
+
+def positive_float(text):
+    """A float above 0."""
+    return _number(float, text, "a number above 0", lambda value: value > 0)
+
+
+def fraction(text):
+    """A float above 0 and at most 1."""
+    return _number(float, text, "a number above 0 and at most 1", lambda value: 0 < value <= 1)
+
+
+def comma_list(text):
+    """A list of str, separated by commas."""
+    return [item for item in text.split(",") if item]
+
+
+def path(text):
+    """A path; a shell does not expand `~` after `--output=`."""
+    return os.path.expanduser(text)
+
+
+def _number(convert, text, wanted, is_valid):
+    try:
+        value = convert(text)
+    except ValueError:
+        value = None
+    if value is None or not is_valid(value):
+        raise argparse.ArgumentTypeError(f"must be {wanted}. Received: {text}")
+    return value
