@@ -15,9 +15,9 @@ from keras_isd.validation.batches import (
     check_batch,
     check_two_views,
     image_count,
-    with_tuples,
+    tuple_batches,
 )
-from keras_isd.validation.first_batch import looked_at
+from keras_isd.validation.first_batch import check_first_batch
 
 
 class ValidatedModel(keras.Model):
@@ -32,7 +32,7 @@ class ValidatedModel(keras.Model):
     def fit(self, *args, **kwargs):
         call = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
         given = call.arguments
-        given["x"] = with_tuples(given.get("x"))
+        given["x"] = tuple_batches(given.get("x"))
         split = given.get("validation_split")
         training = (given.get("x"), given.get("batch_size"), split)
         self._check_sizes(*training)
@@ -42,9 +42,9 @@ class ValidatedModel(keras.Model):
         count = image_count(*training)
         if count is not None and "steps_per_epoch" not in given:
             self.check_training_images(count)
-        given["x"] = looked_at(given.get("x"), self.plain_value_range())
+        given["x"] = check_first_batch(given.get("x"), self.plain_value_range())
         if given.get("validation_data") is not None:
-            data = given["validation_data"] = with_tuples(given["validation_data"])
+            data = given["validation_data"] = tuple_batches(given["validation_data"])
             part = data[0] if isinstance(data, (tuple, list)) else data
             self._check_sizes(part, given.get("validation_batch_size") or given.get("batch_size"))
         given["callbacks"] = with_finite_check(given.get("callbacks"))
@@ -54,7 +54,7 @@ class ValidatedModel(keras.Model):
     @in_float32
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self, x=None, y=None, batch_size=None, *args, **kwargs):
-        x = with_tuples(x)
+        x = tuple_batches(x)
         self._check_sizes(x, batch_size)
         with backend.values_kept(self):
             return super().evaluate(x, y, batch_size, *args, **kwargs)
@@ -62,7 +62,7 @@ class ValidatedModel(keras.Model):
     @in_float32
     @functools.wraps(keras.Model.predict)
     def predict(self, x, batch_size=None, *args, **kwargs):
-        x = with_tuples(x)
+        x = tuple_batches(x)
         self._check_sizes(x, batch_size)
         with backend.values_kept(self):
             return super().predict(x, batch_size, *args, **kwargs)

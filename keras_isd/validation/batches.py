@@ -51,7 +51,7 @@ def check_batch(data, check_views, plain=False):
         )
 
 
-def with_tuples(x):
+def tuple_batches(x):
     """What `fit` was given; of a PyTorch DataLoader one whose batches are tuples.
 
     Keras 3.15 takes the batch of a DataLoader for a tuple (`TorchDataLoaderAdapter`), and of a dict

@@ -1,4 +1,4 @@
-"""A look at the first images that `fit` trains on, on their way to the model."""
+"""A check of the first batch that `fit` trains on, made on its way to the model."""
 
 import contextlib
 import random
@@ -13,25 +13,27 @@ from keras_isd.validation.batches import VIEWS, Collated
 from keras_isd.validation.images import SAMPLE, warn_of_pixels, warn_of_views
 
 
-class Look:
-    """Warns of the first batch that it is given, if its range cannot be right, and gives each back;
-    a class, since the workers of a PyTorch DataLoader get a copy.
+class FirstBatchCheck:
+    """Warns if the value range of the first batch is implausible, and returns each batch.
+
+    A class, since the workers of a PyTorch DataLoader receive a copy.
 
     Args:
-        value_range: pair, of the plain images that the model makes views of; None if it makes none.
+        value_range: pair, the range of plain images that the model makes views of; None if it makes
+            no views. Defaults to None.
     """
 
     def __init__(self, value_range=None):
         self.value_range = value_range
-        self.is_over = False
+        self.is_done = False
 
     def __call__(self, batch):
-        if not self.is_over:
-            self.is_over = True
-            self._look_at(batch)
+        if not self.is_done:
+            self.is_done = True
+            self._check(batch)
         return batch
 
-    def _look_at(self, batch):
+    def _check(self, batch):
         views, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
         if not isinstance(views, dict):
             views = {"images": views} if self.value_range else {}
@@ -44,59 +46,61 @@ class Look:
                 warn_of_pixels(ops.convert_to_numpy(images[:SAMPLE]), self.value_range)
 
 
-def looked_at(x, value_range):
-    """What `fit` was given, or what gives the same and warns where the first batch is not right.
+def check_first_batch(x, value_range):
+    """Adds a `FirstBatchCheck` to the data given to `fit`, and returns the data.
 
-    No batch is read for it but the first of a `PyDataset`. Not looked at are what
-    `keras_isd.data` makes, which has looked itself, and data sets that are shared out to workers.
+    It reads no batch, except the first of a `PyDataset`. Data sets of `keras_isd.data`, which are
+    checked when they are made, and data sets that are distributed to workers are returned as they
+    are.
 
     Args:
-        x: what `fit` was given.
-        value_range: see `Look`.
+        x: the data given to `fit`.
+        value_range: see `FirstBatchCheck`.
     """
-    look = Look(value_range)
+    check = FirstBatchCheck(value_range)
     if isinstance(x, types.GeneratorType):
-        return (look(batch) for batch in x)
+        return (check(batch) for batch in x)
     if hasattr(x, "element_spec"):  # tf.data
-        shared_out = not hasattr(x, "enumerate")
-        return x if shared_out or getattr(x, "range_is_checked", False) else look_in_graph(x, look)
-    if hasattr(x, "drop_last"):  # PyTorch's DataLoader, a copy: see `with_tuples`
-        x.collate_fn = Collated(x.collate_fn, look)
+        is_distributed = not hasattr(x, "enumerate")
+        is_checked = getattr(x, "range_is_checked", False)
+        return x if is_distributed or is_checked else check_in_graph(x, check)
+    if hasattr(x, "drop_last"):  # PyTorch's DataLoader, a copy: see `tuple_batches`
+        x.collate_fn = Collated(x.collate_fn, check)
     elif isinstance(x, keras.utils.PyDataset):
-        if not x.use_multiprocessing:  # whose processes may not find open files
-            with _draws_kept():
-                look(x[0])
+        if not x.use_multiprocessing:  # its processes may not inherit open files
+            with _random_state_kept():
+                check(x[0])
     elif all(hasattr(array, "shape") for array in keras.tree.flatten(x)):
-        look((keras.tree.map_structure(lambda array: array[:SAMPLE], x),))
+        check((keras.tree.map_structure(lambda array: array[:SAMPLE], x),))
     return x
 
 
-def look_in_graph(dataset, look):
-    """A `tf.data.Dataset` of the same batches, the first of which is looked at."""
+def check_in_graph(dataset, check):
+    """A `tf.data.Dataset` of the same batches, with a `FirstBatchCheck` of the first one."""
     from keras_isd.compat.quiet_tensorflow import tf
 
-    def passed_on(number, batch):
+    def checked(number, batch):
         views, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
         tensors = [view[:SAMPLE] for view in tf.nest.flatten(views)]
 
-        def look_at(*arrays):
-            look((tf.nest.pack_sequence_as(views, arrays),))
+        def check_arrays(*arrays):
+            check((tf.nest.pack_sequence_as(views, arrays),))
             return np.int64(0)
 
-        seen = tf.cond(
+        done = tf.cond(
             number == 0,
-            lambda: tf.ensure_shape(tf.numpy_function(look_at, tensors, tf.int64), ()),
+            lambda: tf.ensure_shape(tf.numpy_function(check_arrays, tensors, tf.int64), ()),
             lambda: tf.constant(0, tf.int64),
         )
-        with tf.control_dependencies([seen]):
+        with tf.control_dependencies([done]):
             return tf.nest.map_structure(tf.identity, batch)
 
-    return dataset.enumerate().map(passed_on)
+    return dataset.enumerate().map(checked)
 
 
 @contextlib.contextmanager
-def _draws_kept():
-    """Context after which the global generators of random numbers are as before."""
+def _random_state_kept():
+    """Context that leaves the states of the global random generators as they were."""
     torch = sys.modules.get("torch")
     states = random.getstate(), np.random.get_state(), torch and torch.random.get_rng_state()
     try:

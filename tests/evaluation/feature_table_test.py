@@ -64,7 +64,7 @@ def test_a_part_that_is_missing_is_named(tmp_path):
     with pytest.raises(ValueError, match="without part 2, 3"):
         load_features([tmp_path / "f-1-of*.csv"])
     assert len(load_features([tmp_path / "f-1-of-3.csv"]).features) == 2  # one, as asked for
-    with pytest.raises(ValueError, match="not there"):
+    with pytest.raises(ValueError, match="does not exist"):
         load_features([tmp_path / "f-1-of-3.csv", tmp_path / "other.csv"])
 
 
@@ -85,7 +85,7 @@ def test_a_table_of_something_else_is_refused(tmp_path, contents):
         load_features(tmp_path / "clusters.csv")
 
 
-@pytest.mark.parametrize(("path", "word"), [("no.csv", "not there"), (__file__, "must end in")])
+@pytest.mark.parametrize(("path", "word"), [("no.csv", "does not exist"), (__file__, "must end in")])
 def test_what_is_no_table_is_named(path, word):
     with pytest.raises(ValueError, match=word):
         load_features(path)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import keras_isd
-from keras_isd.validation.batches import with_tuples
-from keras_isd.validation.first_batch import looked_at
+from keras_isd.validation.batches import tuple_batches
+from keras_isd.validation.first_batch import check_first_batch
 from keras_isd.validation.images import warn_of_pixels, warn_of_views
 from tests.support import golden
 
@@ -125,7 +125,7 @@ def test_what_is_looked_at_is_read_once_and_as_it_would_have_been():
             read.append(batch)
             yield batch
 
-    again = looked_at(reading(), value_range=None)
+    again = check_first_batch(reading(), value_range=None)
     assert not read
     assert [id(batch) for batch in again] == [id(batch) for batch in batches]
     assert len(read) == 3
@@ -147,7 +147,7 @@ def test_loaders_of_every_kind_are_left_to_their_samplers_and_workers():
     ]
     for loader in loaders:
         before = torch.random.get_rng_state()
-        again = looked_at(with_tuples(loader), value_range=(0.0, 255.0))
+        again = check_first_batch(tuple_batches(loader), value_range=(0.0, 255.0))
         assert torch.equal(before, torch.random.get_rng_state())
         assert not read
         for (one,), other in zip(again, loader, strict=True):
@@ -160,7 +160,7 @@ def test_a_loader_that_was_gone_through_gives_tuples_too():
     rows = [{"query": torch.ones(8, 8, 3)}] * 4
     loader = torch.utils.data.DataLoader(rows, 2, num_workers=1, persistent_workers=True)
     assert isinstance(next(iter(loader)), dict)
-    [one, _] = list(with_tuples(loader))
+    [one, _] = list(tuple_batches(loader))
     assert isinstance(one, tuple)
 
 
@@ -171,7 +171,7 @@ def test_a_data_set_of_ones_own_keeps_its_order_and_its_draws(caplog):
     def order(look):
         dataset = tf.data.Dataset.range(20).shuffle(20, seed=1).batch(4)
         dataset = dataset.map(lambda rows: {"query": tf.zeros((4, 8, 8, 3)), "rows": rows})
-        dataset = looked_at(dataset, value_range=None) if look else dataset
+        dataset = check_first_batch(dataset, value_range=None) if look else dataset
         assert int(dataset.cardinality()) == 5
         return [batch["rows"].numpy().tolist() for _ in range(2) for batch in dataset]
 

@@ -1,5 +1,6 @@
 """Batches of views of each image: two for training, one for evaluation and for classifiers."""
 
+import dataclasses
 import functools
 import os
 import random
@@ -9,10 +10,13 @@ from keras_isd.augmentation.layer_chain import as_views
 from keras_isd.compat.quiet_tensorflow import tf
 from keras_isd.data.sources.image_source import ImageSource
 from keras_isd.data.teacher_features import TeacherFeatures
+from keras_isd.data.tf_data.order import EpochOrder
 from keras_isd.data.tf_data.views import ViewMaker
-from keras_isd.validation.arguments import check_positive_integer, check_seed
-from keras_isd.validation.first_batch import Look, look_in_graph
+from keras_isd.validation.arguments import check_positive_integer
+from keras_isd.validation.first_batch import FirstBatchCheck, check_in_graph
 from keras_isd.validation.images import PIXELS, warn_of_pixels
+
+MANY_IMAGES = 1000  # in a pass, from which on more threads pay for their start
 
 
 def two_view_dataset(
@@ -97,23 +101,23 @@ def two_view_dataset(
             f"Received: {key=}, teacher_features="
             f"{'None' if teacher_features is None else type(teacher_features).__name__}"
         )
-    views = {"query": query} if key is None else {"query": query, "key": key}
-    return view_batches(
-        dataset,
-        views,
+    check_positive_integer("query_views", query_views)
+    order = EpochOrder(
         batch_size,
-        teacher_features=teacher_features,
-        seed=seed,
-        shuffle_buffer=shuffle_buffer,
-        drop_remainder=drop_remainder,
-        initial_epoch=initial_epoch,
-        initial_step=initial_step,
-        num_shards=num_shards,
-        shard_index=shard_index,
-        num_parallel_calls=num_parallel_calls,
-        with_index=with_index,
-        query_views=query_views,
+        seed,
+        shuffle_buffer,
+        drop_remainder,
+        initial_epoch,
+        initial_step,
+        num_shards,
+        shard_index,
     )
+    views = {"query": query} if key is None else {"query": query, "key": key}
+    outputs = {"with_index": with_index, "query_views": query_views}
+    if teacher_features is not None:
+        count = _count(dataset)
+        outputs["teacher_features"] = TeacherFeatures(teacher_features, count)
+    return _batches(dataset, order, views, outputs, num_parallel_calls)
 
 
 def one_view_dataset(dataset, view, batch_size, seed=None, shuffle_buffer=0, drop_remainder=False):
@@ -151,121 +155,101 @@ def one_view_dataset(dataset, view, batch_size, seed=None, shuffle_buffer=0, dro
     >>> images.shape, labels.numpy().tolist()
     (TensorShape([8, 32, 32, 3]), [0, 1, 2, 3, 4, 5, 6, 7])
     """
-    batches = view_batches(
-        dataset,
-        {"view": view},
-        batch_size,
-        seed=seed,
-        shuffle_buffer=shuffle_buffer,
-        drop_remainder=drop_remainder,
-        mark_unreadable=not shuffle_buffer,
-    )
+    order = EpochOrder(batch_size, seed, shuffle_buffer, drop_remainder)
+    batches = _batches(dataset, order, {"view": view}, mark_unreadable=not shuffle_buffer)
     if isinstance(batches.element_spec, dict):
         return batches.map(lambda views: views["view"])
     return batches.map(lambda views, labels: (views["view"], labels))
 
 
-FEW_IMAGES = 1000  # in a pass, for more threads to be worth their start
-
-
-def view_batches(
+def _batches(
     dataset,
+    order,
     augmenters,
-    batch_size,
-    seed=None,
-    shuffle_buffer=50_000,
-    drop_remainder=True,
-    initial_epoch=0,
-    initial_step=0,
-    num_shards=1,
-    shard_index=0,
+    outputs=None,
     num_parallel_calls=tf.data.AUTOTUNE,
-    with_index=False,
     mark_unreadable=False,
-    teacher_features=None,
-    query_views=1,
 ):
-    """Batches of a dict of views of each image, one for each of the dict `augmenters`.
+    """Batches of a dict of views of each image, with a view for each augmenter.
 
-    With `mark_unreadable` the views of a file that cannot be read are NaN; else, views and index
-    are of the image that stands in. The other arguments are those of `two_view_dataset`.
+    Args:
+        dataset: `ImageSource` or `tf.data.Dataset`, see `two_view_dataset`.
+        order: `EpochOrder`.
+        augmenters: dict from names of views to `Augmenter`s or other functions.
+        outputs: dict of further arguments of `ViewMaker`. Defaults to None.
+        num_parallel_calls: int, see `two_view_dataset`.
+        mark_unreadable: bool, whether the views of a file that cannot be read are NaN. Otherwise
+            views and index are those of the image that stands in. Defaults to False.
     """
-    check_positive_integer("batch_size", batch_size)
-    check_positive_integer("query_views", query_views)
-    check_seed("seed", seed)
-    if not 0 <= shard_index < num_shards or (num_shards > 1 and not drop_remainder):
-        raise ValueError(
-            "Argument `shard_index` must be in [0, num_shards), and `drop_remainder` True where "
-            f"there are several. Received: {shard_index=}, {num_shards=}, {drop_remainder=}"
-        )
     augmenters = as_views(augmenters)
     own_views = all(isinstance(view, Augmenter) for view in augmenters.values())
     ranges = {name: v.value_range for name, v in augmenters.items() if own_views}
     check_images(dataset, {name: v.channels for name, v in augmenters.items() if own_views})
-    look_at_pixels(dataset, ranges)
-    from_source = isinstance(dataset, ImageSource)
-    count = len(dataset) if from_source else int(dataset.cardinality())
-    together = batch_size * num_shards
-    steps = _steps_of_an_epoch(count, together, drop_remainder)
-    if initial_step < 0 or (steps is not None and initial_step >= steps):
-        raise ValueError(
-            f"Argument `initial_step` must be in [0, {steps}), the steps of an epoch. "
-            f"Received: {initial_step=}"
-        )
-    seed = random.getrandbits(31) if seed is None else seed
-    if teacher_features is not None:
-        teacher_features = TeacherFeatures(teacher_features, count if count >= 0 else None)
-    views = ViewMaker(augmenters, seed, with_index, teacher_features, query_views)
-    calls = num_parallel_calls if views.stateless else None  # which keeps the order of their draws
-    epoch = tf.Variable(initial_epoch, dtype=tf.int64, trainable=False)
+    check_pixels(dataset, ranges)
+    count = _count(dataset)
+    steps = order.steps(count)
+    if order.seed is None:
+        order = dataclasses.replace(order, seed=random.getrandbits(31))
+    views = ViewMaker(augmenters, order.seed, **(outputs or {}))
+    # Without parallel calls functions keep the order of their own random numbers.
+    calls = num_parallel_calls if views.stateless else None
+    epoch = tf.Variable(order.initial_epoch, dtype=tf.int64, trainable=False)
 
     def one_pass(epoch):
-        first = tf.cast(tf.where(epoch == initial_epoch, initial_step * together, 0), tf.int64)
-        # A last batch that is left out may not be left to one worker alone.
-        end = steps * together if drop_remainder and steps else count
-        places = (first + shard_index, end, num_shards)
-        batch = functools.partial(
-            tf.data.Dataset.batch, batch_size=batch_size, drop_remainder=drop_remainder
-        )
-        if not from_source:
-            elements = shuffled_elements(dataset, places, seed, epoch, shuffle_buffer)
-            return _of_elements(elements, batch, views, epoch, calls)
-        rows = shuffled_rows(count, places, batch, seed, epoch, shuffle_buffer)
+        if not isinstance(dataset, ImageSource):
+            return _views_of_elements(
+                order, order.elements(dataset, count, epoch), views, epoch, calls
+            )
+        rows = order.rows(count, epoch)
         if dataset.in_memory:
             return rows.map(
                 lambda rows: views.of_batch(epoch, *dataset.read_with_rows(rows)),
                 num_parallel_calls=calls,
             )
         one = functools.partial(views.of_file, epoch, dataset, mark_unreadable)
-        return batch(rows.unbatch().map(one, num_parallel_calls=calls))
+        return order.batch(rows.unbatch().map(one, num_parallel_calls=calls))
 
     passes = tf.data.Dataset.from_tensors(0).map(lambda _: epoch.read_value())
     batches = passes.flat_map(one_pass)
-    if steps is not None and initial_step == 0:
+    if steps is not None and order.initial_step == 0:
         batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
     if not own_views:
-        batches = look_in_graph(batches, Look())
-    if views.stateless and not 0 <= count < FEW_IMAGES:
-        batches = batches.with_options(_threads())
-    batches = batches.prefetch(tf.data.AUTOTUNE)
-    # Behind the prefetch, so that what is read ahead for a look at some batches does not count.
+        batches = check_in_graph(batches, FirstBatchCheck())
+    if views.stateless and (count is None or count >= MANY_IMAGES):
+        batches = batches.with_options(_more_threads())
+    return _count_epochs(batches.prefetch(tf.data.AUTOTUNE), epoch, steps, order)
+
+
+def _count(dataset):
+    """The number of images, or None if it is not known."""
+    if isinstance(dataset, ImageSource):
+        return len(dataset)
+    count = int(dataset.cardinality()) if isinstance(dataset, tf.data.Dataset) else -1
+    return count if count >= 0 else None
+
+
+def _count_epochs(batches, epoch, steps, order):
+    """The batches, at whose end the variable `epoch` is advanced.
+
+    After the prefetch, so that batches that are only read ahead do not count as a pass.
+    """
     if steps is None:
-        batches = _count_at_the_end(batches, epoch)
+        batches = _advance_at_the_end(batches, epoch)
     else:
-        first_pass = steps - initial_step
+        first_pass = steps - order.initial_step
         batches = batches.enumerate().map(
-            lambda number, batch: _count_at_the_last(
-                number, batch, epoch, tf.where(epoch == initial_epoch, first_pass, steps)
+            lambda number, batch: _advance_with_the_last(
+                number, batch, epoch, tf.where(epoch == order.initial_epoch, first_pass, steps)
             )
         )
-    batches.range_is_checked = True  # for `fit` not to look again
-    if steps is not None and initial_step:
+    batches.range_is_checked = True  # `fit` then does not check the first batch again
+    if steps is not None and order.initial_step:
         # Keras asks once, and would take the length of a shorter first pass for that of all.
         batches.cardinality = lambda: tf.constant(steps, tf.int64)
     return batches
 
 
-def _threads():
+def _more_threads():
     """Options for one image, or batch of an array, a thread: photographs are a quarter quicker.
 
     A thread that waits for what it handed to another leaves its core idle, so there are more
@@ -280,79 +264,24 @@ def _threads():
     return options
 
 
-def _count_at_the_last(number, batch, epoch, length):
+def _advance_with_the_last(number, batch, epoch, length):
     """The batch; with the last of a pass the next epoch begins."""
     is_last = number + 1 == tf.cast(length, tf.int64)
     epoch.assign_add(tf.cast(is_last, tf.int64))
     return batch
 
 
-def _count_at_the_end(batches, epoch):
+def _advance_at_the_end(batches, epoch):
     """The batches of a pass of unknown length; where it has ended the next epoch begins."""
     end = tf.data.Dataset.range(1).filter(lambda _: epoch.assign_add(1) < 0)
     return batches.concatenate(end.flat_map(lambda _: batches.take(0)))
 
 
-def _of_elements(elements, batch, views, epoch, calls):
+def _views_of_elements(order, elements, views, epoch, calls):
     """Batches of views of elements (row, image, *label), whether or not sizes differ."""
     if elements.element_spec[1].shape.is_fully_defined():
-        return batch(elements).map(functools.partial(views.of_batch, epoch), calls)
-    return batch(elements.map(functools.partial(views.of_one, epoch), calls))
-
-
-def _steps_of_an_epoch(count, batch_size, drop_remainder):
-    """How many batches a pass gives, or None if that is not known."""
-    if count < 0:
-        return None
-    steps = count // batch_size if drop_remainder else -(-count // batch_size)
-    if steps == 0:
-        raise ValueError(
-            "Argument `batch_size` must be at most the number of images, on several workers of "
-            f"each, unless `drop_remainder=False`. Received: {batch_size=}, {count} images"
-        )
-    return steps
-
-
-def shuffled_rows(count, places, batch, seed, epoch, shuffle=True):
-    """Batches of the rows at some `places` of the epoch's order of rows 0 to `count` - 1.
-
-    The order is a pseudo-random permutation that is computed place by place: it takes no memory
-    and can begin anywhere.
-
-    Args:
-        count: int.
-        places: triple of first place, what they end before, and step from one to the next.
-        batch: function that makes batches of a data set.
-        seed, epoch: what the order depends on.
-        shuffle: whether rows are not simply in their own order.
-    """
-    places = batch(tf.data.Dataset.range(*places))
-    if not shuffle:
-        return places
-    key = tf.stack([tf.cast(seed, tf.int64), epoch])
-    return places.map(
-        lambda places: tf.random.experimental.index_shuffle(places, key, max_index=count - 1)
-    )
-
-
-def shuffled_elements(dataset, places, seed, epoch, buffer):
-    """Elements (row, *element) of a data set that can only be read from its beginning.
-
-    Rows are places in the data set's own order. What is not at `places` (see `shuffled_rows`) of
-    the epoch's order is read and dropped.
-    """
-    first, limit, step = places
-    numbered = dataset.enumerate()
-    if buffer:
-        # Else TensorFlow's global seed would have a say.
-        graph = tf.compat.v1.get_default_graph()
-        global_seed, graph.seed = graph.seed, 1
-        # An odd factor keeps the epochs of neighbouring seeds apart.
-        mixed = tf.cast(seed, tf.int64) * 1_000_003 + epoch
-        numbered = numbered.shuffle(buffer, mixed, reshuffle_each_iteration=False)
-        graph.seed = global_seed  # which is the affair of functions of one's own
-    chosen = numbered.take(limit).skip(first).shard(step, 0)
-    return chosen.map(lambda row, x: (row, *x) if isinstance(x, tuple) else (row, x))
+        return order.batch(elements).map(functools.partial(views.of_batch, epoch), calls)
+    return order.batch(elements.map(functools.partial(views.of_one, epoch), calls))
 
 
 WANTED = (
@@ -404,7 +333,7 @@ def _check_channels(received, channels):
             )
 
 
-def look_at_pixels(dataset, ranges):
+def check_pixels(dataset, ranges):
     """Warns of images whose first do not look like values that the views are made for.
 
     Args:

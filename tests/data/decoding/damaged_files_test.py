@@ -9,7 +9,7 @@ import pytest
 from keras_isd import data
 from keras_isd.data.decoding.decoder import Decoder
 from keras_isd.data.decoding.formats import UnreadableImageError
-from tests.data.formats_test import (
+from tests.data.decoding.formats_test import (
     COLORS,
     EIGHT_BITS,
     KINDS,

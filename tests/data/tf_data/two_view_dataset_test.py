@@ -9,7 +9,8 @@ from PIL import Image
 
 tf = pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's")
 from keras_isd import augmentation, data  # noqa: E402
-from keras_isd.data import pipeline  # noqa: E402
+from keras_isd.data.tf_data import datasets  # noqa: E402
+from keras_isd.data.tf_data.order import EpochOrder  # noqa: E402
 from tests.support.photographs import photographs, small_photographs  # noqa: E402
 
 pytestmark = pytest.mark.one_backend("tf.data is the same under any backend")
@@ -63,7 +64,7 @@ def test_the_stream_is_equal_byte_for_byte_whoever_asks(kind):
 def test_a_long_pass_has_more_threads_and_the_same_views(kind, monkeypatch):
     few = batches(kind, query=STRONG)
     assert few.options().threading.private_threadpool_size is None
-    monkeypatch.setattr(pipeline, "FEW_IMAGES", len(PHOTOGRAPHS))
+    monkeypatch.setattr(datasets, "MANY_IMAGES", len(PHOTOGRAPHS))
     many = batches(kind, query=STRONG)
     assert many.options().threading.private_threadpool_size >= 3
     assert seen(many, epochs=2) == seen(few, epochs=2)
@@ -208,11 +209,9 @@ def test_what_leaves_an_epoch_empty_is_refused(arguments, name):
 @settings(max_examples=20, deadline=None)
 @given(count=st.integers(1, 300), seed=st.integers(0, 2**31 - 1), epoch=st.integers(0, 1000))
 def test_every_order_is_a_permutation(count, seed, epoch):
-    from keras_isd.data.tf_data.datasets import shuffled_rows
-
     def order(epoch, first=0):
-        epoch = tf.constant(epoch, tf.int64)
-        batches = shuffled_rows(count, (first, count, 1), lambda rows: rows.batch(7), seed, epoch)
+        passes = EpochOrder(1, seed, initial_epoch=epoch, initial_step=first)
+        batches = passes.rows(count, tf.constant(epoch, tf.int64))
         return [int(row) for batch in batches.as_numpy_iterator() for row in batch]
 
     whole = order(epoch)

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 import keras_isd
-from keras_isd.visualization import thumbnails, write_explorer
+from keras_isd.exploration import write_explorer
+from keras_isd.exploration.page import thumbnails
 from keras_isd.visualization.plane import plane_points
 from tests.support.browser import open_page
 
