@@ -1,4 +1,4 @@
-"""The colours of code on the site, which needs no network for them: a hook of MkDocs."""
+"""A hook of MkDocs that adds the colours of code: the site loads no file from the network."""
 
 from mkdocs.structure.files import File
 from pygments.formatters import HtmlFormatter

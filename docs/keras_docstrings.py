@@ -1,25 +1,25 @@
-"""Has Griffe read docstrings of Keras' style, such as `size: int >= 1, the number of anchors.`"""
+"""Lets Griffe read docstrings in Keras' style, such as `size: int >= 1, the number of anchors.`"""
 
 import re
 
 import griffe
 
 LONGEST_TYPE = 60
-# How a type begins. Of what begins otherwise, such as "where to write", nothing is taken.
+# The beginning of a type. A description that begins otherwise, such as "where to write", has none.
 TYPE = re.compile(
     r"(?:an? |the )?((?:built |functional |increasing |scalar )*(?:`|(?:None|bool|bytes|floats?"
     r"|function|int(?:s|64|egers)?|iterable|list|model|path|sequence|str|tuple)\b"
     r"|(?:dict|pair)\b(?! (?:of|with) `\")).*)",
     re.IGNORECASE,
 )
-# Code and brackets, within which no type ends, and what ends one.
+# Code and brackets, within which no type ends, and the punctuation that ends a type.
 PART = re.compile(r"`[^`]*`|[([{]|[)\]}]|[,;]|[.:](?=\s|$)")
 # The next of several names: the first, before the comma, is not the whole type.
 NEXT_NAME = re.compile(r"`[^`]+`(?:,| and\b| or\b| `| \()")
 
 
 def split_type(text):
-    """Returns the type that a description begins with, or None, and what is left of it."""
+    """Returns the type that a description begins with, or None, and the rest of the description."""
     depth, found, left = 0, None, text
     for part in PART.finditer(text):
         depth += (part[0] in "([{") - (part[0] in ")]}")
@@ -33,14 +33,16 @@ def split_type(text):
         if len(name) > LONGEST_TYPE:
             break
         found, left = name, rest
-        if part[0] != "," or not rest.startswith("or "):  # "float, or a schedule" is all type
+        if part[0] != "," or not rest.startswith("or "):  # "float, or a schedule" is one type
             break
-    one_string = found and re.fullmatch('"[^"]*"', found)  # the first of several, which are told
+    one_string = found and re.fullmatch(
+        '"[^"]*"', found
+    )  # the first of several values, which the text lists
     return (None, text) if one_string else (found, left)
 
 
 def describe(item, parent):
-    """Yields an item of a section anew for each of its names, with its type."""
+    """Yields an item of a section once for each of its names, with its type."""
     names, annotation = re.split(r", ?| and ", item.name), item.annotation
     if isinstance(item, griffe.DocstringReturn):
         names, annotation = [""], annotation or item.name  # "Scalar: mean over the batch"
@@ -48,9 +50,11 @@ def describe(item, parent):
         values = {}
         if isinstance(item, griffe.DocstringParameter):
             parameters = getattr(parent, "parameters", ())
-            # What goes to the base class by **kwargs has a default that is not seen here.
+            # The default of an argument in **kwargs of the base class is not visible here.
             values["value"] = parameters[name].default if name in parameters else "..."
-        elif isinstance(item, griffe.DocstringAttribute):  # some have their neighbour's
+        elif isinstance(
+            item, griffe.DocstringAttribute
+        ):  # Griffe gives some of them the annotation of their neighbour
             annotation = getattr(parent.members.get(name), "annotation", None)
         found, description = None, item.description
         if (not annotation or str(annotation) == "Any") and not name.startswith("*"):
@@ -59,7 +63,7 @@ def describe(item, parent):
 
 
 class KerasDocstrings(griffe.Extension):
-    """Types from descriptions, examples as code, and names that a module's `__getattr__` gives."""
+    """Types from descriptions, examples as code, and names from a module's `__getattr__`."""
 
     def on_object(self, *, obj, **kwargs):
         if obj.docstring is None:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.one_backend("the docs are the same under any backend")
 
 
 def public_modules():
-    """The package and its modules with an `__all__`, but for `backend`, which is its own affair."""
+    """The package and its modules with an `__all__`, except for `backend`, which is internal."""
     names = [module.name for module in pkgutil.iter_modules(keras_isd.__path__)]
     found = [importlib.import_module(f"keras_isd.{name}") for name in names if name != "backend"]
     return [keras_isd, *(module for module in found if hasattr(module, "__all__"))]
@@ -24,7 +24,7 @@ def public_modules():
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
-    """What the build printed, and the HTML of each page by its name: reference, and guides."""
+    """The printed lines of the build, and the HTML of reference pages and of guides by name."""
     pytest.importorskip("mkdocs", reason="the docs are built by mkdocs")
     pytest.importorskip("mkdocstrings", reason="the reference is made by mkdocstrings")
     site = tmp_path_factory.mktemp("site")
@@ -52,14 +52,14 @@ def public_names():
 
 
 def section(page, name):
-    """The HTML of what is documented under a name, up to what comes next in its page."""
+    """The HTML of the documentation of a name, up to the next name in its page."""
     begin = page.index(f'<h2 id="{name}"')
     end = page.find("<h2", begin + 1)
     return page[begin:] if end < 0 else page[begin:end]
 
 
 def text(page):
-    """What a reader sees of HTML."""
+    """The visible text of HTML."""
     return html.unescape(re.sub(r"<[^>]*>", "", page))
 
 
@@ -90,13 +90,13 @@ def test_every_public_name_has_a_place_in_the_reference(build):
 def test_classes_and_functions_have_their_docstrings_there(build):
     _, pages, _ = build
     site = "\n".join(pages.values())
-    told = {
+    first_lines = {
         name: value.__doc__.split("\n")[0].replace("`", "")
         for name, value in public_names().items()
         if hasattr(value, "__qualname__") and f'<h2 id="{name}"' in site
     }
-    assert {"keras_isd.ISDModel", "keras_isd.data.two_view_dataset"} < told.keys()
-    assert not [name for name, line in told.items() if line not in text(section(site, name))]
+    assert {"keras_isd.ISDModel", "keras_isd.data.two_view_dataset"} < first_lines.keys()
+    assert not [name for name, line in first_lines.items() if line not in text(section(site, name))]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_parameters_have_the_types_that_their_descriptions_begin_with(
     assert text(row[1]) == kind
 
 
-def test_what_is_no_type_stays_in_the_description(build):
+def test_a_description_without_a_type_stays_whole(build):
     _, pages, _ = build
     views = section(pages["visualization"], "keras_isd.visualization.plot_views")
     assert re.search(r"<code>path</code>\s*</td>\s*<td>\s*</td>", views)

@@ -1,5 +1,6 @@
-"""The README says what is so."""
+"""README and guides are correct: their code runs, their tables and links agree with the files."""
 
+import pathlib
 import re
 
 import pytest
@@ -9,14 +10,17 @@ from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.filterwarnings("error::UserWarning")
 README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 METHODS = (ROOT / "docs" / "methods.md").read_text()
 
 
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
+RESULTS = sorted((ROOT / "docs" / "results").glob("*.md"))
+PAGES = [*ROOT.glob("*.md"), *GUIDES, *RESULTS]
 
 
 def run_blocks(text, name):
-    """Runs the blocks of a page, each of which goes on where the last stopped."""
+    """Runs the blocks of a page one after the other, with the same names."""
     names = {"__name__": name}
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(compile(block, name, "exec"), names)
@@ -48,7 +52,44 @@ def test_every_python_block_of_a_guide_runs(path, tmp_path, monkeypatch):
     run_blocks(path.read_text(), path.stem)
 
 
-def test_links_lead_somewhere():
-    for page in (ROOT / "README.md", *GUIDES):
-        links = re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text())
-        assert [link for link in links if not (page.parent / link).is_file()] == [], page
+def anchor(heading):
+    """The anchor that Markdown gives a heading."""
+    return re.sub(r"[^\w -]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.one_backend("links are the same with any backend")
+def test_links_lead_to_files_and_headings():
+    for page in PAGES:
+        for link in re.findall(r"\]\((?!http)([^)\s]+)\)", page.read_text()):
+            name, _, heading = link.partition("#")
+            target = page.parent / name if name else page
+            assert target.is_file(), (page, link)
+            if heading:
+                headings = re.findall(r"(?m)^#+ (.*)$", target.read_text())
+                assert heading in map(anchor, headings), (page, link)
+
+
+@pytest.mark.one_backend("pages are the same with any backend")
+@pytest.mark.parametrize("path", [*GUIDES, *RESULTS], ids=lambda path: path.stem)
+def test_index_and_navigation_list_every_guide(path):
+    name = path.relative_to(ROOT / "docs").as_posix()
+    if name != "index.md":
+        assert f"({name})" in (ROOT / "docs" / "index.md").read_text()
+    assert re.search(rf"(?m)^ +- .*: {re.escape(name)}$", (ROOT / "mkdocs.yml").read_text())
+
+
+@pytest.mark.one_backend("pages are the same with any backend")
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_no_page_installs_an_unpublished_package(path):
+    assert not re.search(r"pip install [^`\n]*keras[-_]isd", path.read_text())
+
+
+@pytest.mark.one_backend("files are the same with any backend")
+def test_layout_table_of_contributing_lists_every_folder_and_module():
+    table = CONTRIBUTING.split("| folder or file |")[1].split("\n\n")[0]
+    cells = re.findall(r"(?m)^\| (`.*?) \|", table)
+    listed = {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+    package = pathlib.Path(keras_isd.__file__).parent
+    folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    modules = {path.name for path in package.glob("*.py")} - {"__init__.py"}
+    assert listed == folders | modules
