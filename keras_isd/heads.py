@@ -1,4 +1,4 @@
-"""The projector and the predictor: small networks on top of the backbone."""
+"""Heads: the projector and the predictor, small networks on top of the backbone."""
 
 import keras
 from keras import layers
@@ -10,20 +10,21 @@ __all__ = ["linear", "mlp"]
 
 
 def mlp(input_dim, hidden_dim, output_dim, hidden_bias=True, batch_norm=True, name="mlp"):
-    """Two linear layers with batch normalisation and ReLU between them.
+    """Builds two linear layers with batch normalisation and ReLU between them.
 
-    Used for the projector and the predictor of all recipes. Weights start as
-    PyTorch's `nn.Linear` starts them: uniform within `1 / sqrt(inputs)`.
+    Projectors and predictors of all recipes are of this form. Initial weights are
+    those of PyTorch's `nn.Linear`: uniform within `1 / sqrt(inputs)`.
 
     Args:
         input_dim: int, width of the input.
         hidden_dim: int, width between the two layers.
         output_dim: int, width of the output.
-        hidden_bias: bool, whether the first layer has a bias.
-        batch_norm: bool. MoCo v2's projector has none.
+        hidden_bias: bool, whether the first layer has a bias. Defaults to True.
+        batch_norm: bool; False for MoCo v2's projector. Defaults to True.
         name: str, name of the model. Its layers are `NAME_0`, `NAME_1` (batch
             normalisation), `NAME_2` (ReLU) and `NAME_3`, the indices of the
             authors' `nn.Sequential`; without batch normalisation up to `NAME_2`.
+            Defaults to `"mlp"`.
 
     Returns:
         A built `keras.Sequential`, `(B, input_dim)` to `(B, output_dim)`.
@@ -46,13 +47,13 @@ def mlp(input_dim, hidden_dim, output_dim, hidden_bias=True, batch_norm=True, na
 
 
 def linear(input_dim, output_dim, use_bias=True, seed=None, **kwargs):
-    """A linear layer that starts as PyTorch's `nn.Linear`: uniform within `1 / sqrt(inputs)`.
+    """Builds a linear layer with PyTorch's initial weights: uniform within `1 / sqrt(inputs)`.
 
     Args:
         input_dim: int, width of the input.
         output_dim: int, width of the output.
-        use_bias: bool.
-        seed: int, which fixes the initial weights, or None.
+        use_bias: bool. Defaults to True.
+        seed: int, fixes the initial weights, or None. Defaults to None.
         **kwargs: see `keras.layers.Dense`.
 
     Returns:

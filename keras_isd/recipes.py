@@ -1,7 +1,7 @@
-"""Recipes: the choices that make a run, each under a name.
+"""Recipes: named sets of the choices that define a run.
 
-Those of ISD, ReSSL and distillation are in `keras_isd/models/isd_recipes.py`, those of MoCo, BYOL
-and MSF in `keras_isd/baselines/recipes.py`, beside their methods.
+The recipes of ISD, ReSSL and distillation are registered in `keras_isd/models/recipes.py`, those of
+MoCo, BYOL and MSF in `keras_isd/baselines/recipes.py`.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ __all__ = ["RECIPES", "Recipe", "build_parts", "get_recipe", "register_recipe"]
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """The choices that make a run.
+    """The choices that define a run.
 
     Attributes:
         method: class of the model, such as `keras_isd.ISDModel`.
@@ -21,11 +21,11 @@ class Recipe:
         input_shape: `(height, width, channels)` of a view.
         heads: function from the backbone's width F to `projector` and `predictor`.
         model: arguments of the model.
-        sgd: arguments of `keras_isd.optimizers.SGD` but for the schedule.
+        sgd: arguments of `keras_isd.optimizers.SGD`, with the initial learning rate.
         schedule: `"cosine"` or `"step"`, see `keras_isd.optimizers.from_recipe`.
         views: pair of functions from a size in pixels to the query's and the key's `Augmenter`,
             such as `keras_isd.augmentation.strong`.
-        epochs, batch_size: int.
+        epochs, batch_size: ints. Default to 200 and 256.
 
     Example:
 
@@ -51,14 +51,14 @@ RECIPES: dict[str, Recipe] = {}
 
 
 def register_recipe(name, recipe):
-    """Makes a recipe known by a name, to `from_recipe` of its method and of `optimizers`.
+    """Registers a recipe under a name, for `from_recipe` of its method and of `optimizers`.
 
     Args:
-        name: str, not yet taken.
+        name: str, a new name.
         recipe: a `Recipe`.
 
     Raises:
-        ValueError: if there is a recipe of that name.
+        ValueError: if a recipe has that name already.
 
     Example:
 
@@ -69,12 +69,15 @@ def register_recipe(name, recipe):
     800
     """
     if name in RECIPES:
-        raise ValueError(f"Argument `name` must be a new one. Received: {name=}, which is taken")
+        raise ValueError(f"Argument `name` must be new. Received: {name=}, which exists")
     RECIPES[name] = recipe
 
 
 def get_recipe(name):
-    """Returns the `Recipe` of a name, or raises a ValueError that lists the names.
+    """Returns the `Recipe` with a name.
+
+    Raises:
+        ValueError: if the name is unknown; the message lists all names.
 
     Example:
 
@@ -89,15 +92,15 @@ def get_recipe(name):
 
 
 def build_parts(recipe, input_shape=None, backbone=None):
-    """Builds backbone and heads of a recipe, as arguments of a model.
+    """Builds the backbone and heads of a recipe, as arguments of a model.
 
     Args:
         recipe: a `Recipe`.
-        input_shape: `(height, width, channels)`, instead of the recipe's.
-        backbone: built `keras.Model`, instead of the recipe's.
+        input_shape: `(height, width, channels)`. Defaults to the recipe's.
+        backbone: built `keras.Model`. Defaults to the recipe's.
 
     Returns:
-        Dict of `backbone` and, where the recipe has them, `projector` and `predictor`.
+        Dict of `backbone` and, if the recipe has them, `projector` and `predictor`.
 
     Raises:
         ValueError: if both `input_shape` and `backbone` are given.
@@ -106,7 +109,7 @@ def build_parts(recipe, input_shape=None, backbone=None):
         backbone = recipe.backbone(input_shape or recipe.input_shape)
     elif input_shape is not None:
         raise ValueError(
-            "Give `input_shape` or `backbone`, not both: a backbone has its own input shape. "
+            "Arguments `input_shape` and `backbone` must not be given together. "
             f"Received: input_shape={input_shape}, backbone={backbone}"
         )
     return {"backbone": backbone, **recipe.heads(backbone.output_shape[-1])}

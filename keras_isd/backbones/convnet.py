@@ -8,11 +8,11 @@ from keras_isd.layers import BatchNormalization
 
 
 def ConvNet(input_shape, filters=(32, 64, 128), name="convnet"):
-    """A stack of 3x3 convolutions, from images to as many features as the last has filters.
+    """Builds a stack of 3x3 convolutions, with as many features as the last has filters.
 
     Each convolution is followed by batch normalisation and ReLU; each but the first halves
-    height and width; a global average pooling ends it. In a few thousand steps it learns more
-    than a narrow ResNet does; with a GPU and hundreds of epochs take `ResNet18`.
+    height and width; global average pooling comes last. In a few thousand steps it learns more
+    than a narrow ResNet; with a GPU and hundreds of epochs use `ResNet18`.
 
     Args:
         input_shape: `(height, width, channels)` of an image; height and width may
@@ -24,7 +24,7 @@ def ConvNet(input_shape, filters=(32, 64, 128), name="convnet"):
         A functional `keras.Model`, `(B, H, W, C)` to `(B, filters[-1])`.
 
     Raises:
-        ValueError: if `filters` is empty or not of positive integers.
+        ValueError: if `filters` is empty or has a value that is not a positive integer.
 
     Example:
 

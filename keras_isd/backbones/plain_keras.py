@@ -1,4 +1,4 @@
-"""Backbones of Keras' own layers alone, to be loaded where this package is not."""
+"""Copies of backbones in plain Keras, which load without this package."""
 
 import keras
 
@@ -12,18 +12,18 @@ _PLAIN = {
 
 
 def to_plain_keras(backbone):
-    """Makes a copy of a backbone of Keras' own layers, which gives the same features.
+    """Copies a backbone with Keras' own layers, for the same features.
 
-    `keras.models.load_model` reads a file of this package's models after `import keras_isd`, since
-    they have its batch normalisation, convolution and pooling. A copy in plain Keras needs no such
-    import, nor the package. Its features are the same; trained further it differs in how the moving
-    variance follows that of the batches (Keras takes the biased one), and on PyTorch in speed.
+    Files of this package's models have its batch normalisation, convolution and pooling layers, so
+    `keras.models.load_model` needs `import keras_isd` first. A copy in plain Keras loads without
+    the package. Its features are the same; in further training the moving variance differs (Keras
+    uses the biased variance of batches), and on PyTorch the speed.
 
     Args:
         backbone: built functional or sequential `keras.Model`, such as `model.student_backbone`.
 
     Returns:
-        A `keras.Model`, of the same name, layers and weights.
+        A `keras.Model` with the same name, layer names and weights.
 
     Example:
 
@@ -41,14 +41,14 @@ def to_plain_keras(backbone):
 def _plain_layer(layer):
     config = layer.get_config()
     if type(layer) is BatchNormalization:
-        config["synchronized"] = False  # Keras' own takes it on TensorFlow alone
+        config["synchronized"] = False  # Keras' own layer takes it on TensorFlow only
     if type(layer) is MaxPooling2D:
         return _plain_pooling(config)
     return _PLAIN.get(type(layer), type(layer)).from_config(config)
 
 
 def _plain_pooling(config):
-    """A border is zeros, which after a ReLU are as good as what is never the largest."""
+    """Pads with zeros, which after a ReLU never exceed the maximum."""
     border = config.pop("border")
     pooling = keras.layers.MaxPooling2D.from_config(config)
     if not border:

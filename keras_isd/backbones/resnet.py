@@ -1,8 +1,7 @@
 """ResNet-18, 34 and 50 (He et al., 2016), layer for layer the authors' PyTorch networks.
 
-A layer is named as in the authors' state dict with `_` for `.`: `layer1_0_conv1`
-here is `layer1.0.conv1` there, so weights map one to one. Where there is a
-stride padding is explicit, as in PyTorch: Keras' `padding="same"` is then on another side.
+Layers are named as in the authors' state dict with `_` for `.`: `layer1_0_conv1`
+here is `layer1.0.conv1` there, so weights map one to one.
 """
 
 import keras
@@ -16,7 +15,7 @@ _STEMS = ("imagenet", "small")
 
 
 def ResNet18(input_shape=(224, 224, 3), stem="imagenet", width=64, name="resnet18"):
-    """ResNet-18, from images to 512 features.
+    """Builds a ResNet-18, with 512 features.
 
     Args:
         input_shape: `(height, width, channels)` of an image; height and width may
@@ -29,8 +28,8 @@ def ResNet18(input_shape=(224, 224, 3), stem="imagenet", width=64, name="resnet1
         name: str, name of the model.
 
     Returns:
-        A functional `keras.Model`, `(B, H, W, C)` to `(B, 8 * width)`: what the
-        global average pooling gives, not normalised.
+        A functional `keras.Model`, `(B, H, W, C)` to `(B, 8 * width)`: the output of
+        the global average pooling, not normalised.
 
     Raises:
         ValueError: if `input_shape`, `stem` or `width` is not one of the above.
@@ -46,7 +45,7 @@ def ResNet18(input_shape=(224, 224, 3), stem="imagenet", width=64, name="resnet1
 
 
 def ResNet34(input_shape=(224, 224, 3), stem="imagenet", width=64, name="resnet34"):
-    """ResNet-34, from images to 512 features. See `ResNet18` for the arguments.
+    """Builds a ResNet-34, with 512 features. See `ResNet18` for the arguments.
 
     Example:
 
@@ -57,7 +56,7 @@ def ResNet34(input_shape=(224, 224, 3), stem="imagenet", width=64, name="resnet3
 
 
 def ResNet50(input_shape=(224, 224, 3), stem="imagenet", width=64, name="resnet50"):
-    """ResNet-50, from images to 2048 features. See `ResNet18` for the arguments.
+    """Builds a ResNet-50, with 2048 features. See `ResNet18` for the arguments.
 
     Features are `32 * width`. The stride of a block is on its 3x3 convolution, as in
     PyTorch ("v1.5"), not on the first 1x1 as in `keras.applications`.

@@ -1,21 +1,21 @@
-"""The convolution that every backbone here is made of."""
+"""Convolution and max-pooling with PyTorch's padding, and its speed on the PyTorch backend."""
 
 import keras
 from keras import layers, ops
 
 from keras_isd import backend
 
-# Whatever `keras.config.image_data_format()` is: images are `(B, H, W, C)` in all of this package.
+# Images are `(B, H, W, C)` in all of this package, for any `keras.config.image_data_format()`.
 CHANNELS_LAST = "channels_last"
 
 
 @keras.saving.register_keras_serializable("keras_isd")
 class Conv2D(layers.Conv2D):
-    """Keras' convolution, which on PyTorch makes no copies of its input.
+    """Keras' convolution, without copies of its input on PyTorch.
 
-    Keras 3.15 lays each input out with the channels first, and back again for the kernel of PyTorch
-    that takes them last. On a ResNet-18 of 32 pixels that was a quarter of the training step. What
-    the backbones here do not use, such as groups, is left to Keras.
+    Keras 3.15 copies each input to channels first, and back for PyTorch's kernel that takes
+    channels last. For a ResNet-18 at 32 pixels that took a quarter of the training step. Options
+    that the backbones here do not use, such as groups, are left to Keras.
     """
 
     def convolution_op(self, inputs, kernel):
@@ -23,7 +23,7 @@ class Conv2D(layers.Conv2D):
             self.data_format == CHANNELS_LAST
             and self.groups == 1
             and set(self.dilation_rate) == {1}
-            and (self.padding == "valid" or set(self.strides) == {1})  # else on another side
+            and (self.padding == "valid" or set(self.strides) == {1})  # else Keras pads otherwise
         )
         if backend.convolve is None or not usual:
             return super().convolution_op(inputs, kernel)
@@ -33,7 +33,7 @@ class Conv2D(layers.Conv2D):
 def convolution(x, channels, kernel_size, stride, name):
     """Convolves without bias, with PyTorch's padding and the authors' initial weights.
 
-    With a stride padding is explicit: Keras' `padding="same"` is then on another side.
+    With a stride the padding is explicit: Keras' `padding="same"` then pads other sides.
     """
     padding = "same" if stride == 1 else "valid"
     if kernel_size > 1 and stride > 1:
@@ -55,23 +55,23 @@ def convolution(x, channels, kernel_size, stride, name):
 
 @keras.saving.register_keras_serializable("keras_isd")
 class MaxPooling2D(layers.MaxPooling2D):
-    """Keras' max-pooling, with a border as PyTorch has, and on PyTorch without copies of its input.
+    """Keras' max-pooling with PyTorch's padding, without copies of its input on PyTorch.
 
-    Keras 3.15 lays the input out with the channels first, where PyTorch's kernel takes six times as
-    long. Padding is left to Keras.
+    Keras 3.15 copies the input to channels first, in which PyTorch's kernel takes six times as
+    long.
 
     Args:
-        border: int, rows and columns on every side that are never the largest: PyTorch's `padding`.
-            A layer of its own for them would copy what is the largest feature map of a ResNet.
-            With the channels last alone.
-        **kwargs: of `keras.layers.MaxPooling2D`.
+        border: int, rows and columns of minus infinity added on every side: PyTorch's `padding`. A
+            padding layer would copy the largest feature map of a ResNet. Channels last only.
+            Defaults to 0.
+        **kwargs: see `keras.layers.MaxPooling2D`.
     """
 
     def __init__(self, *args, border=0, **kwargs):
         super().__init__(*args, **kwargs)
         if border and self.data_format != CHANNELS_LAST:
             raise ValueError(
-                "Argument `border` needs channels that are last. "
+                "Argument `border` must be 0 unless channels are last. "
                 f"Received: border={border}, data_format={self.data_format!r}"
             )
         self.border = border

@@ -1,6 +1,6 @@
-"""What holds unless a backend's own file says otherwise: one process, one program for the batch.
+"""The defaults of all backends: one process, and one program that sees the whole batch.
 
-And the training step of those backends, TensorFlow and PyTorch, that assign to variables.
+Also the training step of the backends that assign to variables: TensorFlow and PyTorch.
 """
 
 import contextlib
@@ -12,19 +12,19 @@ from keras_isd.compat.keras_internals import all_layers
 
 
 def restore_unless(healthy, before):
-    """Gives variables their values of before back where a step is not healthy."""
+    """Restores variables to their values from before a step that is not healthy."""
 
     def restore():
         for variable, value in before:
             variable.assign(value)
         return healthy
 
-    # A healthy step then pays for no pass over all weights, and TensorFlow copies none before.
+    # A healthy step then makes no pass over all weights, and TensorFlow copies none beforehand.
     ops.cond(healthy, lambda: healthy, restore)
 
 
-def it_is_there(batch):
-    """No wait: not `nullcontext` itself, whose argument `torch.compile` cannot trace."""
+def no_dependency(batch):
+    """A context that waits for nothing; `torch.compile` cannot trace `nullcontext(batch)`."""
     return contextlib.nullcontext()
 
 
@@ -33,18 +33,19 @@ def assigning_step(
     update_teacher,
     step,
     batch,
-    after_reading=it_is_there,
+    after_reading=no_dependency,
     restore_unless=restore_unless,
 ):
-    """Moves the teacher, takes Keras' own step, and undoes both where the loss is not finite.
+    """Moves the teacher, runs Keras' own step, and undoes both if the loss is not finite.
 
     `logs["loss"]` is the mean of the epoch so far: once it is not finite it stays so, and no later
     step trains either until `fit` has stopped.
 
     Args:
-        after_reading: function from the batch to a context in which what is done waits for it.
-        restore_unless: function of whether the step is healthy, and of pairs of a variable and its
-            value of before.
+        after_reading: function from the batch to a context whose operations run after the batch was
+            read. Defaults to `no_dependency`.
+        restore_unless: function of a flag, whether the step is healthy, and of pairs of a variable
+            and its value from before the step. Defaults to `restore_unless`.
     """
     before = [(v, ops.stop_gradient(ops.copy(v))) for v in model.guarded_variables()]
     with after_reading(batch):
@@ -62,7 +63,7 @@ def values_kept(model):
     return contextlib.nullcontext()
 
 
-# Variables: as XLA likes it, which fuses, and updates one in place if its old value is done with.
+# Variables: XLA fuses operations, and updates a variable in place once its old value was read.
 
 fused_batch_norm = None
 convolve = None
@@ -70,7 +71,7 @@ max_pool = None
 
 
 def overwrite_rows(variable, rows, values):
-    # Not `slice_update`: it clamps silently where a batch wraps past the end.
+    # `slice_update` would clamp silently if a batch wraps past the end.
     variable.assign(ops.scatter_update(variable, rows[:, None], values))
 
 
@@ -110,11 +111,11 @@ def predict_on_batch(model, x):
 
 
 def synchronize_batch_norm(model):
-    """Nothing to do: statistics are of the whole batch."""
+    """Does nothing: statistics already cover the whole batch."""
 
 
 def synchronize_layers(model):
-    """Makes batch normalisation use the statistics of the whole batch, not of a replica's part."""
+    """Makes batch normalisation use the whole batch's statistics, not those of a replica's part."""
     for layer in all_layers(model):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = True
@@ -133,8 +134,8 @@ def is_chief(model):
 
 
 def check_compile(model, arguments):
-    """Nothing to refuse."""
+    """Accepts everything."""
 
 
 def check_batch_sizes(model, sizes):
-    """Nothing to refuse."""
+    """Accepts everything."""

@@ -1,6 +1,6 @@
 """JAX: a step is a function from state to state, and one program sees the whole batch.
 
-The devices are those of a `keras.distribution`, to which JAX shares the batch out.
+JAX splits the batch among the devices of a `keras.distribution`.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from keras_isd.backend.common import *
 
 
 def guarded_step(model, update_teacher, step, state, batch):
-    """As `common.assigning_step`, on values instead of variables."""
+    """Like `common.assigning_step`, on values instead of variables."""
     variables = (
         model.trainable_variables,
         model.non_trainable_variables,
@@ -48,11 +48,11 @@ def is_one_of_several(model):
 
 @contextlib.contextmanager
 def values_kept(model):
-    """Gives variables their values back where Keras loses them.
+    """Context that restores the values of variables if Keras loses them.
 
-    Keras takes the values out of the variables for the length of a loop. Where already the first
-    step fails, on a batch of a wrong shape say, it never puts them back. `value` of a variable
-    without one raises; that there is none tells `_value` alone.
+    Keras takes the values out of the variables for the length of a loop. If the first step fails,
+    for example on a batch of a wrong shape, it never puts them back. `value` raises for a variable
+    without a value; only `_value` shows that it has none.
     """
     optimizer = model.optimizer.variables if model.compiled else []
     values = [(v, v._value) for v in (*model.variables, *model.metrics_variables, *optimizer)]
@@ -82,14 +82,14 @@ def has_accelerator():
 
 
 def is_chief(model):
-    """Whether this process is the one that writes, the first of several."""
+    """Whether this is the process that writes files: the first of several."""
     return process_index() == 0
 
 
 def check_batch_sizes(model, sizes):
-    """Raises a ValueError for a batch that cannot be shared out equally to the devices.
+    """Raises a ValueError for a batch that cannot be split equally among the devices.
 
-    Each of several processes gives a part of its own to its own devices.
+    Each of several processes splits its own part among its own devices.
     """
     distribution = keras.distribution.distribution()
     if distribution is None:
@@ -100,8 +100,7 @@ def check_batch_sizes(model, sizes):
     for size in sizes() if devices > 1 else ():
         if size is None or size % own:
             raise ValueError(
-                f"Every batch must be shared out equally to {own} devices. Take a multiple of "
-                "that for a batch and leave a smaller last one out, with `drop_remainder=True` of "
-                "a dataset. Received: a batch of "
-                + ("a size not known beforehand" if size is None else f"{size} images")
+                f"Every batch must be a multiple of {own}, to be split equally among the devices. "
+                "Drop a smaller last batch, with `drop_remainder=True` of a dataset. Received: a "
+                "batch of " + ("unknown size" if size is None else f"{size} images")
             )

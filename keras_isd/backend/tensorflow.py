@@ -13,12 +13,12 @@ def guarded_step(model, update_teacher, step, batch):
 
 
 def after_reading(batch):
-    """Context in which what is done waits for the batch.
+    """Context whose operations run after the batch was read.
 
-    A graph runs what does not depend on one another in any order, and Keras reads the batch inside
-    the graph of the step. Where the end of the data is not known beforehand the last step is begun
-    and fails on reading, and by then what does not depend on the batch, as the teacher, the count
-    of steps and random seeds, may have moved.
+    A graph runs independent operations in any order, and Keras reads the batch inside the graph of
+    the step. If the length of the data is not known, a last step starts and fails when it reads; by
+    then variables that do not depend on the batch, such as the teacher, the step count and random
+    seeds, could have changed.
     """
     tensors = [x for x in tf.nest.flatten(batch) if x is not None]
     return tf.control_dependencies([*tensors, *assert_none_is_empty(tensors[0])])
@@ -28,12 +28,12 @@ def restore_unless(healthy, before):
     if not tf.distribute.has_strategy():
         common.restore_unless(healthy, before)
         return
-    for variable, value in before:  # in a replica TensorFlow takes no assignment in a condition
+    for variable, value in before:  # a replica cannot assign inside a condition
         variable.assign(ops.where(healthy, variable, value))
 
 
 def replica_count():
-    """On how many replicas this step runs at once; 1 outside a step."""
+    """The number of replicas that run this step; 1 outside a step."""
     if tf.distribute.in_cross_replica_context():
         return 1
     return tf.distribute.get_strategy().num_replicas_in_sync
@@ -44,11 +44,11 @@ def all_gather(x):
     if replica_count() == 1:
         return x
     context = tf.distribute.get_replica_context()
-    x = tf.identity(x)  # no variable
+    x = tf.identity(x)  # variables are not accepted
     if tf.executing_eagerly() or not x.shape.is_fully_defined():
         return context.all_gather(x, axis=0)
-    # A sum of each replica's rows, beside zeros in the others' places, has a static shape, which a
-    # TPU must have; what `all_gather` gives has none.
+    # A TPU needs a static shape, which `all_gather` does not give: sum the replicas' arrays, each
+    # with its own rows in place and zeros elsewhere.
     places = tf.reshape(tf.range(replica_count()), [-1] + [1] * x.shape.rank)
     own = tf.equal(places, context.replica_id_in_sync_group)
     parts = all_sum(tf.where(own, x, tf.zeros_like(x)))
@@ -56,7 +56,7 @@ def all_gather(x):
 
 
 def batch_offset(x):
-    """The place of this replica's first row in the rows of all, and how many there are of all."""
+    """The position of this replica's first row among all rows, and their number."""
     if replica_count() == 1:
         return 0, tf.shape(x)[0]
     rows = all_gather(tf.shape(x)[:1])
@@ -65,52 +65,52 @@ def batch_offset(x):
 
 
 def all_sum(x):
-    """The sum of every replica's `x`, the same on each. Gradients pass, from every replica."""
+    """The sum of every replica's `x`, the same on each. Gradients flow from every replica."""
     if replica_count() == 1:
         return x
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, x)
 
 
 def assert_none_is_empty(x):
-    """Operations, none or one, that fail on every replica where one has no rows of its `x`.
+    """Operations, at most one, that fail on every replica if one has no rows of its `x`.
 
-    Such a replica has no statistics, and convolutions of nothing fail on a CPU, or worse.
+    Such a replica has no batch statistics, and its empty convolutions fail or crash on a CPU.
     """
     if replica_count() == 1 or x.shape[0] is not None:
         return []
     rows = all_gather(tf.shape(x)[:1])
     message = (
-        "Every replica must get images of each batch. Leave a smaller last batch out with "
-        "`drop_remainder=True`, or take batches of another size. Images of each replica, received:"
+        "Every replica must get images of each batch. Drop a smaller last batch with "
+        "`drop_remainder=True`, or change the batch size. Received images by replica:"
     )
     return [tf.debugging.Assert(tf.reduce_all(rows > 0), [message, rows])]
 
 
 def check_batch_sizes(model, sizes):
-    """Raises a ValueError for a batch of which a replica would get nothing.
+    """Raises a ValueError for a batch that leaves a replica without images.
 
-    Keras splits every batch as it would the largest.
+    Keras splits every batch by the parts of the largest one.
     """
     replicas = model.distribute_strategy.num_replicas_in_sync
     if replicas == 1:
         return
     known = sizes() - {None}
     if not known:
-        return  # seen to in the step
+        return  # checked in the step
     part = -(-max(known) // replicas)
     if min(known) <= (replicas - 1) * part:
         raise ValueError(
-            f"{replicas} replicas must each get images of every batch, {part} if there are any "
-            "left. Take batches of another size, or leave a smaller last one out. "
+            f"Every batch must have images for each of {replicas} replicas, up to {part} "
+            "each. Change the batch size, or drop a smaller last batch. "
             f"Received: batches of {sorted(known)} images"
         )
 
 
 def reducible_logs(logs):
-    """The logs of a step in the form from which Keras can make the mean over all replicas.
+    """The logs of a step in a form that Keras can average over all replicas.
 
-    Under MultiWorkerMirroredStrategy Keras 3.15 takes the mean over the first axis, which a scalar
-    does not have: `reduce_per_replica` in its `backend/tensorflow/trainer.py`.
+    Under MultiWorkerMirroredStrategy Keras 3.15 averages over the first axis, which a scalar does
+    not have: `reduce_per_replica` in its `backend/tensorflow/trainer.py`.
     """
     strategy = tf.distribute.get_strategy()
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and replica_count() > 1:
@@ -123,7 +123,7 @@ def has_accelerator():
 
 
 def is_chief(model):
-    """Whether this process is the one that writes, the chief of several workers."""
+    """Whether this is the process that writes files: the chief of several workers."""
     return model.distribute_strategy.extended.should_checkpoint
 
 
@@ -133,7 +133,7 @@ def is_one_of_several(model):
 
 
 def is_worker_lost(model, error):
-    """Whether an error in a step of several workers means that another has gone."""
+    """Whether an error in a step of several workers means that another one was lost."""
     return is_one_of_several(model) and isinstance(
         error, (tf.errors.UnavailableError, tf.errors.AbortedError)
     )
@@ -143,12 +143,12 @@ synchronize_batch_norm = common.synchronize_layers
 
 
 def check_compile(model, arguments):
-    """Raises a ValueError for what Keras 3.15 cannot do on several replicas."""
+    """Raises a ValueError for options that Keras 3.15 does not support on several replicas."""
     strategy = model.distribute_strategy
     if strategy.num_replicas_in_sync == 1 or isinstance(strategy, tf.distribute.TPUStrategy):
         return
     optimizer = arguments["optimizer"]
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # within loss scaling
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # inside loss scaling
     unsupported = {
         "jit_compile": arguments.get("jit_compile") is True,
         "steps_per_execution": arguments.get("steps_per_execution", 1) != 1,
@@ -159,6 +159,6 @@ def check_compile(model, arguments):
     for name, given in unsupported.items():
         if given:
             raise ValueError(
-                f"Under {type(strategy).__name__} Keras cannot do with `{name}`: leave it out. "
+                f"Keras does not support `{name}` under {type(strategy).__name__}: remove it. "
                 f"Received: {arguments}"
             )

@@ -1,7 +1,7 @@
-"""PyTorch: it runs eagerly, so that what a compiler would fuse or do in place is asked for by name.
+"""PyTorch: runs eagerly, so fused and in-place operations are called explicitly.
 
-Keras trains in one process on one device here; from 3.16 on in several, one a device, each of
-which has a part of every batch, as in PyTorch's `DistributedDataParallel`.
+Up to version 3.15 Keras trains in one process on one device here; from 3.16 on in one process per
+device, each with a part of every batch, as in PyTorch's `DistributedDataParallel`.
 """
 
 import importlib.util
@@ -28,20 +28,20 @@ def guarded_step(model, update_teacher, step, batch):
 
 
 def _check_none_is_empty(x):
-    """Raises a ValueError in every process where one has no rows, and so no statistics of them."""
+    """Raises a ValueError in every process if one has no rows, and so no batch statistics."""
     counts = _row_counts(x)
     if 0 in counts:
         raise ValueError(
-            "Every process must get images of each batch. Leave a smaller last batch out, or take "
-            f"batches of another size. Received: {counts} images, by process"
+            "Every process must get images of each batch. Drop a smaller last batch, or change the "
+            f"batch size. Received: {counts} images by process"
         )
 
 
 @torch.no_grad()
 def _share_statistics(model):
-    """Makes moving statistics the mean of all processes', which then have one model.
+    """Averages moving statistics over all processes, so that they hold the same model.
 
-    What one of them finds in an evaluation, and may stop at, all of them find.
+    All processes then measure the same in an evaluation, and stop together if one does.
     """
     statistics = [
         variable.value
@@ -58,12 +58,12 @@ def _share_statistics(model):
 
 
 def overwrite_rows(variable, rows, values):
-    # `assign` would copy the whole variable. It takes no gradient, so it may be written in place.
+    # `assign` would copy the whole variable; without a gradient it may be written in place.
     variable.value.index_copy_(0, rows.long(), values.detach())
 
 
 def convolve(layer, inputs, kernel):
-    """PyTorch's own kernel, of the layout that the inputs have already: the channels last."""
+    """PyTorch's kernel in the layout that the inputs already have, channels last."""
     outputs = conv2d(
         _channels_first(inputs),
         ops.convert_to_tensor(kernel).permute(3, 2, 0, 1),
@@ -79,7 +79,7 @@ def max_pool(layer, inputs):
 
 
 def _channels_first(x):
-    """A view; `permute` is what ONNX takes, and `movedim` is not."""
+    """A view; the ONNX export supports `permute` but not `movedim`."""
     return x.permute(0, x.ndim - 1, *range(1, x.ndim - 1))
 
 
@@ -88,10 +88,10 @@ def _channels_last(x):
 
 
 def fused_batch_norm(layer, inputs, training):
-    """PyTorch's own kernel, which also moves the statistics of the layer.
+    """PyTorch's kernel, which also updates the layer's moving statistics.
 
-    On a ResNet-18 it takes about a fifth off the whole training step beside the elementary
-    operations of `keras.ops`, and it finds the variance without their cancellation.
+    On a ResNet-18 the whole training step takes about a fifth less time than with elementary
+    operations of `keras.ops`, and the variance does not suffer from their cancellation.
     """
     outputs = batch_norm(
         _channels_first(inputs),
@@ -107,12 +107,12 @@ def fused_batch_norm(layer, inputs, training):
 
 
 def replica_count():
-    together = distributed.is_available() and distributed.is_initialized()
-    return distributed.get_world_size() if together else 1
+    is_distributed = distributed.is_available() and distributed.is_initialized()
+    return distributed.get_world_size() if is_distributed else 1
 
 
 def all_gather(x):
-    """The rows of every process' `x`, which may be of another number, in their order."""
+    """The rows of every process' `x`, in the processes' order; their numbers may differ."""
     if replica_count() == 1:
         return x
     counts = _row_counts(x)
@@ -131,19 +131,19 @@ def batch_offset(x):
 
 
 def _row_counts(x):
-    """How many rows each process' `x` has."""
+    """The number of rows of each process' `x`."""
     counts = [torch.zeros(1, dtype=torch.int64, device=x.device) for _ in range(replica_count())]
     distributed.all_gather(counts, torch.full_like(counts[0], len(x)))
     return torch.cat(counts).tolist()
 
 
 def all_sum(x):
-    """The sum of every process' `x`. Gradients pass, from every process."""
+    """The sum of every process' `x`. Gradients flow from every process."""
     return x if replica_count() == 1 else _AllSum.apply(ops.convert_to_tensor(x))
 
 
 class _AllSum(torch.autograd.Function):
-    """`torch.distributed.nn` has the same, deprecated."""
+    """Sums over processes with a gradient; its twin in `torch.distributed.nn` is deprecated."""
 
     @staticmethod
     def forward(_, x):
@@ -157,12 +157,12 @@ class _AllSum(torch.autograd.Function):
 
 
 def from_share(loss):
-    """Of the processes' gradients PyTorch takes the mean, where their sum is the batch's."""
+    """PyTorch averages the processes' gradients; the batch's gradient is their sum."""
     return loss * replica_count()
 
 
 def predict_on_batch(model, x):
-    """In several processes without Keras, which would join one that is frozen, and fails."""
+    """Bypasses Keras in several processes: it would wrap a frozen network for them, and fail."""
     if replica_count() == 1:
         return model.predict_on_batch(x)
     with torch.no_grad():
@@ -170,7 +170,7 @@ def predict_on_batch(model, x):
 
 
 def synchronize_batch_norm(model):
-    if replica_count() > 1:  # Keras' own layer has no such thing here, and says so
+    if replica_count() > 1:  # Keras' own layer does not support it here, and raises
         synchronize_layers(model)
 
 
@@ -187,33 +187,35 @@ def has_accelerator():
 
 
 def check_compile(model, arguments):
-    """Raises a ValueError in one of several processes that would each train a model of its own."""
+    """Raises a ValueError in several processes that would each train a separate model."""
     processes = max(int(os.environ.get("WORLD_SIZE", 1)), replica_count())
     if processes == 1:
         return
     if not joins_processes():
         raise ValueError(
-            "Before 3.16 Keras trains in one process on one device of PyTorch: these would train "
-            "models of their own. For many devices take a later Keras, or set KERAS_BACKEND to jax "
-            f"or tensorflow. Received: WORLD_SIZE={processes}, Keras {keras.__version__}"
+            "Before 3.16 Keras trains in one process on one device of PyTorch: these processes "
+            "would train separate models. For several devices use a later Keras, or set "
+            "KERAS_BACKEND to jax or tensorflow. "
+            f"Received: WORLD_SIZE={processes}, Keras {keras.__version__}"
         )
     if replica_count() == 1:
         raise ValueError(
-            "Call `keras.distribution.initialize()` before the model is made: without it these "
-            f"processes would train models of their own. Received: WORLD_SIZE={processes}"
+            "Call `keras.distribution.initialize()` before you make the model: without it these "
+            f"processes would train separate models. Received: WORLD_SIZE={processes}"
         )
     shared = keras.distribution.distribution()
     if shared is not None and not isinstance(shared, keras.distribution.DataParallel):
         raise ValueError(
-            "Processes of PyTorch share batches by `keras.distribution.DataParallel` alone. "
-            f"Received: {shared}"
+            "The distribution of several PyTorch processes must be a "
+            f"`keras.distribution.DataParallel`. Received: {shared}"
         )
     if arguments.get("jit_compile") is True:
         raise ValueError(
-            "In several processes of PyTorch leave `jit_compile` out. Received: jit_compile=True"
+            "Argument `jit_compile` must not be given in several PyTorch processes. "
+            "Received: jit_compile=True"
         )
 
 
 def joins_processes():
-    """Whether this Keras has the processes of PyTorch train one model."""
+    """Whether this Keras version trains one model in several PyTorch processes."""
     return importlib.util.find_spec("keras.src.backend.torch.distribution_lib") is not None

@@ -1,4 +1,4 @@
-"""The methods that ISD is compared with, on the same student, teacher and queue."""
+"""Baselines of ISD on the same student, teacher and queue: MoCo v2, BYOL and MSF."""
 
 from keras_isd.baselines import recipes  # noqa: F401 (registers them)
 from keras_isd.baselines.byol import BYOLModel

@@ -1,4 +1,4 @@
-"""BYOL: Bootstrap Your Own Latent (Grill et al., 2020), as the paper of ISD compares with it."""
+"""BYOL: Bootstrap Your Own Latent (Grill et al., 2020), in the form that ISD's paper uses."""
 
 import keras
 from keras import ops
@@ -10,12 +10,12 @@ from keras_isd.models.momentum_model import MomentumModel
 class BYOLModel(MomentumModel):
     """Learns image features without labels, by predicting the teacher's embedding.
 
-    What differs from `ISDModel`: no anchors and no queue. The student's embedding of the query is
-    to be the teacher's of the key, and the loss is their squared distance, `2 - 2 cos`. Nothing
-    but the predictor and the slow teacher keeps all images from becoming one.
+    Unlike `ISDModel` it has no anchors and no queue. The student's embedding of the query predicts
+    the teacher's embedding of the key, and the loss is their squared distance, `2 - 2 cos`. Only
+    the predictor and the slow teacher prevent a collapse.
 
-    Asymmetric as the authors of ISD have it; BYOL's own form is `symmetric=True`, at nearly twice
-    the cost, whose loss here is the mean of the two directions where theirs is the sum.
+    The default is asymmetric, as in the ISD authors' code. BYOL's own form is `symmetric=True`, at
+    nearly twice the cost; its loss here is the mean of the two directions, in BYOL their sum.
 
     Args:
         backbone, projector, predictor, teacher_momentum and others: see `MomentumModel`.
@@ -35,6 +35,6 @@ class BYOLModel(MomentumModel):
     """
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
-        """Squared distance of query and key, `(B, D)` unit rows each, mean over the batch."""
+        """Computes the squared distance of query and key, mean over the batch."""
         distance = ops.sum(ops.square(y_pred["query"] - y_pred["key"]), axis=-1)
         return self.mean_loss(distance, sample_weight)

@@ -1,4 +1,4 @@
-"""MoCo v2: Momentum Contrast (He et al., 2020; Chen et al., 2020), the method ISD departs from."""
+"""MoCo v2: Momentum Contrast (He et al., 2020; Chen et al., 2020), the basis of ISD."""
 
 import contextlib
 
@@ -15,27 +15,27 @@ from keras_isd.validation.arguments import check_positive, check_positive_intege
 
 @keras.saving.register_keras_serializable("keras_isd")
 class MoCoModel(QueueModel):
-    """Learns image features without labels, by telling an image's key from the queue's.
+    """Learns image features without labels, by distinguishing an image's key from the queue's.
 
-    What differs from `ISDModel`: there is one right answer. The student is to find the query most
-    similar to its own key, and equally unlike every anchor of the queue, whatever it shows.
+    Unlike in `ISDModel` there is one correct answer: the query is to be similar to its own key, and
+    every anchor of the queue is an equally hard negative.
 
     `fit` logs `loss`, the cross-entropy in nats, and `embedding_std`; given labels also `purity`.
 
-    A batch that is normalised as a whole gives its keys away, since the queue's have seen other
-    statistics. `shuffle_groups` is what MoCo's several devices do about it, on one.
+    If a batch is normalised as a whole, its statistics reveal its keys among those of the queue.
+    `shuffle_groups` does on one device what MoCo does with several.
 
     Args:
         backbone, projector, predictor, teacher_momentum and others: see `QueueModel` and
             `MomentumModel`. MoCo v2 has no predictor.
-        queue_size: int >= 1, the number of negatives.
-        temperature: float > 0.
-        shuffle_groups: int >= 1, in training `keras_isd.BatchNormalization` normalises each of so
-            many parts of a batch (of a replica's part under a `tf.distribute` strategy) by itself,
-            and the keys in other company than their queries. 1: the whole batch at once.
+        queue_size: int >= 1, the number of negatives. Defaults to 65536.
+        temperature: float > 0. Defaults to 0.2.
+        shuffle_groups: int >= 1, number of groups of a batch (of a replica's part under a
+            `tf.distribute` strategy) that `keras_isd.BatchNormalization` normalises separately in
+            training, with keys in other groups than their queries. Defaults to 1: the whole batch.
 
     Raises:
-        ValueError: if an argument is outside its range, and as `QueueModel` does.
+        ValueError: if an argument is outside its range, or as in `QueueModel`.
 
     Source: algorithm 1 and section 3.3, "Shuffling BN", of the paper; `MoCo` in facebookresearch's
     `moco/builder.py`.
@@ -65,8 +65,7 @@ class MoCoModel(QueueModel):
         check_positive_integer("shuffle_groups", shuffle_groups)
         if shuffle_groups > 1 and kwargs.get("synchronized_batch_norm"):
             raise ValueError(
-                "Batch normalisation is either of the whole batch or of its groups: give "
-                "`synchronized_batch_norm` or `shuffle_groups`. "
+                "Arguments `synchronized_batch_norm` and `shuffle_groups` exclude each other. "
                 f"Received: {shuffle_groups=}, synchronized_batch_norm=True"
             )
         super().__init__(
@@ -82,7 +81,7 @@ class MoCoModel(QueueModel):
         self.shuffle_groups = int(shuffle_groups)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
-        """Cross-entropy of finding each query's key among the anchors, mean over the batch."""
+        """Computes InfoNCE, mean over the batch; in training, enqueues the keys."""
         query, key, anchors = y_pred["query"], y_pred["key"], self.queue.embeddings
         loss = self.mean_loss(contrastive(query, key, anchors, self.temperature), sample_weight)
         if y is not None:
@@ -107,8 +106,8 @@ class MoCoModel(QueueModel):
     def embed_key(self, images, training=False):
         if not training or self.shuffle_groups == 1:
             return super().embed_key(images, training=training)
-        # Queries are normalised in runs of neighbours, keys every n-th with every n-th. Of a batch
-        # that is drawn at random this fixed order mixes as well as one that is drawn too.
+        # Queries are normalised in consecutive groups, keys in strided ones. In a random batch this
+        # fixed order shuffles as well as a random one.
         n = self.shuffle_groups
         with self._in_groups():
             keys = super().embed_key(_transposed(images, -1, n), training=True)
@@ -118,9 +117,9 @@ class MoCoModel(QueueModel):
         wrong = sorted(size for size in sizes - {None} if size % self.shuffle_groups)
         if wrong:
             raise ValueError(
-                f"With shuffle_groups={self.shuffle_groups} every batch must be a multiple of that "
-                "(on every replica). Take batches of another size, and leave a smaller last one "
-                f"out, with `drop_remainder=True` of a dataset. Received: batches of {wrong} images"
+                f"Every batch must be a multiple of shuffle_groups={self.shuffle_groups} on every "
+                "replica. Change the batch size, or drop a smaller last batch with "
+                f"`drop_remainder=True`. Received: batches of {wrong} images"
             )
 
     def _warn_of_other_normalization(self, shuffle_groups):
@@ -133,7 +132,7 @@ class MoCoModel(QueueModel):
         if shuffle_groups > 1 and others:
             logging.warning(
                 "Argument `shuffle_groups` has no effect on batch normalisation other than "
-                "`keras_isd.BatchNormalization`, of which keys are then told by their batch. "
+                "`keras_isd.BatchNormalization`, so keys leak their batch through its statistics. "
                 "Received: shuffle_groups=%d, and %d layers such as %s",
                 shuffle_groups,
                 len(others),
@@ -142,7 +141,7 @@ class MoCoModel(QueueModel):
 
     @contextlib.contextmanager
     def _in_groups(self):
-        """Context in which batch normalisation is by groups; the sub-models are others' too."""
+        """Context of batch normalisation by groups; other models may share the sub-models."""
         layers = [x for x in all_layers(self) if isinstance(x, BatchNormalization)]
         for layer in layers:
             layer.groups = self.shuffle_groups
@@ -161,7 +160,7 @@ class MoCoModel(QueueModel):
 
 
 def _transposed(x, rows, columns):
-    """The batch, laid out in rows and columns and read by columns."""
+    """Reorders a batch: written row by row into a table, and read column by column."""
     shape = ops.shape(x)
     table = ops.reshape(x, (rows, columns, *shape[1:]))
     return ops.reshape(ops.swapaxes(table, 0, 1), shape)

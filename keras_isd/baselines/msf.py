@@ -1,4 +1,4 @@
-"""MSF: Mean Shift for self-supervised learning (Koohpayegani et al., 2021), after ISD."""
+"""MSF: Mean Shift for self-supervised learning (Koohpayegani et al., 2021), ISD's successor."""
 
 import keras
 from keras import ops
@@ -10,24 +10,24 @@ from keras_isd.validation.arguments import check_positive_integer
 
 @keras.saving.register_keras_serializable("keras_isd")
 class MSFModel(QueueModel):
-    """Learns image features without labels, by drawing a query to its key's nearest neighbours.
+    """Learns image features without labels, by moving a query towards its key's neighbours.
 
-    What differs from `ISDModel`: the queue is a memory bank in which the keys of a batch are
-    before they are looked for. Of the bank the embeddings nearest to a key are taken, the first of
-    them the key itself, and the loss is the mean squared distance of the query to them. As in BYOL
-    nothing is pushed away.
+    Unlike in `ISDModel` the queue is a memory bank that keys enter before it is searched. The loss
+    is the mean squared distance of the query to the embeddings nearest to its key, the first of
+    which is the key itself. As in BYOL there are no negatives.
 
-    `fit` logs `loss`, in [0, 4], and `embedding_std`; given labels also `purity`: of a key's
-    neighbours, in training itself among them, the share with its label.
+    `fit` logs `loss`, in [0, 4], and `embedding_std`; given labels also `purity`: the share of a
+    key's neighbours, in training including itself, that have its label.
 
     Args:
         backbone, projector, predictor, teacher_momentum and others: see `QueueModel` and
             `MomentumModel`.
         queue_size: int, the number of embeddings in the memory bank; at least those of a batch.
-        num_neighbors: int in [1, queue_size]; 1 for BYOL's loss.
+            Defaults to 131072.
+        num_neighbors: int in [1, queue_size]; 1 gives BYOL's loss. Defaults to 10.
 
     Raises:
-        ValueError: if an argument is outside its range, and as `QueueModel` does.
+        ValueError: if an argument is outside its range, or as in `QueueModel`.
 
     Source: `MeanShift` in the authors' `train_msf.py` (UMBCvision/MSF); section 3 of the paper.
 
@@ -74,16 +74,16 @@ class MSFModel(QueueModel):
         keys = {self.pairs_per_image(training=True) * size for size in sizes() - {None}}
         if max(keys, default=0) > self.queue.size:
             raise ValueError(
-                "Argument `queue_size` must be at least the keys of a batch, which are looked for "
-                f"in it. Received: queue_size={self.queue.size}, batches of {sorted(keys)} keys"
+                "Argument `queue_size` must be at least the number of keys of a batch. "
+                f"Received: queue_size={self.queue.size}, batches of {sorted(keys)} keys"
             )
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
-        """Mean squared distance of each query to its key's neighbours, mean over the batch."""
+        """Computes the mean squared distance of queries to their keys' neighbours."""
         query, key = y_pred["query"], y_pred["key"]
         if training:
-            # A key is in the bank when its neighbours are looked for. Whether the loss will be
-            # finite is known: it is where the distance to the key alone is.
+            # Keys enter the bank before the search. The loss will be finite if the distance to the
+            # key itself is.
             to_own_key = ops.stop_gradient(2 - 2 * ops.sum(query * key, axis=-1))
             self.enqueue(x, y, key, self.mean_loss(to_own_key, sample_weight))
         nearest = nearest_anchors(key, self.queue.embeddings, self.num_neighbors)

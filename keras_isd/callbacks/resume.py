@@ -87,7 +87,7 @@ class Resume(keras.callbacks.Callback):
         self.initial_epoch, self.initial_step = facts["epoch"], facts["step"]
         self._others = []
 
-    def follow(self, callbacks):
+    def set_other_callbacks(self, callbacks):
         """Learns of the other callbacks of a `fit`, which are called before this one."""
         self._others = list(callbacks)
         if self.initial_epoch or self.initial_step:

@@ -1,4 +1,4 @@
-"""Layers: the queue, a frozen teacher and its centre, batch normalisation, views in the step."""
+"""Layers: the queue, the frozen teacher and its centring, batch normalisation, and views."""
 
 from keras_isd.layers.batch_normalization import BatchNormalization
 from keras_isd.layers.centering import Centering

@@ -1,4 +1,4 @@
-"""Takes the mean of features off them."""
+"""Subtracts the mean of features."""
 
 import keras
 from keras import ops
@@ -7,24 +7,24 @@ from keras_isd import backend
 from keras_isd.compat.float32 import in_float32
 from keras_isd.validation.arguments import check_positive_integer
 
-# Of so many images the mean is known, and a later batch counts no less than among them.
-MOST_IMAGES = 1_000_000
+# The mean counts at most so many images, so that later batches keep some weight.
+MAX_IMAGES = 1_000_000
 
 
 @keras.saving.register_keras_serializable("keras_isd")
 class Centering(keras.layers.Layer):
-    """Takes the mean of features off them: of all that it has seen in training, or a given one.
+    """Subtracts the mean of features: their running mean over training, or a fixed centre.
 
-    Features that are never negative, as they are behind a ReLU, all point the same way: without
-    their mean they differ.
+    Non-negative features, such as the output of a ReLU, all have similar directions; centred ones
+    differ.
 
     Args:
         dim: int >= 1, D.
-        center: `(D,)` array, which then stays; or None.
+        center: `(D,)` array, a fixed centre. Defaults to None: the running mean.
 
     Attributes:
-        mean: `(D,)` float32, what is taken off.
-        count: `()` float32, of how many images it is the mean.
+        mean: `(D,)` float32, the offset that is subtracted.
+        count: `()` float32, number of images in the mean.
 
     Example:
 
@@ -50,15 +50,15 @@ class Centering(keras.layers.Layer):
     def call(self, features, training=False):
         features = ops.cast(features, "float32")
         if training and not self.fixed:
-            self._follow(ops.stop_gradient(features))
+            self._update_mean(ops.stop_gradient(features))
         return features - self.mean
 
-    def _follow(self, features):
-        features = backend.all_gather(features)  # every replica takes those of all
+    def _update_mean(self, features):
+        features = backend.all_gather(features)  # the same mean on every replica
         new = ops.cast(ops.shape(features)[0], "float32")
         share = new / (self.count + new)
         self.mean.assign(self.mean + share * (ops.mean(features, axis=0) - self.mean))
-        self.count.assign(ops.minimum(self.count + new, MOST_IMAGES))
+        self.count.assign(ops.minimum(self.count + new, MAX_IMAGES))
 
     def get_config(self):
         center = ops.convert_to_numpy(self.mean).tolist() if self.fixed else None

@@ -1,16 +1,16 @@
-"""A teacher that does not move: any network, in inference mode."""
+"""A frozen teacher: any network, in inference mode."""
 
 import keras
 
 
 @keras.saving.register_keras_serializable("keras_isd")
 class FrozenTeacher(keras.layers.Layer):
-    """Runs a network in inference mode; it is never trained, and saved only if that is asked for.
+    """Runs a network in inference mode; it is never trained, and saved only on request.
 
     Args:
         network: built `keras.Model`, images to features `(B, D)`, of any precision. It is frozen.
-        saved: bool, whether files of the model that the layer is part of hold the network. One of
-            gigabytes is better kept once, by itself.
+        saved: bool, whether files of the surrounding model include the network. A large network is
+            better stored once, in a file of its own. Defaults to False.
 
     Example:
 
@@ -24,9 +24,9 @@ class FrozenTeacher(keras.layers.Layer):
         super().__init__(**{"dtype": network.dtype_policy, **kwargs})
         network.trainable = False
         self.saved = saved
-        # Keras tracks the variables of a layer whatever the attribute is called, as JAX needs them,
-        # and saves what lies in attributes whose names do not begin with two underscores
-        # (`_walk_saveable` in its `saving_lib.py`).
+        # Keras tracks the variables under any attribute name, as JAX needs, but saves only
+        # attributes whose names do not begin with two underscores (`_walk_saveable` in
+        # `saving_lib.py`).
         setattr(self, "network" if saved else "__network__", network)
         self.built = True
 
@@ -34,7 +34,7 @@ class FrozenTeacher(keras.layers.Layer):
         return self.frozen_network()(images, training=False)
 
     def frozen_network(self):
-        """The network; no property, of which Keras would save the value."""
+        """The network; a method, since Keras would save the value of a property."""
         return self.network if self.saved else self.__network__
 
     @property
@@ -43,7 +43,7 @@ class FrozenTeacher(keras.layers.Layer):
 
     @trainable.setter
     def trainable(self, value):
-        """Nothing: whatever its model is set to, the teacher stays frozen."""
+        """Does nothing: the teacher stays frozen if the model around it is set to trainable."""
 
     def get_config(self):
         return {

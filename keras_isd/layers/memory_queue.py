@@ -13,39 +13,40 @@ from keras_isd.validation.arguments import check_positive_integer, check_seed
 
 @keras.saving.register_keras_serializable("keras_isd")
 class MemoryQueue(keras.layers.Layer):
-    """First-in-first-out store of the teacher's recent embeddings.
+    """First-in-first-out queue of the teacher's recent embeddings.
 
     Its rows are the anchors that ISD compares images with. Until the queue has
-    been filled once, the rows not yet written are random unit vectors, as in the
-    authors' code; `filled` says how many rows are real.
+    been filled once, rows not yet written are random unit vectors, as in the
+    authors' code; `filled` is the number of real rows.
 
-    All state is non-trainable, saved with the model, and kept as it is under any
-    mixed-precision policy.
+    All state is non-trainable, saved with the model, and unaffected by
+    mixed-precision policies.
 
     Args:
         size: int >= 1, the number K of anchors.
         dim: int >= 1, the width D of an embedding.
-        seed: int or None, for the initial rows.
-        storage_dtype: `"float32"`, or `"bfloat16"`, which takes half of the memory and rounds
-            each coordinate by up to 0.4 %. What is computed of the rows is float32 in either case.
-        with_indices: bool, whether each row also keeps the number of the image that it is of, so
-            that anchors can be shown as images.
+        seed: int, seed of the initial rows, or None. Defaults to None.
+        storage_dtype: `"float32"`, or `"bfloat16"`, which takes half of the memory and rounds each
+            coordinate by up to 0.4 %. Computations with the rows are float32 in either case.
+            Defaults to `"float32"`.
+        with_indices: bool, whether each row also keeps the number of its image, so that anchors can
+            be shown as images. Defaults to False.
         **kwargs: `name` and the other arguments of `keras.layers.Layer`.
 
     Attributes:
         embeddings: `(K, D)`, unit rows, of the storage dtype.
-        labels: `(K,)` int32, the class of each row, -1 where unknown. They serve
-            the purity metric alone and never reach the loss.
-        indices: `(K,)` int32, the image of each row, -1 where unknown; None if not kept.
+        labels: `(K,)` int32, the class of each row, -1 if unknown. They are used for
+            the purity metric only and never reach the loss.
+        indices: `(K,)` int32, the image of each row, -1 if unknown; None if not kept.
         pointer: `()` int32 in `[0, K)`, the row that the next key will overwrite.
-        filled: `()` int32 in `[0, K]`, how many rows hold real embeddings.
+        filled: `()` int32 in `[0, K]`, the number of rows that hold real embeddings.
 
     Raises:
-        ValueError: if `size` or `dim` is not a positive integer, `storage_dtype` is another, or the
+        ValueError: if `size` or `dim` is not a positive integer, `storage_dtype` is unknown, or the
             queue is larger than the machine's memory.
 
     Source: `ISD._dequeue_and_enqueue` in the authors' `train_isd_plus.py`, without
-    its demand that K be a multiple of the batch size.
+    its condition that K be a multiple of the batch size.
 
     Example:
 
@@ -67,7 +68,7 @@ class MemoryQueue(keras.layers.Layer):
         _check_memory(size, dim, storage_dtype)
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
-        self.size = int(size)  # of NumPy's integers no file can be written
+        self.size = int(size)  # a NumPy integer could not be saved
         self.dim = int(dim)
         self.seed = seed
         self.storage_dtype = storage_dtype
@@ -99,18 +100,18 @@ class MemoryQueue(keras.layers.Layer):
     def enqueue(self, keys, labels=None, healthy=True, indices=None):
         """Writes a batch of keys over the oldest rows.
 
-        Key i of the batch goes to row `(pointer + i) % K`; of a batch larger than
-        the queue the last K keys stay. Call it after the loss has read the queue.
+        Key i of the batch goes to row `(pointer + i) % K`; a batch larger than the
+        queue leaves its last K keys. Call it after the loss has read the queue.
 
         Args:
             keys: `(B, D)`, unit rows, any B. In a step of a `tf.distribute` strategy every
-                replica gives its own and every queue takes those of all, in one order.
-            labels: `(B,)` integers, -1 where unknown, or None if all are.
-            healthy: scalar bool, or a tensor of one. Where False nothing changes.
-                Pass whether the loss is finite: so no NaN enters the queue, and
-                the write depends on the loss, whereby XLA knows that the old rows
-                have been read and overwrites them in place.
-            indices: `(B,)` integers, the keys' images, or None if unknown.
+                replica passes its own keys, and every queue stores those of all, in one order.
+            labels: `(B,)` integers, -1 if unknown. Defaults to None: all unknown.
+            healthy: scalar bool or tensor; if False, nothing changes. Pass whether
+                the loss is finite: no NaN then enters the queue, and the write
+                depends on the loss, so XLA knows that the old rows have been read
+                and overwrites them in place. Defaults to True.
+            indices: `(B,)` integers, the keys' images. Defaults to None: unknown.
         """
         unknown = ops.full((ops.shape(keys)[0],), -1, dtype="int32")
         columns = [(self.embeddings, keys), (self.labels, unknown if labels is None else labels)]
@@ -145,7 +146,7 @@ class MemoryQueue(keras.layers.Layer):
 class _RandomUnitRows(keras.initializers.Initializer):
     def __init__(self, seed):
         if seed is None and keras.distribution.distribution() is not None:
-            # Keras compiles the making of what is large; a global seed may not move in there.
+            # Keras compiles the creation of large variables, where a global seed must not change.
             seed = int(keras.random.randint((), 0, 2**31 - 1))
         self.seed = seed
 
@@ -155,17 +156,17 @@ class _RandomUnitRows(keras.initializers.Initializer):
 
 
 def _check_memory(size, dim, storage_dtype):
-    """Raises a ValueError for a queue larger than the memory of the machine, before it is asked."""
+    """Raises a ValueError for a queue larger than the machine's memory, before it is allocated."""
     if keras.distribution.distribution() is not None or not hasattr(os, "sysconf"):
-        return  # split over several machines, perhaps, or Windows
+        return  # it may be split over several machines; Windows has no `sysconf`
     taken = size * dim * (2 if storage_dtype == "bfloat16" else 4)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if taken > memory / 4:
         logging.warning("The queue of %d anchors takes %.1f GiB", size, taken / 2**30)
     if taken > memory:
         raise ValueError(
-            f"Argument `queue_size` must leave room: {size} anchors of {dim} numbers take "
-            f"{taken / 2**30:.0f} GiB. Received: {size}, on a machine of {memory / 2**30:.0f} GiB"
+            f"Argument `queue_size` must fit into memory: {size} anchors of {dim} numbers take "
+            f"{taken / 2**30:.0f} GiB. Received: {size}, on a machine with {memory / 2**30:.0f} GiB"
         )
 
 

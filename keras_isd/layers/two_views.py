@@ -1,4 +1,4 @@
-"""The two views of plain images, made inside the training step."""
+"""Views of plain images, made inside the training step."""
 
 import keras
 
@@ -10,21 +10,22 @@ from keras_isd.validation.arguments import check_seed
 
 @keras.saving.register_keras_serializable("keras_isd")
 class TwoViews(keras.layers.Layer):
-    """Makes the query and the key of plain images, inside the training step.
+    """Makes the query and the key from plain images, inside the training step.
 
-    While training every call draws new numbers; its seeds are saved with the model, so that a run
-    that is resumed goes on with the views it would have had. Otherwise the numbers are always the
-    same, so that `evaluate` changes nothing and gives one result.
+    In training every call draws new random numbers; the seeds are saved with the model, so a
+    resumed run continues with the same views. Otherwise the numbers are always the same, so
+    `evaluate` changes nothing and is deterministic.
 
     Args:
-        query, key: `keras_isd.augmentation.Augmenter`s, or layers or lists of layers of Keras,
-            whose draws are their own; of a key of None there is the query alone.
-        seed: int or None.
-        channels: int, of images, for layers that are not built yet.
-        query_views: int, how many queries there are of an image; several as `(B, n, H, W, C)`.
+        query, key: `keras_isd.augmentation.Augmenter`s, or Keras layers or lists of them, which
+            draw their own random numbers. A key of None makes the query alone.
+        seed: int or None. Defaults to None.
+        query_views: int, number of queries of an image; several are `(B, n, H, W, C)`. Defaults
+            to 1.
+        channels: int, channels of the images, for layers that are not built yet. Defaults to 3.
 
     Raises:
-        ValueError: if a view is made by anything else, or `seed` is out of range.
+        ValueError: if a view is of another type, or `seed` is out of range.
     """
 
     def __init__(self, query, key, seed=None, query_views=1, channels=3, **kwargs):
@@ -37,28 +38,29 @@ class TwoViews(keras.layers.Layer):
             if not isinstance(augmenter, (Augmenter, LayerChain)):
                 raise ValueError(
                     f"Argument `{name}_augmenter` must be a `keras_isd.augmentation.Augmenter`, "
-                    "such as `keras_isd.augmentation.strong(32)`, or a layer or list of layers of "
-                    f"Keras; other functions make views in the data. Received: {augmenter!r}"
+                    "such as `keras_isd.augmentation.strong(32)`, or a Keras layer or a list of "
+                    "them; other functions can make views in the data pipeline. "
+                    f"Received: {augmenter!r}"
                 )
         check_seed("seed", seed)
         self.augmenters = augmenters
         chains = [chain for chain in augmenters.values() if isinstance(chain, LayerChain)]
-        if chains:  # for Keras to find the layers' seeds
+        if chains:  # as an attribute, so that Keras finds the layers' seeds
             self.view_layers = [layer for chain in chains for layer in chain.layers]
             for layer in self.view_layers:
                 if not layer.built:
                     layer.build((None, None, None, channels))
         self.query_views = query_views
-        # On PyTorch Keras' generator takes no larger one.
+        # Keras' generator takes no larger seed on PyTorch.
         self.seeds = keras.random.SeedGenerator(None if seed is None else seed % 2**31)
         self.built = True
 
     def call(self, images, training=False):
-        # One draw for both, so that a step moves the seeds once.
+        # One draw for all views, so that a step advances the seeds once.
         seed = self.seeds if training else 0
         views = [*self.augmenters] + ["query"] * (self.query_views - 1)
         draws = sum(self.augmenters[name].draws for name in views)
-        # All replicas have the same seeds: each draws for the whole batch, and takes its rows.
+        # All replicas have the same seeds: each draws for the whole batch and uses its own rows.
         first, whole = backend.batch_offset(images)
         numbers = keras.random.uniform((whole, draws), seed=seed, dtype="float32")
         numbers = keras.ops.slice(numbers, (first, 0), (keras.ops.shape(images)[0], draws))
@@ -77,7 +79,7 @@ class TwoViews(keras.layers.Layer):
             for name, parts in made.items()
         }
 
-    # Keras leaves the state of seed generators out of what it saves.
+    # Keras does not save the state of seed generators.
 
     def save_own_variables(self, store):
         store["seeds"] = keras.ops.convert_to_numpy(self.seeds.state)

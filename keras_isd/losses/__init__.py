@@ -1,4 +1,4 @@
-"""Losses: similarity distillation, which is ISD's, and InfoNCE, which is MoCo's."""
+"""Losses: similarity distillation (ISD) and InfoNCE (MoCo)."""
 
 from keras_isd.losses.distillation import (
     BLOCK_SIZE,

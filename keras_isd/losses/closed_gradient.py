@@ -1,15 +1,15 @@
-"""What both losses are made of: a query's own key as an anchor, and a gradient that is known."""
+"""Parts that both losses share: each query's own key as an anchor, and closed-form gradients."""
 
 from keras import ops
 
 
 def append_own_key(logits, rows, own):
-    """Logits `(B, K)` and, behind them, that of each row's own key."""
+    """Appends to logits `(B, K)` the logit of each row's own key: `(B, K + 1)`."""
     return ops.concatenate([logits, ops.sum(rows * own, axis=-1, keepdims=True)], axis=-1)
 
 
 def with_gradient(value, x, gradient):
-    """`value` `(B,)`, whose derivative with respect to the rows of `x` is `gradient`.
+    """Attaches a gradient: `value` `(B,)`, with `gradient` as derivative with respect to `x`.
 
     The added term is zero in the forward pass and `gradient` in the backward one:
     a custom gradient that every backend understands.

@@ -8,23 +8,22 @@ from keras_isd.compat.float32 import in_float32
 from keras_isd.losses.closed_gradient import append_own_key, with_gradient
 from keras_isd.losses.streaming import exp_of_log, streamed_distillation
 
-# Where the queue is larger it is read in blocks, of the size that is quickest (see
-# `benchmarks/queue_scaling.py`): a block's similarities stay in a cache.
+# A larger queue is read in blocks of the fastest size (measured by `benchmarks/scaling.py`): the
+# similarities of a block stay in the cache.
 STREAM_ABOVE = 32_768
 BLOCK_SIZE = 2_048
 
 
 class Distillation(NamedTuple):
-    """What one batch of queries learns from the teacher.
+    """Result of similarity distillation for one batch of queries.
 
     Attributes:
         loss: `(B,)` float32, KL(teacher || student) of each query, in nats.
             Only this field carries a gradient, and only to the queries.
         teacher_entropy: `(B,)` float32, entropy of the teacher's distribution
-            over the anchors, in nats: 0 where it points at one anchor, `log(K)`
-            where it sees no difference between them.
-        nearest: `(B, n)` int32, rows of the anchors that the teacher finds most
-            similar, most similar first.
+            over the anchors, in nats: 0 if it is one-hot, `log(K)` if it is uniform.
+        nearest: `(B, n)` int32, rows of the anchors nearest to the key, most similar
+            first.
     """
 
     loss: Any
@@ -43,29 +42,31 @@ def similarity_distillation(
     block_size=None,
     own_key_anchor=False,
 ):
-    """Trains queries to see the anchors as the teacher's keys see them.
+    """Computes the loss of ISD: KL divergence of two similarity distributions.
 
     The similarities of a key to all anchors, sharpened by the teacher's
     temperature, are a soft target; the similarities of its query to the same
-    anchors make the student's distribution; the loss is the KL divergence
-    between the two. No anchor is a plain negative: what resembles the key is to
-    resemble the query.
+    anchors give the student's distribution; the loss is the KL divergence
+    between the two. No anchor is a hard negative: an anchor similar to the key
+    becomes similar to the query.
 
-    The gradient with respect to the queries is known in closed form,
-    `(p_student - p_teacher) @ anchors / student_temperature`, and is passed on
-    as such. It equals what automatic differentiation gives, on every backend,
-    and nothing of size batch x anchors has to be kept for the backward pass.
+    The gradient with respect to the queries has a closed form,
+    `(p_student - p_teacher) @ anchors / student_temperature`, which is passed on
+    directly. It equals automatic differentiation on every backend, and no array
+    of size batch x anchors is kept for the backward pass.
 
     Args:
         query: `(B, D)`, the student's embeddings, unit rows.
         key: `(B, D)`, the teacher's embeddings of the other views, unit rows.
-        anchors: `(K, D)`, unit rows, float32 or bfloat16. No gradient reaches them, nor the keys.
-        teacher_temperature: float > 0. Small values sharpen the target.
-        student_temperature: float > 0.
-        num_nearest: int, how many of each key's nearest anchors to report.
-        block_size: int, how many anchors to compare with at a time. Below K no array of the size
-            batch x queue is made. None: all of a queue of up to 32,768, blocks of a larger one.
-        own_key_anchor: bool, whether the key of each query is an anchor too, for this query alone.
+        anchors: `(K, D)`, unit rows, float32 or bfloat16. Neither anchors nor keys get a
+            gradient.
+        teacher_temperature: float > 0. Small values sharpen the target. Defaults to 0.01.
+        student_temperature: float > 0. Defaults to 0.1.
+        num_nearest: int, number of each key's nearest anchors to return. Defaults to 0.
+        block_size: int, anchors compared at a time. Below K no array of size batch x queue is made.
+            Defaults to None: all anchors of a queue of up to 32,768, blocks of a larger one.
+        own_key_anchor: bool, whether each query's own key is an additional anchor, for this query
+            alone. Defaults to False.
 
     Returns:
         A `Distillation`.
@@ -80,7 +81,7 @@ def similarity_distillation(
     >>> tuple(result.loss.shape)
     (3,)
     """
-    # The softmaxes span hundreds of nats at these temperatures: float32, whatever computed q and k.
+    # The softmaxes span hundreds of nats at these temperatures: always float32.
     differentiable_query = ops.cast(query, "float32")
     query = ops.stop_gradient(differentiable_query)
     key = ops.stop_gradient(ops.cast(key, "float32"))
@@ -89,7 +90,7 @@ def similarity_distillation(
     if block_size is None:
         block_size = BLOCK_SIZE if size > STREAM_ABOVE else size
 
-    # Dividing the (B, D) side by the temperature spares a pass over (B, K).
+    # Dividing the (B, D) arrays by the temperature saves a pass over (B, K).
     own = key if own_key_anchor else None
     sums = (key / teacher_temperature, query / student_temperature, anchors, num_nearest, own)
     value, gradient, negative_entropy, nearest = (
@@ -105,7 +106,7 @@ def similarity_distillation(
 
 
 def _dense_distillation(key, query, anchors, num_nearest, own):
-    """What `streamed_distillation` gives, of whole batch x queue matrices: the dense form."""
+    """Like `streamed_distillation`, from whole batch x queue matrices."""
     anchors = ops.cast(anchors, "float32")
     teacher_logits = ops.matmul(key, ops.transpose(anchors))
     student_logits = ops.matmul(query, ops.transpose(anchors))

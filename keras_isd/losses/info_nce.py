@@ -1,4 +1,4 @@
-"""InfoNCE: the contrastive loss of MoCo, and the anchors that are nearest to a key."""
+"""InfoNCE: the contrastive loss of MoCo, and the anchors nearest to a key."""
 
 from keras import ops
 
@@ -8,20 +8,20 @@ from keras_isd.losses.closed_gradient import append_own_key, with_gradient
 
 @in_float32
 def contrastive(query, key, anchors, temperature=0.2):
-    """Trains queries to find their own keys among anchors that are all to be unlike them.
+    """Computes the InfoNCE loss: cross-entropy of finding each query's key among the anchors.
 
-    The cross-entropy of the softmax over the similarities to the key and to the anchors
-    ("InfoNCE"): similarity distillation from a teacher that points at the query's own key alone.
-    Arrays of batch x anchors are made, whatever the size of the queue.
+    The softmax is over the similarities to the key and to all anchors, which are negatives. This
+    equals similarity distillation from a one-hot teacher. Arrays of batch x anchors are made for
+    any size of the queue.
 
     Args:
         query: `(B, D)`, the student's embeddings, unit rows.
         key: `(B, D)`, the teacher's embeddings of the other views, unit rows.
-        anchors: `(K, D)`, unit rows. No gradient reaches them, nor the keys.
-        temperature: float > 0.
+        anchors: `(K, D)`, unit rows. Neither anchors nor keys get a gradient.
+        temperature: float > 0. Defaults to 0.2.
 
     Returns:
-        `(B,)` float32, in nats: about `log(K + 1)` where nothing is known.
+        `(B,)` float32, in nats: about `log(K + 1)` for an untrained network.
 
     Source: van den Oord et al., "Representation learning with contrastive predictive coding",
     2018; equation 1 of He et al., "Momentum Contrast", 2020.
@@ -46,7 +46,9 @@ def contrastive(query, key, anchors, temperature=0.2):
 
 
 def nearest_anchors(key, anchors, count):
-    """Rows `(B, count)` of the anchors `(K, D)` most similar to each key `(B, D)`, nearest first.
+    """Finds the rows `(B, count)` of the anchors `(K, D)` nearest to each key `(B, D)`.
+
+    The most similar anchor comes first.
 
     Example:
 

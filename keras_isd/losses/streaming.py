@@ -1,9 +1,9 @@
-"""The sums of similarity distillation over a queue that is read block by block, once.
+"""Similarity distillation over a queue that is read once, block by block.
 
-A batch x queue matrix of a large queue is what limits its size: 256 queries and a million anchors
-make one gigabyte, of which the plain form holds several. Here no more than one block of it exists
-at a time. Softmaxes, entropy, divergence and the gradient are all sums over the anchors with
-weights `exp(logit)`; while blocks pass by they are kept relative to the largest logit so far.
+The batch x queue matrix limits the size of a queue: for 256 queries and a million anchors it takes
+one gigabyte, and the dense form holds several. Here only one block of it exists at a time.
+Softmaxes, entropy, divergence and the gradient are all sums over the anchors with weights
+`exp(logit)`, which are kept relative to the largest logit so far.
 
 Source: Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018.
 """
@@ -12,20 +12,20 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-# exp(-70) is 4e-31: beside a weight of 1 no sum in float32 sees it. Smaller ones are soon denormal,
-# which PyTorch keeps, and of which a CPU's matrix products take several times as long.
-LEAST_LOG = -70.0
+# exp(-70) is 4e-31, too small to change a float32 sum with a weight of 1. Smaller weights become
+# denormal, which PyTorch keeps and which make a CPU's matrix products several times slower.
+MIN_LOG = -70.0
 
 
 def exp_of_log(log_weights):
-    """Weights, the largest of which is about 1, of their logarithms; none of them denormal."""
-    return ops.exp(ops.maximum(log_weights, LEAST_LOG))
+    """Exponentials of log weights whose largest is about 0, none of them denormal."""
+    return ops.exp(ops.maximum(log_weights, MIN_LOG))
 
 
 class Sums(NamedTuple):
-    """Sums over the anchors so far, of B keys and then B queries, relative to their `peak`.
+    """Sums over the anchors so far for B keys and then B queries, relative to their `peak`.
 
-    With logits z of a row, and weights `w = exp(z - peak)`:
+    For the logits z of a row and weights `w = exp(z - peak)`:
 
     Attributes:
         peak: `(2 B,)`, the largest z.
@@ -46,14 +46,14 @@ class Sums(NamedTuple):
 
 
 def streamed_distillation(key, query, anchors, num_nearest, own, block_size):
-    """The Kullback-Leibler divergence of queries from keys, and its gradient, block by block.
+    """Computes the Kullback-Leibler divergence of queries from keys, and its gradient.
 
     Args:
         key: `(B, D)` float32, divided by the teacher's temperature.
         query: `(B, D)` float32, divided by the student's temperature.
-        anchors: `(K, D)`, of any floating type; each block is made float32.
-        num_nearest: int, how many of each key's nearest anchors to report.
-        own: `(B, D)` float32, an anchor of each pair's own, never reported; or None.
+        anchors: `(K, D)`, any floating type; each block is cast to float32.
+        num_nearest: int, number of each key's nearest anchors to return.
+        own: `(B, D)` float32, an additional anchor for each pair, never among the nearest; or None.
         block_size: int, anchors at a time.
 
     Returns:
@@ -85,7 +85,7 @@ def streamed_distillation(key, query, anchors, num_nearest, own, block_size):
 
 
 def _nothing(rows, num_nearest):
-    """The sums before the first block; their peak is low, and finite, so that it cancels."""
+    """The sums before the first block; their peak is low but finite, so that it cancels."""
     zero = 0.0 * rows[:, 0]
     key_zero = ops.split(zero, 2)[0]
     none = ops.zeros((num_nearest,)) + key_zero[:, None]
@@ -101,7 +101,7 @@ def _nothing(rows, num_nearest):
 
 
 def _own_anchor(rows, own, num_nearest):
-    """The sums over an anchor of each pair's own: the peak, with a weight of 1."""
+    """The sums over each pair's own anchor alone: it is the peak, with a weight of 1."""
     own = ops.concatenate([own, own])
     peak = ops.sum(rows * own, axis=-1)
     return _nothing(rows, num_nearest)._replace(peak=peak, weight=1.0 + 0.0 * peak, anchor=own)
@@ -110,15 +110,15 @@ def _own_anchor(rows, own, num_nearest):
 def _add_block(sums, rows, block, start):
     logits = ops.matmul(rows, ops.transpose(block))
     peak = ops.maximum(sums.peak, ops.max(logits, axis=-1))
-    fade = ops.exp(sums.peak - peak)  # what a former weight is now worth
+    fade = ops.exp(sums.peak - peak)  # rescales earlier weights
     below_peak = logits - peak[:, None]
     weights = exp_of_log(below_peak)
 
     key_below, query_below = ops.split(below_peak, 2)
     key_weights = ops.split(weights, 2)[0]
     key_fade = ops.split(fade, 2)[0]
-    # Where the peak rises by d, each former (z - peak) falls by d; before the first block there
-    # are no weights to multiply it by.
+    # If the peak rises by d, each earlier (z - peak) falls by d; before the first block there are
+    # no weights to multiply it with.
     key_rise, query_rise = ops.split(ops.where(sums.weight > 0, peak - sums.peak, 0.0), 2)
     key_weight = ops.split(sums.weight, 2)[0]
     return Sums(
@@ -134,7 +134,7 @@ def _add_block(sums, rows, block, start):
 
 
 def _nearest(sums, logits, start):
-    """The largest logits so far and their rows, those of a block among them."""
+    """The largest logits so far and their rows, with those of this block."""
     count = sums.best.shape[-1]
     if count == 0:
         return {"best": sums.best, "nearest": sums.nearest}

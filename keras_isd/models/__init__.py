@@ -1,4 +1,4 @@
-"""Models: ISD, and what a method of one's own stands on."""
+"""Models: ISD, distillation, and the base classes for your own methods."""
 
 from keras_isd.models import recipes  # noqa: F401 (registers them)
 from keras_isd.models.distillation_model import DistillationModel

@@ -1,4 +1,4 @@
-"""Similarity distillation from a teacher that does not move: CompRess and SEED."""
+"""Similarity distillation from a frozen teacher: CompRess and SEED."""
 
 import keras
 from keras import ops
@@ -13,47 +13,49 @@ from keras_isd.validation.batches import check_shapes
 
 @keras.saving.register_keras_serializable("keras_isd")
 class DistillationModel(ISDModel):
-    """Learns, without labels, the similarities that a frozen teacher sees between images.
+    """Learns, without labels, the similarities between images from a frozen teacher.
 
-    ISD's step, queue and loss with another teacher: a network that is good already, such as one
-    pretrained on more images than one has, and that stays as it is. Its embedding of an image is
-    compared with its embeddings of recent images, the anchors; the student learns to see the same
-    similarities. In minutes a small network gets features for which ISD from nothing needs
-    hundreds of epochs; they are at most about as good as the teacher's.
+    ISD's step, queue and loss with another teacher: a pretrained network that is not updated. Its
+    embedding of an image is compared with its embeddings of recent images, the anchors; the student
+    learns to produce the same similarities. In minutes a small network learns features for which
+    ISD from scratch needs hundreds of epochs; they are at most about as good as the teacher's.
 
-    The teacher's features are either computed in the step or come with the data:
+    The teacher's features are either computed in the step or given with the data:
 
-    - With a `teacher`, `fit` takes `{"query": (B, H, W, C), "key": (B, H', W', C')}`, the key as
-      the teacher wants its images. With a `query_augmenter` and a `teacher_augmenter` both are made
-      of plain images `(B, H, W, C)` in the step.
-    - Without, the key is the teacher's features of the images, `(B, D)`, computed beforehand, once,
-      by any network of any framework: `keras_isd.data.two_view_dataset(..., teacher_features=)`.
-      Nothing of the teacher runs while training. With a `query_augmenter` the batches are
+    - With a `teacher` network, `fit` takes `{"query": (B, H, W, C), "key": (B, H', W', C')}`, the
+      key as the teacher's input. With a `query_augmenter` and a `teacher_augmenter` both are made
+      from plain images `(B, H, W, C)` in the step.
+    - With an int D as `teacher`, the key is the teacher's features of the images, `(B, D)`,
+      computed once beforehand by any network of any framework:
+      `keras_isd.data.two_view_dataset(..., teacher_features=)`. The teacher does not run in
+      training. With a `query_augmenter` the batches are
       `{"images": (B, H, W, C), "key": (B, D)}`.
 
-    With `query_views=n` the queries are `(B, n, H, W, C)`, n views of each image for one key.
+    With `query_views=n` the queries are `(B, n, H, W, C)`: n views of each image share one key.
 
     Labels, metrics and `predict` are those of `ISDModel`.
 
     Args:
         backbone: built `keras.Model`, images `(B, H, W, C)` to features `(B, F)`: the student.
         teacher: built `keras.Model` from images to features `(B, D)`, of any architecture, input
-            size, preprocessing and precision; or D, an int, where its features come with the data.
-        projector: built `keras.Model`, `(B, F)` to `(B, D)`; None for a linear layer.
-        predictor: built `keras.Model`, `(B, D)` to `(B, D)`, or None.
-        queue_size: int >= 1, the number of anchors.
-        teacher_temperature, student_temperature: floats > 0. The defaults were the best of four
-            pairs on CIFAR-10, with a centre; see the guide.
-        teacher_center: what is taken off the teacher's features: `"mean"` for the mean of those
-            that were seen in training, or of the `anchors` where there are such; a `(D,)` array; or
-            None. Features that are never negative are all alike without.
-        anchors: `(K, D)` array, features of the teacher to take as anchors once and for all, such
-            as those of all images; None for the queue of its recent ones.
+            size, preprocessing and precision; or an int D, if its features come with the data.
+        projector: built `keras.Model`, `(B, F)` to `(B, D)`. Defaults to None: a linear layer.
+        predictor: built `keras.Model`, `(B, D)` to `(B, D)`. Defaults to None.
+        queue_size: int >= 1, the number of anchors. Defaults to 4096.
+        teacher_temperature, student_temperature: floats > 0. Both default to 0.05, the best of four
+            pairs on CIFAR-10 with a centre; see the guide.
+        teacher_center: the offset subtracted from the teacher's features: `"mean"` for their mean
+            over training so far, or over the `anchors` if given; a `(D,)` array; or None. Without
+            it non-negative features are all similar. Defaults to `"mean"`.
+        anchors: `(K, D)` array, features of the teacher as fixed anchors, such as those of all
+            images. Defaults to None: a queue of its recent features.
         query_augmenter: `keras_isd.augmentation.Augmenter`, for views made inside the step.
-        teacher_augmenter: the same, of what the teacher sees.
-        query_views: int >= 1, how many of the student's views there are of each image.
-        save_teacher: bool, whether a `.keras` file of this model holds the teacher. Else one that
-            is loaded has none, and takes it by `attach_teacher`, to be trained on.
+            Defaults to None.
+        teacher_augmenter: the same for the teacher's images. Defaults to None.
+        query_views: int >= 1, the number of student views of each image. Defaults to 1.
+        save_teacher: bool, whether a `.keras` file of this model includes the teacher. Otherwise a
+            loaded model has none, and needs `attach_teacher` for further training. Defaults to
+            False.
         **kwargs: `queue_dtype`, `queue_indices` and `own_key_anchor`, see `ISDModel`; `seed`,
             `synchronized_batch_norm`, `name` and `dtype`, see `MomentumModel`.
 
@@ -63,12 +65,12 @@ class DistillationModel(ISDModel):
         student_backbone, projector, predictor, queue: see `ISDModel`.
 
     Raises:
-        ValueError: if an argument is outside its range, or parts do not fit together.
+        ValueError: if an argument is outside its range, or the parts' shapes do not fit together.
 
     Source: Koohpayegani et al., "CompRess: Self-Supervised Learning by Compressing
     Representations", 2020 (by ISD's authors), and Fang et al., "SEED", 2021.
 
-    Example, of a teacher whose features of all images lie in an array:
+    Example with a teacher's features of all images in an array:
 
     >>> images = np.random.randint(0, 256, (32, 8, 8, 3)).astype("uint8")
     >>> features = np.random.rand(32, 20).astype("float32")  # of any network
@@ -101,11 +103,11 @@ class DistillationModel(ISDModel):
         check_positive_integer("query_views", query_views)
         if kwargs.get("symmetric"):
             raise ValueError(
-                "Query and key cannot change places, since the teacher is another network: leave "
-                "`symmetric` out, and give `query_views` for more of each image. "
-                f"Received: {kwargs['symmetric']=}"
+                "Argument `symmetric` must not be given: the teacher is another network, so query "
+                "and key cannot be swapped. Use `query_views` for more views of each image. "
+                f"Received: symmetric={kwargs['symmetric']}"
             )
-        self.query_views = query_views  # `make_views` asks for it
+        self.query_views = query_views  # `make_views` reads it
         dim = encoder.feature_width("teacher", teacher)
         if projector is None:
             width = encoder.feature_width("backbone", backbone)
@@ -127,7 +129,7 @@ class DistillationModel(ISDModel):
             **kwargs,
         )
         encoder.check_width("projector", self.embedding_dim, dim)
-        self.center = _centering(teacher_center, dim, anchors)
+        self.center = _make_centering(teacher_center, dim, anchors)
         self.fixed_anchors = anchors is not None
         self.save_teacher = save_teacher
         self.teacher = None
@@ -138,22 +140,25 @@ class DistillationModel(ISDModel):
             self.queue.filled.assign(queue_size)
 
     def attach_teacher(self, network):
-        """Gives the model a teacher, such as to one that was loaded from a file without.
+        """Attaches a teacher to a model without one, such as a loaded model.
 
         Args:
             network: built `keras.Model`, images to features `(B, D)`.
 
         Raises:
-            ValueError: if it gives features of another width, shares variables with the student, or
-                there is a teacher already.
+            ValueError: if its features have another width, it shares variables with the student, or
+                the model already has a teacher.
         """
         if self.teacher is not None:
-            raise ValueError("A model has one teacher, for good: make a new model for another.")
+            raise ValueError(
+                "The teacher of a model cannot be replaced: make a new model for another teacher. "
+                f"Received: {network.name}"
+            )
         own = {id(variable) for variable in self.variables}
         if any(id(variable) in own for variable in network.variables):
             raise ValueError(
-                "A teacher may have no variables of the student, which would stay as they are with "
-                "it: give a copy, `keras.models.clone_model` with its weights. "
+                "Argument `network` must not share variables with the student, which would be "
+                "frozen with it: pass a copy, `keras.models.clone_model` with its weights. "
                 f"Received: {network.name}"
             )
         width = encoder.feature_width("network", network)
@@ -162,10 +167,10 @@ class DistillationModel(ISDModel):
 
     @classmethod
     def takes_recipe(cls, recipe):
-        """Not those of ISD, whose heads are of another width than the teacher."""
+        """Whether a recipe is for distillation; ISD's have heads of another width."""
         return issubclass(recipe.method, DistillationModel) and super().takes_recipe(recipe)
 
-    # What differs from ISD: the teacher stays as it is, and so do the anchors if they are given
+    # Differences from ISD: the teacher is frozen, and so are given anchors
 
     def make_teacher(self):
         self.teacher_backbone = self.teacher_projector = None
@@ -174,7 +179,7 @@ class DistillationModel(ISDModel):
         query, teacher = self.query_augmenter, self.key_augmenter
         if query is None and teacher is not None:
             raise ValueError(
-                "Argument `teacher_augmenter` makes a view beside that of a `query_augmenter`. "
+                "Argument `teacher_augmenter` must be given together with `query_augmenter`. "
                 f"Received: query_augmenter=None, teacher_augmenter={teacher}"
             )
         return query and TwoViews(
@@ -182,21 +187,21 @@ class DistillationModel(ISDModel):
         )
 
     def update_teacher(self):
-        """Step 1: nothing."""
+        """Step 1: does nothing."""
 
     def embed_query(self, images, training=False):
-        """The student's embeddings, `(B n, D)`, those of an image's n views next to one another."""
+        """Embeds queries with the student: `(B n, D)`, an image's n views next to each other."""
         if self.query_views > 1:
             images = ops.reshape(images, (-1, *ops.shape(images)[2:]))
         return super().embed_query(images, training=training)
 
     def embed_key(self, images, training=False):
-        """The teacher's embeddings, `(B, D)`, unit rows: of images, or of its features of them."""
+        """Embeds images, or the teacher's features of them: `(B, D)`, unit rows."""
         teacher = None if len(images.shape) == 2 else self.teacher
         return ops.stop_gradient(encoder.embed((teacher, self.center), images, training))
 
     def call(self, inputs, training=False):
-        """Step 2, with a key for each of an image's queries."""
+        """Step 2, with the image's key repeated for each of its queries."""
         embeddings = super().call(inputs, training=training)
         if isinstance(inputs, dict) and self.query_views > 1:
             embeddings["key"] = ops.repeat(embeddings["key"], self.query_views, axis=0)
@@ -206,17 +211,17 @@ class DistillationModel(ISDModel):
         return self.query_views
 
     def enqueue(self, x, labels, keys, loss):
-        """Step 4: each image's key enters the queue once, unless the anchors are given."""
+        """Step 4: enqueues each image's key once, unless the anchors are fixed."""
         if not self.fixed_anchors:
             indices = x.get("index") if isinstance(x, dict) else None
             self.queue.enqueue(keys[:: self.query_views], labels, self.is_healthy(loss), indices)
 
     def parameter_pairs(self):
-        """None: no parameter of the teacher follows one of the student."""
+        """No pairs: no parameter of the teacher follows one of the student."""
         return []
 
     def follow_freezing(self):
-        """Nothing: the teacher is frozen whole."""
+        """Does nothing: the whole teacher is frozen."""
 
     def _without_teacher(self, variables):
         frozen = {id(variable) for variable in (self.teacher.variables if self.teacher else ())}
@@ -229,7 +234,7 @@ class DistillationModel(ISDModel):
         return self._without_teacher(super().state_variables())
 
     def check_views(self, views):
-        """Raises a ValueError unless there are a query, and a key that the teacher takes."""
+        """Raises a ValueError unless the batch has a query, and a key that the teacher accepts."""
         plain = self.query_augmenter is not None and "images" in views
         several = () if plain or self.query_views == 1 else (self.query_views,)
         pixels = ("height", "width", "channels")
@@ -276,12 +281,12 @@ class DistillationModel(ISDModel):
         for name in (*names, "teacher_augmenter"):
             config[name] = keras.saving.deserialize_keras_object(config[name])
         model = cls(**config)
-        model.fixed_anchors = fixed_anchors  # the rows come with the weights
+        model.fixed_anchors = fixed_anchors  # the rows are loaded with the weights
         return model
 
 
-def _centering(center, dim, anchors):
-    """The layer for a `teacher_center`, or None."""
+def _make_centering(center, dim, anchors):
+    """Makes the layer for a `teacher_center`, or None."""
     if center is None:
         return None
     if not isinstance(center, str):

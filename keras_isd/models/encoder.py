@@ -1,4 +1,4 @@
-"""The chain of sub-models that makes an embedding of an image: checked, and run."""
+"""The chain of sub-models from images to embeddings: shape checks, and the forward pass."""
 
 import numbers
 
@@ -9,7 +9,7 @@ from keras_isd.validation.arguments import check_positive_integer
 
 
 def check_chain(backbone, projector, predictor):
-    """Checks that sub-models fit to one another, and returns the width of the embeddings.
+    """Checks that the shapes of sub-models fit together, and returns the embedding width.
 
     Args:
         backbone: built `keras.Model`, images to `(B, F)`.
@@ -20,7 +20,7 @@ def check_chain(backbone, projector, predictor):
         int, D.
 
     Raises:
-        ValueError: if one is not built, takes another width, or gives anything but that.
+        ValueError: if a sub-model is not built, or its input or output shape does not fit.
     """
     width = _width("backbone", backbone)
     if projector is not None:
@@ -29,18 +29,18 @@ def check_chain(backbone, projector, predictor):
         predicted = _width("predictor", predictor, width)
         if predicted != width:
             raise ValueError(
-                "Argument `predictor` must give embeddings as wide as those it takes, since "
-                f"they are compared with the teacher's, {width} wide. "
+                "Argument `predictor` must have an output as wide as its input, since it is "
+                f"compared with the teacher's embeddings, {width} wide. "
                 f"Received: a predictor from {width} to {predicted}"
             )
     return width
 
 
 def feature_width(name, network):
-    """The width of what a network gives of images, or of features that there are already: an int.
+    """The width of a network's features, or of given features: an int is returned as it is.
 
     Raises:
-        ValueError: if it is not built, or does not give one vector an image.
+        ValueError: if the network is not built, or does not give one vector per image.
     """
     if isinstance(network, numbers.Integral) and not isinstance(network, bool):
         check_positive_integer(name, network)
@@ -49,32 +49,32 @@ def feature_width(name, network):
 
 
 def channels(backbone):
-    """How many channels the images of a backbone have, or None."""
+    """The number of channels of a backbone's images, or None if not known."""
     return _checked_input_shape("backbone", backbone)[-1]
 
 
 def check_width(name, width, wanted):
-    """Raises a ValueError unless embeddings are as wide as those that they are compared with."""
+    """Raises a ValueError unless embeddings are as wide as those they are compared with."""
     if width != wanted:
         raise ValueError(
-            f"Argument `{name}` must give as many numbers as the other network's embeddings have, "
-            f"{wanted}, with which they are compared. Received: {name} that gives {width}"
+            f"Argument `{name}` must have an output as wide as the other network's embeddings, "
+            f"{wanted}. Received: {name} with an output width of {width}"
         )
 
 
 def _width(name, model, input_width=None):
-    """The width of what a sub-model gives of `input_width` numbers, or of images."""
+    """Checks a sub-model for inputs of `input_width` numbers, or images; returns its width."""
     input_shape = _checked_input_shape(name, model)
     if input_width is not None and tuple(input_shape[1:]) != (input_width,):
         raise ValueError(
-            f"Argument `{name}` must take inputs of shape (batch, {input_width}), as the sub-model "
-            f"before it gives. Received: {name} with input shape {input_shape}"
+            f"Argument `{name}` must take inputs of shape (batch, {input_width}), the output of "
+            f"the sub-model before it. Received: {name} with input shape {input_shape}"
         )
     for variable in model.variables:
         if "float" in variable.dtype and variable.dtype != "float32":
             raise ValueError(
-                f"Argument `{name}` must have variables in float32: for a step in half precision "
-                'build it under the policy "mixed_bfloat16" or "mixed_float16", with '
+                f"Argument `{name}` must have float32 variables: for half precision build it under "
+                'the policy "mixed_bfloat16" or "mixed_float16", with '
                 "`keras.config.set_dtype_policy`, and leave `keras.config.set_floatx` at float32. "
                 f"Received: {name} with {variable.path} in {variable.dtype}"
             )
@@ -82,13 +82,13 @@ def _width(name, model, input_width=None):
 
 
 def _output_width(name, model, input_shape):
-    # Not `compute_output_shape`, which a subclassed model need not have.
+    # A subclassed model need not have `compute_output_shape`.
     output_shape = keras.tree.map_structure(
         lambda x: x.shape, model(keras.KerasTensor(input_shape))
     )
     if not _is_shape(output_shape) or len(output_shape) != 2 or output_shape[-1] is None:
         raise ValueError(
-            f"Argument `{name}` must give one output of shape (batch, features): end a backbone "
+            f"Argument `{name}` must have one output of shape (batch, features): end a backbone "
             "with a pooling layer, such as GlobalAveragePooling2D. "
             f"Received: {name} with output shape {output_shape}"
         )
@@ -103,7 +103,7 @@ def _checked_input_shape(name, model):
             f"Argument `{name}` must be built: call it on a batch, or give it a keras.Input. "
             f"Received: {name}={model!r}, not built"
         )
-    # A functional model knows its inputs, a subclassed one what it was built on.
+    # A functional model has an input shape, a subclassed one the shape it was built with.
     shape = getattr(model, "input_shape", None) or (model.get_build_config() or {}).get(
         "input_shape"
     )
@@ -121,18 +121,18 @@ def _is_shape(shape):
 
 
 def embed(submodels, images, training):
-    """Runs sub-models (None is the identity) in turn; `(B, D)` float32 unit rows.
+    """Runs sub-models in turn (None is the identity): `(B, D)`, float32 unit rows.
 
-    An image that is not finite gets an embedding that is not, so that the loss tells of it: a
-    ReLU or a max-pooling may swallow a NaN on its way, and hide it until the gradient.
+    An image that is not finite gets a NaN embedding, so that the loss shows it: a ReLU or
+    max-pooling may drop a NaN on the way and hide it until the gradient.
     """
     x = images
     for submodel in submodels:
         if submodel is not None:
             x = submodel(x, training=training)
-    # 1e-12 is the bound of PyTorch's `normalize`.
+    # 1e-12 as in PyTorch's `normalize`.
     x = ops.normalize(ops.cast(x, "float32"), axis=-1, epsilon=1e-12)
-    # 0 for an image that is finite, NaN for another: a constant NaN would stop every healthy run
+    # 0 for a finite image, NaN for others: a constant NaN in the graph would stop healthy runs
     # under `tf.debugging.enable_check_numerics` and JAX's `debug_nans`.
     zero = ops.sum(0.0 * ops.cast(images, "float32"), axis=tuple(range(1, len(images.shape))))
     return x + zero[:, None]

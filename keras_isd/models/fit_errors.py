@@ -1,4 +1,4 @@
-"""What ends a run before its time: a loss that is not finite, named by its step; a lost worker."""
+"""Errors that stop training: a non-finite loss, named by its step, and a lost worker."""
 
 import contextlib
 import math
@@ -20,7 +20,7 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
     `ValidatedModel.fit` adds it to the callbacks of each run.
     """
 
-    # Lets Keras read the logs in another thread, so that no step waits for the device.
+    # Keras may read the logs in another thread, so that no step waits for the device.
     async_safe = True
 
     def on_train_batch_end(self, batch, logs=None):
@@ -29,9 +29,9 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
 
 
 def with_finite_check(callbacks):
-    """The callbacks given to `fit`, in any form that it takes, and a `StopOnNonFiniteLoss`.
+    """Adds a `StopOnNonFiniteLoss` to the callbacks given to `fit`, in any form that it takes.
 
-    One that has a method `follow`, as `Resume` has, comes after the others and is told of them.
+    A callback with a method `set_other_callbacks`, as `Resume` has, is called after the others.
     """
     if isinstance(callbacks, keras.callbacks.CallbackList):
         given = [c for c in callbacks.callbacks if not isinstance(c, StopOnNonFiniteLoss)]
@@ -41,16 +41,16 @@ def with_finite_check(callbacks):
 
 
 def _in_order(callbacks):
-    last = [callback for callback in callbacks if hasattr(callback, "follow")]
-    others = [callback for callback in callbacks if not hasattr(callback, "follow")]
+    last = [callback for callback in callbacks if hasattr(callback, "set_other_callbacks")]
+    others = [callback for callback in callbacks if not hasattr(callback, "set_other_callbacks")]
     for callback in last:
-        callback.follow(others)
+        callback.set_other_callbacks(others)
     return [*others, *last]
 
 
 @contextlib.contextmanager
 def explain_errors(model):
-    """Context in which the errors of interrupted training say what happened and what to do."""
+    """Context that explains errors of training: what happened and what to do."""
     try:
         yield
     except NonFiniteLossError:
@@ -65,7 +65,7 @@ def explain_errors(model):
         if not backend.is_worker_lost(model, error):
             raise
         raise ConnectionError(
-            "A worker of the run was lost, and the others cannot go on without it. Start all of "
-            "them again: with `keras_isd.callbacks.Resume` they go on from the last checkpoint. "
+            "A worker of the run was lost, and the others cannot continue without it. Restart all "
+            "of them: with `keras_isd.callbacks.Resume` they resume from the last checkpoint. "
             f"Received: {error}"
         ) from error

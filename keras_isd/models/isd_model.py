@@ -23,30 +23,30 @@ class ISDModel(QueueModel):
     4. The keys enter the queue.
     5. The optimizer updates the student.
 
-    No image is a plain negative: an anchor that resembles the query is labelled
-    as similar. That serves unbalanced data, where many "negatives" are in truth
-    of the same kind.
+    No image is treated as a hard negative: an anchor similar to the key becomes
+    similar to the query. This should help on class-imbalanced data, where many
+    "negatives" belong to the same class.
 
     `fit` logs, as running means over the epoch: `loss`, in nats; `purity`, if labels
-    are given: of the 5 anchors nearest to the key the share with its label;
+    are given: the share of the key's 5 nearest anchors that have its label;
     `teacher_entropy`, in nats, at most `log(queue_size)`; `embedding_std`, the
     standard deviation of a coordinate of the student's unit embeddings: about
-    `1 / sqrt(D)` in good health, 0 in a collapse.
+    `1 / sqrt(D)` in a healthy run, 0 in a collapse.
 
-    See `MomentumModel` for the data that `fit` takes and for what `predict` gives.
+    See `MomentumModel` for the data that `fit` takes and the output of `predict`.
 
     Args:
         backbone: built `keras.Model`, images `(B, H, W, C)` to features `(B, F)`.
-        projector: built `keras.Model`, `(B, F)` to `(B, D)`, or None (D = F).
-        predictor: built `keras.Model`, `(B, D)` to `(B, D)`, or None.
-        queue_size: int >= 1, the number of anchors.
-        teacher_temperature: float > 0; small values sharpen the target.
-        student_temperature: float > 0.
-        teacher_momentum: float in `[0, 1]`, the share of the teacher that stays, or a schedule of
-            it; see `MomentumModel`.
-        own_key_anchor: bool, whether each image's own key is an anchor too, beside the queue. It is
-            the one most similar to the teacher, and the nearer `teacher_temperature` is to 0, the
-            more the loss is MoCo's.
+        projector: built `keras.Model`, `(B, F)` to `(B, D)`. Defaults to None (D = F).
+        predictor: built `keras.Model`, `(B, D)` to `(B, D)`. Defaults to None.
+        queue_size: int >= 1, the number of anchors. Defaults to 131072.
+        teacher_temperature: float > 0; small values sharpen the target. Defaults to 0.01.
+        student_temperature: float > 0. Defaults to 0.1.
+        teacher_momentum: float in `[0, 1]`, the share of the teacher kept in each update, or a
+            schedule of it; see `MomentumModel`. Defaults to 0.99.
+        own_key_anchor: bool, whether each image's own key is an anchor in addition to the queue. It
+            is the most similar anchor for the teacher, and the loss approaches MoCo's as
+            `teacher_temperature` approaches 0. Defaults to False.
         **kwargs: `queue_dtype` and `queue_indices`, see `QueueModel`; `query_augmenter` and
             `key_augmenter`, `seed`, `symmetric`, `synchronized_batch_norm`, `name` and `dtype`, see
             `MomentumModel`.
@@ -58,8 +58,8 @@ class ISDModel(QueueModel):
             the sub-models.
 
     Raises:
-        ValueError: if an argument is outside its range, or sub-models do not fit
-            together.
+        ValueError: if an argument is outside its range, or the sub-models' shapes do
+            not fit together.
 
     Source: section 3 of the paper; `ISD` in the authors' `train_isd_plus.py`.
 
@@ -103,11 +103,11 @@ class ISDModel(QueueModel):
         self.teacher_entropy = keras.metrics.Mean(name="teacher_entropy", dtype="float32")
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
-        """KL(teacher || student) over the anchors; in training the keys then enter the queue.
+        """Computes KL(teacher || student) over the anchors; in training, enqueues the keys.
 
         Args:
-            x: the views, not used but for an `"index"` beside them.
-            y: `(B,)` integer labels, -1 where unknown, or None; for purity alone.
+            x: the batch; only its `"index"` is used, if present.
+            y: `(B,)` integer labels, -1 for unknown, or None; used only for purity.
             y_pred: embeddings of the two views, `{"query": (B, D), "key": (B, D)}`.
             sample_weight: `(B,)`, weights of the images, or None.
             training: bool, whether the keys enter the queue.

@@ -1,4 +1,4 @@
-"""The training step of a student and its slowly moving teacher, in the paper's order."""
+"""The training step of a student and its momentum teacher, in the paper's order."""
 
 import keras
 from keras import ops
@@ -15,7 +15,7 @@ from keras_isd.compat.keras_internals import (
 )
 from keras_isd.layers import TwoViews
 from keras_isd.models import encoder
-from keras_isd.models.teacher import clone, draw_apart, freeze, match_freezing, pair_parameters
+from keras_isd.models.teacher import clone, freeze, match_freezing, pair_parameters, reseed
 from keras_isd.models.validated_model import ValidatedModel
 from keras_isd.optimizers.schedules import fraction_or_schedule
 from keras_isd.recipes import build_parts, get_recipe
@@ -23,7 +23,7 @@ from keras_isd.validation.arguments import check_bool
 
 
 class MomentumModel(ValidatedModel):
-    """Base of methods in which a student learns from its own moving average.
+    """Base class of methods in which a student learns from its own moving average.
 
     The student is a backbone, a projector and a predictor. The teacher is a copy
     of the backbone and the projector, whose parameters follow the student's:
@@ -31,46 +31,49 @@ class MomentumModel(ValidatedModel):
     training step. The teacher's batch normalisation runs on batch statistics while
     training, and its moving statistics follow its own batches; they are not averaged.
 
-    A method on this base defines `compute_loss`, which receives as `y_pred` the
-    embeddings of the two views, `{"query": (B, D), "key": (B, D)}`, unit rows in
-    float32. `fit` logs `loss` and `embedding_std`, the standard deviation of a coordinate of the
-    student's embeddings: about `1 / sqrt(D)` in good health, 0 in a collapse.
+    A subclass defines `compute_loss`, which receives as `y_pred` the embeddings of
+    the two views, `{"query": (B, D), "key": (B, D)}`, unit rows in float32. `fit` logs
+    `loss` and `embedding_std`, the standard deviation of a coordinate of the student's
+    embeddings: about `1 / sqrt(D)` in a healthy run, 0 in a collapse.
 
-    Called on images the model gives the student's features, `(B, F)`, so `predict`
-    does; called on `{"query", "key"}` it gives the embeddings of the two views.
+    Called on images, the model returns the student's features `(B, F)`, and so does
+    `predict`; called on `{"query", "key"}`, it returns the embeddings of the two views.
 
     `fit` takes batches of `{"query": (B, H, W, C), "key": (B, H, W, C)}`, or a pair
-    of that and integer labels `(B,)`, -1 where unknown. Labels serve metrics alone. With a
-    `query_augmenter` and a `key_augmenter` it also takes plain images `(B, H, W, C)`,
-    of the range that these say, and makes both views itself, on the accelerator; `predict` still
-    takes images as the backbone sees them, such as `keras_isd.augmentation.evaluation` gives.
+    of that and integer labels `(B,)`, -1 for unknown, which are used for metrics only.
+    With a `query_augmenter` and a `key_augmenter` it also takes plain images
+    `(B, H, W, C)` in the augmenters' value range, and makes both views itself, on the
+    accelerator; `predict` still takes the backbone's input, such as
+    `keras_isd.augmentation.evaluation` makes.
 
     A training step whose loss is not finite changes nothing, and `fit` then stops
-    with an error that names it.
+    with an error that names the step.
 
-    With `gradient_accumulation_steps=n` the teacher moves once for each update of
-    the student, at the first of its n batches, as it would with one batch of n
-    times the size. Steps that float16 loss scaling skips are not counted, here and in the error.
+    With `gradient_accumulation_steps=n` the teacher moves once per update of the
+    student, at the first of its n batches, as it would with one batch of n times the
+    size. Steps that float16 loss scaling skips are not counted.
 
-    Layers that are frozen in the student when the model is compiled are so in the teacher.
+    Layers that are frozen in the student at compilation are frozen in the teacher too.
 
     Args:
         backbone: built `keras.Model`, images `(B, H, W, C)` to features `(B, F)`.
-        projector: built `keras.Model`, `(B, F)` to `(B, D)`, or None (D = F).
-        predictor: built `keras.Model`, `(B, D)` to `(B, D)`, or None.
-        teacher_momentum: float in `[0, 1]`, or a schedule from the number of updates made so far to
-            one, such as `keras_isd.optimizers.momentum_cosine(0.99, total_steps)`.
-        query_augmenter, key_augmenter: `keras_isd.augmentation.Augmenter`s, or layers or lists of
-            layers of Keras, both or none, for views made inside the training step.
-        seed: int or None, for those views.
-        synchronized_batch_norm: bool, whether the batch normalisation of all sub-models uses the
-            statistics of the whole batch under a `tf.distribute` strategy, or in processes of
-            PyTorch, instead of those of a replica's part. On JAX it always does.
-        symmetric: bool, whether in training each view is the query once and the key once, at nearly
-            twice the cost. `compute_loss` then gets `(2 B, D)` embeddings, an image's two pairs
-            next to one another.
-        **kwargs: `name`, and `dtype`, which stays float32 unless given: mixed
-            precision is a matter of the sub-models.
+        projector: built `keras.Model`, `(B, F)` to `(B, D)`. Defaults to None (D = F).
+        predictor: built `keras.Model`, `(B, D)` to `(B, D)`. Defaults to None.
+        teacher_momentum: float in `[0, 1]`, or a schedule of it over the number of updates, such as
+            `keras_isd.optimizers.momentum_cosine(0.99, total_steps)`. Defaults to 0.99.
+        query_augmenter, key_augmenter: `keras_isd.augmentation.Augmenter`s, or Keras layers or
+            lists of them, for views made inside the training step; both or neither. Defaults to
+            None.
+        seed: int, the seed of these views, or None. Defaults to None.
+        synchronized_batch_norm: bool, whether batch normalisation in all sub-models uses the
+            statistics of the whole batch under a `tf.distribute` strategy, or in several PyTorch
+            processes, instead of those of a replica's part. On JAX it always does. Defaults to
+            False.
+        symmetric: bool, whether in training each view serves once as query and once as key, at
+            nearly twice the cost. `compute_loss` then receives `(2 B, D)` embeddings, an image's
+            two pairs next to each other. Defaults to False.
+        **kwargs: `name`, and `dtype`, which defaults to float32: mixed precision is set for the
+            sub-models.
 
     Attributes:
         student_backbone, projector, predictor: the sub-models given.
@@ -78,14 +81,14 @@ class MomentumModel(ValidatedModel):
         embedding_dim: int, D.
 
     Raises:
-        ValueError: if a sub-model is not built, has an output of another rank or
-            of a width that does not fit the next, `teacher_momentum` is outside
-            `[0, 1]`, or one augmenter is given without the other.
+        ValueError: if a sub-model is not built, or its output has a wrong rank or a
+            width that does not fit the next, `teacher_momentum` is outside `[0, 1]`,
+            or one augmenter is given without the other.
 
     Source: `ISD.__init__` and `_momentum_update_key_encoder` in the authors'
     `train_isd_plus.py`; He et al., "Momentum Contrast", 2020, for the update.
 
-    Example, a method without a queue (BYOL's loss):
+    Example of a method without a queue (BYOL's loss):
 
     >>> class Regression(keras_isd.MomentumModel):
     ...     def compute_loss(self, x, y, y_pred, sample_weight=None, training=False):
@@ -116,7 +119,7 @@ class MomentumModel(ValidatedModel):
         self.synchronized_batch_norm = synchronized_batch_norm
         for part in (backbone, projector, predictor):
             if synchronized_batch_norm and part is not None:
-                backend.synchronize_batch_norm(part)  # the copies below take it over
+                backend.synchronize_batch_norm(part)  # the copies below inherit it
         # `Resume` numbers the variables in the order in which these are set.
         self.student_backbone = backbone
         self.projector = projector
@@ -133,24 +136,24 @@ class MomentumModel(ValidatedModel):
 
     @classmethod
     def from_recipe(cls, name, input_shape=None, backbone=None, **kwargs):
-        """Builds the model of a recipe: backbone, heads, and what else its method takes.
+        """Builds the model of a recipe: backbone, heads, and the arguments of its method.
 
-        `keras_isd.optimizers.from_recipe` gives the optimizer that goes with it.
+        `keras_isd.optimizers.from_recipe` makes the optimizer of the same recipe.
 
         Args:
-            name: name of a recipe of this method. Of ISD `"resnet50"` (the authors' "ISD+"),
-                `"resnet18"`, and `"cifar_resnet18"` for small images; `keras_isd.recipes` has all.
-            input_shape: `(height, width, channels)`, instead of the recipe's.
-            backbone: built `keras.Model`, instead of the recipe's; the heads take
-                its width.
-            **kwargs: arguments of the model, instead of the recipe's.
+            name: name of a recipe of this method. ISD has `"resnet50"` (the authors' "ISD+"),
+                `"resnet18"`, and `"cifar_resnet18"` for small images; `keras_isd.recipes` lists
+                all.
+            input_shape: `(height, width, channels)`. Defaults to the recipe's.
+            backbone: built `keras.Model`, to which the heads are fitted. Defaults to the recipe's.
+            **kwargs: arguments of the model that replace the recipe's.
 
         Returns:
             A model, not yet compiled.
 
         Raises:
-            ValueError: if there is no recipe of that name, or it is another method's, or both
-                `input_shape` and `backbone` are given.
+            ValueError: if the recipe is unknown or belongs to another method, or both `input_shape`
+                and `backbone` are given.
 
         Example:
 
@@ -161,30 +164,30 @@ class MomentumModel(ValidatedModel):
         recipe = get_recipe(name)
         if not cls.takes_recipe(recipe):
             raise ValueError(
-                f"Recipe {name!r} is one of {recipe.method.__name__}. "
-                f"Received: {cls.__name__}.from_recipe({name!r})"
+                f"Argument `name` must be a recipe of {cls.__name__}. "
+                f"Received: {name=}, a recipe of {recipe.method.__name__}"
             )
         parts = build_parts(recipe, input_shape, backbone)
         return cls(**{**recipe.model, **parts, **kwargs})
 
     @classmethod
     def takes_recipe(cls, recipe):
-        """Whether a recipe is one of this method, or of one that it is a kind of."""
+        """Whether a recipe belongs to this method or to one of its base classes."""
         return issubclass(cls, recipe.method)
 
     def make_teacher(self):
-        """The teacher's networks: copies of the student's backbone and projector."""
+        """Creates the teacher's networks: copies of the student's backbone and projector."""
         self.teacher_backbone = clone(self.student_backbone, name="teacher_backbone")
         self.teacher_projector = clone(self.projector, name="teacher_projector")
         for part in (self.teacher_backbone, self.teacher_projector):
             if part is not None:
-                draw_apart(part)
+                reseed(part)
 
     def make_views(self):
-        """The layer that makes the views of plain images, or None."""
+        """Creates the layer that makes views of plain images; None without augmenters."""
         if (self.query_augmenter is None) != (self.key_augmenter is None):
             raise ValueError(
-                "Give both `query_augmenter` and `key_augmenter`, or none. Received: "
+                "Arguments `query_augmenter` and `key_augmenter` must be given together. Received: "
                 f"query_augmenter={self.query_augmenter}, key_augmenter={self.key_augmenter}"
             )
         return self.query_augmenter and TwoViews(
@@ -197,14 +200,14 @@ class MomentumModel(ValidatedModel):
     # The training step, in the paper's order
 
     @in_float32
-    def train_step(self, *state_and_batch):  # on JAX Keras' state comes before the batch
-        """Steps 1 to 5; where the loss is not finite nothing of them remains.
+    def train_step(self, *state_and_batch):  # on JAX Keras passes its state before the batch
+        """Runs steps 1 to 5; if the loss is not finite, undoes them.
 
         1. The teacher moves towards the student: `update_teacher`.
-        2. The student embeds the query, the teacher the key: `call`.
+        2. The student embeds the query, the teacher embeds the key: `call`.
         3. The method compares the two: `compute_loss`.
-        4. The keys enter the queue, of a method that has one: `QueueModel.enqueue`.
-        5. Gradient and optimizer move the student: Keras' own step, which also calls 2 to 4.
+        4. If the method has a queue, the keys enter it: `QueueModel.enqueue`.
+        5. The optimizer updates the student: Keras' own step, which also calls 2 to 4.
         """
         *state, batch = state_and_batch
         batch = self.checked(batch)  # before anything moves
@@ -212,7 +215,7 @@ class MomentumModel(ValidatedModel):
 
     @in_float32
     def update_teacher(self):
-        """Step 1: moves the teacher's parameters towards the student's, once."""
+        """Step 1: moves the teacher's parameters towards the student's."""
         momentum = self.teacher_momentum
         optimizer = base_optimizer(self)
         if callable(momentum):
@@ -225,7 +228,7 @@ class MomentumModel(ValidatedModel):
 
     @in_float32
     def call(self, inputs, training=False):
-        """Step 2: embeddings of the two views; of images alone the student's features."""
+        """Step 2: embeds the two views; for plain images returns the student's features."""
         if not isinstance(inputs, dict):
             return self.student_backbone(inputs, training=training)
         if "images" in inputs:
@@ -238,45 +241,44 @@ class MomentumModel(ValidatedModel):
         return {"query": self.interleave(queries), "key": self.interleave(keys)}
 
     def embed_query(self, images, training=False):
-        """The student's embeddings of images, `(B, D)`, unit rows."""
+        """Embeds images with the student: `(B, D)`, unit rows."""
         student = (self.student_backbone, self.projector, self.predictor)
         return encoder.embed(student, images, training)
 
     def embed_key(self, images, training=False):
-        """The teacher's embeddings of images, `(B, D)`, unit rows, without gradient."""
+        """Embeds images with the teacher: `(B, D)`, unit rows, without gradient."""
         teacher = (self.teacher_backbone, self.teacher_projector)
         return ops.stop_gradient(encoder.embed(teacher, images, training))
 
     def interleave(self, embeddings):
-        """The rows of one or several `(B, D)`, those of an image next to one another.
+        """Joins one or several `(B, D)` so that the rows of an image are next to each other.
 
-        In this order replicas that share a batch queue their keys as one device would.
+        In this order replicas that share a batch enqueue their keys as one device would.
         """
         return ops.reshape(ops.stack(embeddings, axis=1), (-1, self.embedding_dim))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
-        """Steps 3 and 4, of each method its own."""
+        """Steps 3 and 4, which each method defines."""
         raise NotImplementedError(f"{type(self).__name__} must define `compute_loss`.")
 
-    # What a method makes its loss, and its metrics, of
+    # Building blocks for losses and metrics
 
     def repeat_for_pairs(self, values, training):
-        """`values` `(B,)` of the images, or None, for each row of embeddings in `compute_loss`."""
+        """Repeats `values` `(B,)` of images for each row of embeddings; None stays None."""
         pairs = self.pairs_per_image(training)
         return values if values is None or pairs == 1 else ops.repeat(values, pairs)
 
     def pairs_per_image(self, training):
-        """How many rows of embeddings `compute_loss` gets of each image."""
+        """The number of rows of embeddings that `compute_loss` receives for each image."""
         return 2 if self.symmetric and training else 1
 
     def mean_loss(self, per_image, sample_weight=None):
-        """The loss of a batch, of those of its images `(B,)`, weighted by `sample_weight` `(B,)`.
+        """Averages the losses of images `(B,)`, weighted by `sample_weight` `(B,)`.
 
-        Of a symmetric method `per_image` is of pairs, `(2 B,)`, and an image's loss their mean.
-
-        It is their mean, and losses of the sub-models, such as regularizers, are added. In a step
-        of a `tf.distribute` strategy it is, as Keras wants it, each replica's share of the loss of
-        the whole batch: equal on all, with gradients that add up to the whole's.
+        In a symmetric method `per_image` has two rows per image, `(2 B,)`, whose mean is the
+        image's loss. Losses of the sub-models, such as regularizers, are added. In a step of a
+        `tf.distribute` strategy the result is each replica's share of the whole batch's loss: equal
+        on all replicas, with gradients that add up to the whole batch's.
         """
         if sample_weight is not None:
             per_image = ops.reshape(per_image, (ops.shape(sample_weight)[0], -1))
@@ -296,15 +298,15 @@ class MomentumModel(ValidatedModel):
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def guarded_variables(self):
-        """What a step with a non-finite loss must leave as it was.
+        """The variables that a step with a non-finite loss must not change.
 
-        A copy is held for the length of a step. A method leaves out what guards itself, as
-        `QueueModel` does its queue.
+        Each is copied for the length of a step. A method leaves out variables that it guards
+        itself, as `QueueModel` does for its queue.
         """
         return [*self.variables, *self.optimizer.variables]
 
     def is_healthy(self, loss):
-        """Whether this loss and those of the epoch so far are finite, for a queue to be told."""
+        """Whether all losses of the epoch so far are finite: only then keys enter a queue."""
         healthy = ops.isfinite(loss)
         if self.compiled:
             healthy = ops.logical_and(healthy, ops.isfinite(epoch_loss(self)))
@@ -316,13 +318,13 @@ class MomentumModel(ValidatedModel):
     def plain_value_range(self):
         return self.query_augmenter and self.query_augmenter.value_range
 
-    # What is compiled, and what of it is trained
+    # Compilation and freezing
 
     @in_float32
     def compile(self, optimizer="sgd", loss=None, **kwargs):
-        """Configures training. See `keras.Model.compile`; `loss` is the method's own.
+        """Configures training. See `keras.Model.compile`; the method computes its own loss.
 
-        Under a mixed_float16 policy of any sub-model the optimizer is wrapped in
+        If any sub-model has a mixed_float16 policy, the optimizer is wrapped in
         `keras.optimizers.LossScaleOptimizer`, as Keras does for mixed models. The
         optimizer's variables are created here, so that `load_weights` finds them.
         """
@@ -330,8 +332,8 @@ class MomentumModel(ValidatedModel):
         for name, value in own.items():
             if value is not None:
                 raise ValueError(
-                    f"{type(self).__name__} computes its own loss and metrics: leave `{name}` out. "
-                    f"Received: {name}={value}"
+                    f"Argument `{name}` must not be given: {type(self).__name__} computes its own "
+                    f"loss and metrics. Received: {name}={value}"
                 )
         optimizer = keras.optimizers.get(optimizer)
         half = any(part.dtype_policy.name == "mixed_float16" for part in all_layers(self))
@@ -350,13 +352,12 @@ class MomentumModel(ValidatedModel):
         known = {id(variable) for variable in optimized_variables(optimizer)}
         if known and not known.issuperset(id(v) for v in self.trainable_variables):
             raise ValueError(
-                "Argument `optimizer` must be one of this model alone: it keeps numbers for each "
-                "variable that it was built for. Make a new one. Received: one built for other "
-                f"variables, {optimizer}"
+                "Argument `optimizer` must be new or built for this model. "
+                f"Received: an optimizer built for other variables, {optimizer}"
             )
 
     def get_compile_config(self):
-        """As Keras', but with `jit_compile` as asked for: elsewhere `"auto"` is something else."""
+        """Like Keras', with `jit_compile` as it was given: `"auto"` depends on the machine."""
         config = super().get_compile_config()
         return {**config, "jit_compile": self.jit_compile_asked_for} if config else config
 
@@ -364,12 +365,12 @@ class MomentumModel(ValidatedModel):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     def parameter_pairs(self):
-        """Pairs of the student's and the teacher's parameters."""
+        """Yields pairs of the student's and the teacher's parameters."""
         yield from pair_parameters(self.student_backbone, self.teacher_backbone)
         yield from pair_parameters(self.projector, self.teacher_projector)
 
     def follow_freezing(self):
-        """Freezes in the teacher the layers that are frozen in the student."""
+        """Freezes the teacher's layers that are frozen in the student."""
         match_freezing(self.student_backbone, self.teacher_backbone)
         match_freezing(self.projector, self.teacher_projector)
         freeze(self.parameter_pairs())

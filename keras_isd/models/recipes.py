@@ -1,4 +1,6 @@
-"""The recipes of ISD and of what differs from it in settings or in the teacher alone."""
+"""The recipes of ISD, ReSSL and distillation, as differences from two common bases."""
+
+import dataclasses
 
 from keras_isd.augmentation import evaluation, strong, weak
 from keras_isd.backbones import ResNet18, ResNet50
@@ -17,17 +19,17 @@ def projector_and_predictor(width):
 
 
 def predictor_alone(width):
-    """Heads of the first ISD: no projector, a predictor F to F to F."""
+    """Head of the first ISD: a predictor F to F to F, no projector."""
     return {"predictor": mlp(width, width, width, hidden_bias=False, name="predictor")}
 
 
 def projector_alone(width):
-    """Head of ReSSL: F to 2F to F/4, without batch normalisation."""
+    """Head of ReSSL: a projector F to 2F to F/4 without batch normalisation."""
     return {"projector": mlp(width, 2 * width, width // 4, batch_norm=False, name="projector")}
 
 
 def no_heads(width):
-    """Of distillation: the model makes its projector itself, as wide as the teacher's features."""
+    """No heads: `DistillationModel` makes its projector, as wide as the teacher's features."""
     return {}
 
 
@@ -36,129 +38,80 @@ def small_resnet18(input_shape):
     return ResNet18(input_shape, stem="small")
 
 
-# The authors' queue of 128,000 becomes 131,072, since a power of two shards and tiles well.
-# train_isd_plus.py with its defaults and --cos --arch resnet50 --augmentation weak/strong
-register_recipe(
-    "resnet50",
-    Recipe(
-        method=ISDModel,
-        backbone=ResNet50,
-        input_shape=(224, 224, 3),
-        heads=projector_and_predictor,
-        model={
-            "queue_size": 131072,
-            "teacher_temperature": 0.01,
-            "student_temperature": 0.1,
-            "teacher_momentum": 0.99,
-        },
-        sgd={"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 1e-4},
-        schedule="cosine",
-        views=(strong, weak),
-    ),
+PHOTOGRAPHS = Recipe(
+    method=ISDModel,
+    backbone=ResNet50,
+    input_shape=(224, 224, 3),
+    heads=projector_and_predictor,
+    model={},
+    sgd={"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 1e-4},
+    schedule="cosine",
+    views=(strong, weak),
 )
-# train_isd_r18.py as the commands in run_isd.sh call it
-register_recipe(
+SMALL_IMAGES = dataclasses.replace(
+    PHOTOGRAPHS,
+    backbone=small_resnet18,
+    input_shape=(32, 32, 3),
+    sgd={"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 5e-4},
+    views=(strong, strong),
+)
+
+
+def register_difference(name, base, learning_rate=0.05, **differences):
+    """Registers a recipe by its differences from another one."""
+    sgd = {**base.sgd, "learning_rate": learning_rate}
+    register_recipe(name, dataclasses.replace(base, sgd=sgd, **differences))
+
+
+def _similarity(queue_size, teacher_temperature, student_temperature, teacher_momentum):
+    return {
+        "queue_size": queue_size,
+        "teacher_temperature": teacher_temperature,
+        "student_temperature": student_temperature,
+        "teacher_momentum": teacher_momentum,
+    }
+
+
+# train_isd_plus.py with its defaults and --cos --arch resnet50 --augmentation weak/strong. The
+# authors' queue of 128,000 becomes 131,072, since a power of two shards and tiles well.
+register_difference("resnet50", PHOTOGRAPHS, model=_similarity(131072, 0.01, 0.1, 0.99))
+# train_isd_r18.py with the arguments of run_isd.sh.
+register_difference(
     "resnet18",
-    Recipe(
-        method=ISDModel,
-        backbone=ResNet18,
-        input_shape=(224, 224, 3),
-        heads=predictor_alone,
-        model={
-            "queue_size": 131072,
-            "teacher_temperature": 0.02,
-            "student_temperature": 0.02,
-            "teacher_momentum": 0.999,
-        },
-        sgd={"learning_rate": 0.01, "momentum": 0.9, "weight_decay": 1e-4},
-        schedule="step",
-        views=(strong, strong),
-    ),
+    PHOTOGRAPHS,
+    learning_rate=0.01,
+    backbone=ResNet18,
+    heads=predictor_alone,
+    model=_similarity(131072, 0.02, 0.02, 0.999),
+    schedule="step",
+    views=(strong, strong),
 )
-# Ours: ISD+ with more weight decay and a smaller queue for small images; views, momentum and
-# the teacher's temperature as tuned on held-out images of CIFAR-10 (RESULTS.md).
-register_recipe(
-    "cifar_resnet18",
-    Recipe(
-        method=ISDModel,
-        backbone=small_resnet18,
-        input_shape=(32, 32, 3),
-        heads=projector_and_predictor,
-        model={
-            "queue_size": 8192,
-            "teacher_temperature": 0.02,
-            "student_temperature": 0.1,
-            "teacher_momentum": 0.95,
-        },
-        sgd={"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 5e-4},
-        schedule="cosine",
-        views=(strong, strong),
-    ),
-)
+# Ours: ISD+ with more weight decay and a smaller queue for small images; views, momentum and the
+# teacher's temperature were tuned on held-out images of CIFAR-10 (RESULTS.md).
+register_difference("cifar_resnet18", SMALL_IMAGES, model=_similarity(8192, 0.02, 0.1, 0.95))
 # ReSSL (Zheng et al., 2021) is ISD without a predictor, with a weak view for the teacher and softer
-# targets: ressl.py with its defaults, but for five epochs of warm-up, for a cosine that moves with
-# each step, and for weight decay, which theirs spares biases and batch normalisation.
-register_recipe(
+# targets: ressl.py with its defaults, without its five epochs of warm-up, its cosine by step, and
+# its weight decay that spares biases and batch normalisation.
+register_difference(
     "ressl_resnet50",
-    Recipe(
-        method=ISDModel,
-        backbone=ResNet50,
-        input_shape=(224, 224, 3),
-        heads=projector_alone,
-        model={
-            "queue_size": 131072,
-            "teacher_temperature": 0.04,
-            "student_temperature": 0.1,
-            "teacher_momentum": 0.999,
-        },
-        sgd={"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 1e-4},
-        schedule="cosine",
-        views=(strong, weak),
-    ),
+    PHOTOGRAPHS,
+    heads=projector_alone,
+    model=_similarity(131072, 0.04, 0.1, 0.999),
 )
-register_recipe(
+register_difference(
     "ressl_cifar_resnet18",
-    Recipe(
-        method=ISDModel,
-        backbone=small_resnet18,
-        input_shape=(32, 32, 3),
-        heads=projector_alone,
-        model={
-            "queue_size": 4096,
-            "teacher_temperature": 0.04,
-            "student_temperature": 0.1,
-            "teacher_momentum": 0.99,
-        },
-        sgd={"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 5e-4},
-        schedule="cosine",
-        views=(strong, weak),
-    ),
+    SMALL_IMAGES,
+    heads=projector_alone,
+    model=_similarity(4096, 0.04, 0.1, 0.99),
+    views=(strong, weak),
 )
-# Ours: a student of a frozen teacher, see docs/distillation.md. The second as tuned with a small
+# Ours: a student of a frozen teacher, see docs/distillation.md. The second was tuned with a small
 # network on held-out images of CIFAR-10 (RESULTS.md).
-register_recipe(
-    "distillation_resnet18",
-    Recipe(
-        method=DistillationModel,
-        backbone=ResNet18,
-        input_shape=(224, 224, 3),
-        heads=no_heads,
-        model={"queue_size": 4096, "teacher_temperature": 0.05, "student_temperature": 0.05},
-        sgd={"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 1e-4},
-        schedule="cosine",
-        views=(strong, evaluation),
-    ),
-)
-register_recipe(
-    "distillation_cifar_resnet18",
-    Recipe(
-        method=DistillationModel,
-        backbone=small_resnet18,
-        input_shape=(32, 32, 3),
-        heads=no_heads,
-        model={"queue_size": 4096, "teacher_temperature": 0.05, "student_temperature": 0.05},
-        sgd={"learning_rate": 0.2, "momentum": 0.9, "weight_decay": 5e-4},
-        schedule="cosine",
-        views=(strong, evaluation),
-    ),
-)
+_DISTILLATION = {
+    "method": DistillationModel,
+    "heads": no_heads,
+    "model": {"queue_size": 4096, "teacher_temperature": 0.05, "student_temperature": 0.05},
+    "views": (strong, evaluation),
+}
+register_difference("distillation_resnet18", PHOTOGRAPHS, backbone=ResNet18, **_DISTILLATION)
+register_difference("distillation_cifar_resnet18", SMALL_IMAGES, learning_rate=0.2, **_DISTILLATION)

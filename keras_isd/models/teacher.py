@@ -1,4 +1,4 @@
-"""The teacher beside its student: which parameter is whose, and what of it is trained."""
+"""Copies of networks for the teacher, and how its parameters pair with the student's."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ from keras_isd.compat.keras_internals import all_layers, made_trainable
 
 
 def pair_parameters(student, teacher):
-    """Yields pairs of the parameters of a model and of its copy, moving statistics left out."""
+    """Yields pairs of parameters of a model and its copy, without moving statistics."""
     if student is None:
         return
     parameters = {id(v) for layer in all_layers(teacher) for v in made_trainable(layer)}
@@ -18,9 +18,9 @@ def pair_parameters(student, teacher):
 
 
 def match_freezing(student, teacher):
-    """Freezes and thaws the layers of a copy as those of its original are by now."""
+    """Sets the layers of a copy to trainable or frozen as in its original."""
     if student is not None:
-        # Containers come before what they contain, so the innermost setting stands.
+        # Containers come before their contents, so the innermost setting is applied last.
         for one, other in zip(all_layers(student), all_layers(teacher), strict=True):
             other.trainable = one.trainable
 
@@ -28,32 +28,32 @@ def match_freezing(student, teacher):
 def freeze(pairs):
     """Freezes the teacher's parameters, the second of each pair.
 
-    Variable by variable: a layer that is frozen whole, if it is batch normalisation, would run on
-    its moving statistics.
+    Each variable is frozen, and no layer: frozen batch normalisation would use its moving
+    statistics.
     """
     for _, variable in pairs:
         variable.trainable = False
 
 
 def clone(model, name):
-    """A model of the same architecture and weights, with variables of its own; None of None."""
+    """Clones a model with its weights; None stays None."""
     if model is None:
         return None
     twin = keras.models.clone_model(model)
     twin.name = name
     twin.set_weights(model.get_weights())
     for layer in all_layers(twin):
-        # Normalization computes with what it derives from its weights.
+        # Normalization computes with values derived from its weights.
         if hasattr(layer, "finalize_state"):
             layer.finalize_state()
     return twin
 
 
-def draw_apart(model):
-    """Lets the random layers of a copy draw other numbers than those of the original.
+def reseed(model):
+    """Gives the random layers of a copy other seeds than the original's.
 
-    A layer with a seed, such as `Dropout(0.2, seed=1)`, has it in the copy too, and would drop the
-    same units in both. The new seeds depend on the old ones alone, so that a run can be made again.
+    A layer with a seed, such as `Dropout(0.2, seed=1)`, would drop the same units in both. The new
+    seeds depend only on the old ones, so runs are reproducible.
     """
     for layer in all_layers(model):
         for generator in vars(layer).values():

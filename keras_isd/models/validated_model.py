@@ -37,7 +37,7 @@ class ValidatedModel(keras.Model):
         training = (given.get("x"), given.get("batch_size"), split)
         self._check_sizes(*training)
         self.check_training_sizes(lambda: batch_sizes(*training))
-        if not isinstance(given["x"], keras.utils.PyDataset):  # whose batches would be read for it
+        if not isinstance(given["x"], keras.utils.PyDataset):  # its batches would be read for this
             self._warn_of_single_images(batch_sizes(*training))
         count = image_count(*training)
         if count is not None and "steps_per_epoch" not in given:
@@ -68,57 +68,57 @@ class ValidatedModel(keras.Model):
             return super().predict(x, batch_size, *args, **kwargs)
 
     @in_float32
-    def test_step(self, *state_and_batch):  # on JAX Keras' state comes before the batch
+    def test_step(self, *state_and_batch):  # on JAX Keras passes its state before the batch
         *state, batch = state_and_batch
         return backend.reducible_logs(super().test_step(*state, self.checked(batch)))
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Nothing: model, optimizer and metrics are built when they are made.
+        """Does nothing: model, optimizer and metrics are built at creation.
 
-        TensorFlow's trainer builds them under a strategy, on a batch that it makes with
-        `strategy.reduce`, which of the dicts of several workers fails in Keras 3.15
+        TensorFlow's trainer would build them under a strategy, on a batch made by
+        `strategy.reduce`, which fails in Keras 3.15 for the dicts of several workers
         (`backend/tensorflow/trainer.py`).
         """
 
     def checked(self, batch):
-        """The batch, once it has been looked at; plain images are marked as such for `call`."""
+        """Validates a batch and returns it; plain images are wrapped in a dict for `call`."""
         check_batch(batch, self.check_views, plain=self.takes_plain_images())
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
         x = x if isinstance(x, dict) else {"images": x}
         return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
 
     def check_views(self, views):
-        """Raises a ValueError unless the dict of a batch is what the method takes."""
+        """Raises a ValueError unless the method accepts the dict of a batch."""
         check_two_views(views)
 
     def state_variables(self):
-        """What a checkpoint of the model must hold for a run to go on."""
+        """The variables that a checkpoint must hold to resume a run."""
         return self.variables
 
     def takes_plain_images(self):
-        """Whether the model makes the two views of plain images itself."""
+        """Whether the model makes the two views of plain images in the step."""
         return False
 
     def plain_value_range(self):
-        """The values of images, of which the model makes views itself; None if it makes none."""
+        """The value range of plain images that the model takes; None if it takes none."""
         return None
 
     def check_training_sizes(self, sizes):
-        """Raises a ValueError for batches of sizes `sizes()` that the method cannot train on."""
+        """Raises a ValueError if the method cannot train on batches of sizes `sizes()`."""
 
     def check_training_images(self, count):
-        """Looks at how many images there are in an epoch, where that is known."""
+        """Checks the number of images of an epoch, if it is known."""
 
     def _warn_of_single_images(self, sizes):
         normalized = any(isinstance(x, keras.layers.BatchNormalization) for x in all_layers(self))
         if 1 in sizes and normalized:
             logging.warning(
-                "A batch of one image has no statistics for batch normalisation: what comes out of "
-                "it is a constant, and nothing is learned. Leave a last batch of one out, or take "
-                "batches of another size. Received: batches of %s images",
+                "A batch of one image has no statistics for batch normalisation: the output is "
+                "constant, and the step teaches nothing. Drop a last batch of one, or change the "
+                "batch size. Received: batches of %s images",
                 sorted(sizes, key=str),
             )
 
     def _check_sizes(self, x, *sizes):
-        """Raises a ValueError for batches that cannot be shared out to all devices."""
+        """Raises a ValueError for batches that cannot be split among all devices."""
         backend.check_batch_sizes(self, lambda: batch_sizes(x, *sizes))

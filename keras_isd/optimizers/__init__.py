@@ -1,5 +1,4 @@
-"""Optimizers and schedules: SGD as PyTorch has it, learning rates of the recipes, a warm-up, and a
-teacher's momentum that rises."""
+"""Optimizers and schedules: PyTorch's SGD, learning rates with warm-up, and rising momentum."""
 
 from keras_isd.optimizers.recipe_optimizer import from_recipe
 from keras_isd.optimizers.schedules import (

@@ -22,23 +22,23 @@ def from_recipe(
     Args:
         name: name of a recipe, see `ISDModel.from_recipe`.
         steps_per_epoch: int, batches in an epoch.
-        epochs: int, length of the run instead of the recipe's 200. The step
-            schedule drops at 70 % and 90 % of it.
-        learning_rate: float, instead of the recipe's.
-        per_step: bool, whether a cosine moves at every step instead of every epoch.
-        warmup_epochs: float, length of a linear warm-up, step by step; 0 for none, as the
-            authors have it.
+        epochs: int, length of the run. The step schedule drops at 70 % and 90 % of it.
+            Defaults to the recipe's 200.
+        learning_rate: float. Defaults to the recipe's.
+        per_step: bool, whether a cosine changes at every step instead of every epoch.
+            Defaults to False.
+        warmup_epochs: float, length of a linear warm-up, step by step; 0 for no warm-up, as in the
+            authors' code. Defaults to 0.
         batch_size: int, images of a step on all devices together, times
-            `gradient_accumulation_steps`: the recipe's learning rate is scaled by it, linearly
-            from the recipe's 256. None leaves the rate as it is. Above 1,024 give it a warm-up.
-        **kwargs: arguments of `SGD`, instead of the recipe's.
+            `gradient_accumulation_steps`: scales the recipe's learning rate linearly from the
+            recipe's 256. Above 1,024 a warm-up is advisable. Defaults to None: no scaling.
+        **kwargs: arguments of `SGD` that replace the recipe's.
 
     Returns:
         An `SGD`.
 
     Raises:
-        ValueError: if there is no recipe of that name, or both `learning_rate` and `batch_size`
-            are given.
+        ValueError: if the recipe is unknown, or both `learning_rate` and `batch_size` are given.
 
     Source: Goyal et al., "Accurate, large minibatch SGD", 2017, for scale and warm-up.
 
@@ -52,8 +52,8 @@ def from_recipe(
     epochs = recipe.epochs if epochs is None else epochs
     if batch_size is not None and (learning_rate is not None or batch_size < 1):
         raise ValueError(
-            "Argument `batch_size` must be at least 1, and scales the recipe's learning rate: give "
-            f"it or `learning_rate`. Received: {batch_size=}, {learning_rate=}"
+            "Argument `batch_size` must be at least 1, and not be given with a `learning_rate`. "
+            f"Received: {batch_size=}, {learning_rate=}"
         )
     scale = 1 if batch_size is None else batch_size / recipe.batch_size
     if learning_rate is None:

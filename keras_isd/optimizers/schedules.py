@@ -1,4 +1,4 @@
-"""Schedules: learning rates of the recipes, warm-up, and a teacher's momentum that rises."""
+"""Schedules: learning rates by epoch, warm-up, and a rising teacher momentum."""
 
 import keras
 from keras import ops
@@ -8,7 +8,7 @@ from keras_isd.validation.arguments import check_in_range
 
 
 class WrappedSchedule(schedules.LearningRateSchedule):
-    """A schedule made of another, `schedule`; its arguments are its attributes."""
+    """Base of schedules around another one, `schedule`; attributes are the arguments."""
 
     def get_config(self):
         return {**vars(self), "schedule": keras.saving.serialize_keras_object(self.schedule)}
@@ -23,12 +23,12 @@ class WrappedSchedule(schedules.LearningRateSchedule):
 class PerEpoch(WrappedSchedule):
     """Holds another schedule constant within each epoch, as PyTorch scripts do.
 
-    The schedule is asked for its value at the number of the epoch, counted from 0.
+    The schedule is evaluated at the number of the epoch, counted from 0.
 
     Args:
         schedule: `keras.optimizers.schedules.LearningRateSchedule` over epochs.
-        steps_per_epoch: int >= 1, batches in an epoch. With gradient accumulation too: Keras
-            counts batches for its schedules.
+        steps_per_epoch: int >= 1, batches in an epoch, also with gradient accumulation: Keras'
+            schedules count batches.
 
     Raises:
         ValueError: if `steps_per_epoch` is not positive.
@@ -83,12 +83,12 @@ class WarmUp(WrappedSchedule):
 
 
 def epoch_cosine(learning_rate, epochs, steps_per_epoch):
-    """Half a cosine from `learning_rate` to 0, constant within each epoch.
+    """Makes half a cosine from `learning_rate` to 0, constant within each epoch.
 
     Source: `adjust_learning_rate` in the authors' `util.py`, with `--cos`.
 
     Args:
-        learning_rate: float, of the first epoch.
+        learning_rate: float, initial learning rate.
         epochs: int, length of the run.
         steps_per_epoch: int, batches in an epoch.
 
@@ -105,13 +105,13 @@ def epoch_cosine(learning_rate, epochs, steps_per_epoch):
 
 
 def epoch_steps(learning_rate, drop_epochs, steps_per_epoch, factor=0.2):
-    """`learning_rate`, multiplied by `factor` from each epoch of `drop_epochs` on.
+    """Makes a learning rate that is multiplied by `factor` at each epoch of `drop_epochs`.
 
     Source: `adjust_learning_rate` in the authors' `util.py`; epochs count from 0
-    here and from 1 there, so that 140 is the first of the lower rate in both cases.
+    here and from 1 there, so 140 is the first epoch at the lower rate in both.
 
     Args:
-        learning_rate: float, of the first epoch.
+        learning_rate: float, initial learning rate.
         drop_epochs: increasing sequence of ints, such as `(140, 180)`; of none the rate stays.
         steps_per_epoch: int, batches in an epoch.
         factor: float.
@@ -126,16 +126,16 @@ def epoch_steps(learning_rate, drop_epochs, steps_per_epoch, factor=0.2):
     [0.01, 0.002, 0.0004]
     """
     values = [learning_rate * factor**drops for drops in range(len(drop_epochs) + 1)]
-    # PiecewiseConstantDecay still gives the old value at a boundary itself.
+    # PiecewiseConstantDecay keeps the old value at the boundary itself.
     boundaries = [epoch - 1 for epoch in drop_epochs]
-    if not boundaries:  # which it does not take
+    if not boundaries:  # which it does not accept
         boundaries, values = [0], [learning_rate] * 2
     return PerEpoch(schedules.PiecewiseConstantDecay(boundaries, values), steps_per_epoch)
 
 
 @keras.saving.register_keras_serializable("keras_isd")
 class OneMinus(WrappedSchedule):
-    """One less another schedule, such as of a teacher's momentum that rises to 1.
+    """One minus another schedule, such as a teacher momentum that rises to 1.
 
     Args:
         schedule: `keras.optimizers.schedules.LearningRateSchedule`.
@@ -155,14 +155,14 @@ class OneMinus(WrappedSchedule):
 
 
 def momentum_cosine(teacher_momentum, total_steps):
-    """A teacher's momentum that rises from `teacher_momentum` to 1 by half a cosine.
+    """Makes a teacher momentum that rises from `teacher_momentum` to 1 by half a cosine.
 
-    At first the teacher follows closely, since the student soon gets better; at the end it is an
-    average over ever more steps. The authors hold it constant.
+    The teacher first follows closely, while the student improves fast, and at the end averages over
+    more and more steps. The authors' momentum is constant.
 
     Args:
-        teacher_momentum: float in `[0, 1]`, at the first step.
-        total_steps: int, updates of the student until it is 1.
+        teacher_momentum: float in `[0, 1]`, initial momentum.
+        total_steps: int, number of updates until it is 1.
 
     Returns:
         A schedule for the `teacher_momentum` of a model.
@@ -181,11 +181,11 @@ def momentum_cosine(teacher_momentum, total_steps):
 
 
 def fraction_or_schedule(name, value):
-    """The argument `name`, a float in [0, 1] or a schedule; raises a ValueError for another."""
-    if isinstance(value, dict):  # of a saved model
+    """Returns the argument `name` if it is a float in [0, 1] or a schedule; else raises."""
+    if isinstance(value, dict):  # from a saved model
         value = keras.saving.deserialize_keras_object(value)
-    schedule = isinstance(value, schedules.LearningRateSchedule)
-    if not schedule and not (isinstance(value, (int, float)) and 0 <= value <= 1):
+    is_schedule = isinstance(value, schedules.LearningRateSchedule)
+    if not is_schedule and not (isinstance(value, (int, float)) and 0 <= value <= 1):
         raise ValueError(
             f"Argument `{name}` must be in [0, 1], or a schedule. Received: {name}={value!r}"
         )

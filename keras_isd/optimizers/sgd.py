@@ -1,4 +1,4 @@
-"""SGD as PyTorch has it."""
+"""SGD that equals PyTorch's."""
 
 import keras
 from keras import ops
@@ -14,20 +14,20 @@ class SGD(keras.optimizers.SGD):
     `velocity = momentum * velocity + (gradient + weight_decay * weight)` and
     `weight -= learning_rate * velocity`.
 
-    Keras' own `SGD` differs twice. Its weight decay is decoupled (it shrinks the
-    weights beside the update, and with momentum 0.9 acts about a tenth as
-    strongly), and its velocity holds the learning rates of past steps, so that the
-    two part when the rate changes.
+    Keras' own `SGD` differs in two ways. Its weight decay is decoupled (it shrinks the
+    weights separately from the update, and with momentum 0.9 has about a tenth of the
+    effect), and its velocity includes the learning rates of past steps, so the two
+    diverge when the rate changes.
 
     Clipping and gradient accumulation come before the decay is added, as in
     PyTorch. `exclude_from_weight_decay` is respected.
 
     Args:
-        learning_rate: float, or a schedule.
-        momentum: float in `[0, 1]`.
-        nesterov: bool.
+        learning_rate: float, or a schedule. Defaults to 0.01.
+        momentum: float in `[0, 1]`. Defaults to 0.
+        nesterov: bool. Defaults to False.
         weight_decay: float or None, added to the gradient of every variable, biases
-            and batch normalisation included, as in the authors' code.
+            and batch normalisation included, as in the authors' code. Defaults to None.
         **kwargs: see `keras.optimizers.SGD`.
 
     Source: `torch.optim.SGD`.
@@ -40,10 +40,10 @@ class SGD(keras.optimizers.SGD):
     array([0.85], dtype=float32)
     """
 
-    __init__ = in_float32(keras.optimizers.SGD.__init__)  # makes the variable of the learning rate
+    __init__ = in_float32(keras.optimizers.SGD.__init__)  # creates the learning rate's variable
 
-    # Keras asks a subclass for these three, and gives them no public name: what an update is, which
-    # velocity is whose, and which variables decay.
+    # Keras calls or provides these without a public name: the update, a variable's index, and the
+    # choice of variables that decay.
 
     def update_step(self, gradient, variable, learning_rate):
         learning_rate = ops.cast(learning_rate, variable.dtype)
@@ -58,4 +58,4 @@ class SGD(keras.optimizers.SGD):
         self.assign_sub(variable, learning_rate * gradient)
 
     def _apply_weight_decay(self, variables):
-        pass  # Keras' decoupled decay; ours is in the gradient.
+        pass  # Keras' decoupled decay; here the decay is part of the gradient
