@@ -1,222 +1,237 @@
-"""Trains ISD or another method on CIFAR-10 or CIFAR-100 and says what the features are worth.
+"""Trains a method on CIFAR-10 or CIFAR-100 and measures its features, as RESULTS.md reports them.
 
-    python examples/cifar.py --preset=cpu     # about eight minutes on two cores
-    python examples/cifar.py --preset=full    # the recipe cifar_resnet18: 200 epochs, for a GPU
-    python examples/cifar.py --flagfile=examples/recipes/FILE    # a recipe whose result is known
+    python experiments/cifar.py --configuration=comparison_isd    # see configurations.py
+    python experiments/cifar.py --preset=comparison --method=moco --subset=long_tail
 
-The data come through TensorFlow Datasets; `--data_dir=DIR` says where they are or are to go. On an
-accelerator `--views_on=device --policy=mixed_bfloat16` is the fast way; with `--arrays=FILE.npz` it
-takes no TensorFlow. Which of the images are used, and how, is in `cifar_images.py`.
+The data come from TensorFlow Datasets, stored in `--data_dir=DIR`. On an accelerator
+`--views_on=device --policy=mixed_bfloat16` is the fast way; with `--arrays=FILE.npz` it does not
+import TensorFlow under another backend. `examples/cifar.py` is a short example of the same.
 
-The table holds accuracies of k-nearest-neighbour classifiers: one and twenty neighbours of one vote
-each, and the 200 weighted ones that are the custom for CIFAR; after training on an unbalanced
-`--subset` also those of one neighbour over all classes and over the rare ones alone. Beside the
-model come its metrics by epoch (`.csv`), and the table with all flags and versions (`.json`), of
-which `examples/cifar_table.py` makes tables of many runs; `examples/gpu_tables.py` makes the runs
-of such tables, one after another.
+The printed table holds accuracies of k-nearest-neighbour classifiers: 1 and 20 neighbours with
+one vote each, and 200 weighted ones, as is usual for CIFAR; after training on an unbalanced
+`--subset` also those of one neighbour over all classes and over the rare classes. Next to the model
+the run writes its metrics by epoch (`.csv`), and the table with all flags and versions (`.json`):
+`experiments/cifar_table.py` makes tables of many runs from these files, and
+`experiments/gpu_tables.py` makes the runs for a table one after another.
 """
 
-import quiet_start  # noqa: F401, before all else
+import os
 
-# isort: split
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from keras_isd_start import standard_error_held_back
+
+with standard_error_held_back():
+    import keras
+
 import json
 import pathlib
 import statistics
+import sys
+import time
 
-import cifar_distillation
 import cifar_images
-import keras
-import run_flags
-import run_time
+import cifar_model
+import configurations
 from absl import app, flags
-from cifar_presets import PRESETS
 
 import keras_isd
 from keras_isd import augmentation, evaluation, visualization
 from keras_isd.whole_file import write_text
 
-RECIPES = {
-    "isd": "cifar_resnet18",
-    "moco": "moco_cifar_resnet18",
-    "byol": "byol_cifar_resnet18",
-    "msf": "msf_cifar_resnet18",
-    "ressl": "ressl_cifar_resnet18",
-    "distillation": "distillation_cifar_resnet18",  # of --teacher_features
-}
+MORE_TO_DO = getattr(os, "EX_TEMPFAIL", 75)  # Windows does not define it
+WARMUP_STEPS = 2  # untimed steps at the start of each epoch: in the first epoch they compile
+# Flags that may differ when a run resumes: paths, evaluation, precision, the length of the run,
+# and those whose effect is in the recorded settings.
+MAY_DIFFER = ["output", "resume", "configuration", "data_dir", "arrays", "policy", "knn_every"]
+MAY_DIFFER += ["teacher_features", "plot_views", "epochs", "minutes"]
+MAY_DIFFER += ["set", "learning_rate", "views"]
 
-PRESET = flags.DEFINE_enum("preset", "full", list(PRESETS), "Scale of the run.")
-METHOD = flags.DEFINE_enum("method", "isd", list(RECIPES), "How to learn.")
-EPOCHS = flags.DEFINE_integer("epochs", None, "Passes over the images, instead of the preset's.", 1)
-LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "Instead of the recipe's.")
-VIEW_PAIR = flags.DEFINE_list("views", None, "Query's,key's: strong,weak; the recipe's if none.")
-HEADS_OF = flags.DEFINE_string("heads_of", None, "Recipe to take projector and predictor from.")
-POLICY = flags.DEFINE_string("policy", "float32", "Or mixed_bfloat16, mixed_float16.")
-SET = flags.DEFINE_multi_string(
-    "set", [], "Arguments of the model as NAME=JSON,NAME=JSON; of one given twice the last counts."
+CONFIGURATION = flags.DEFINE_enum(
+    "configuration", None, configurations.names("experiments/cifar.py"), "Flags to set."
 )
-KNN_EVERY = flags.DEFINE_integer("knn_every", 0, "Epochs between k-NN accuracies; 0 for none.")
+KNN_EVERY = flags.DEFINE_integer("knn_every", 0, "Epochs between k-NN accuracies; 0 disables them.")
 PLOT_VIEWS = flags.DEFINE_string("plot_views", None, "Where to save a picture of some views.")
-RESUME = flags.DEFINE_string("resume", None, "Folder of checkpoints to go on from, and to write.")
-OUTPUT = flags.DEFINE_string("output", "runs/cifar.keras", "File `.keras` for the trained model.")
-BACKBONE_OF = flags.DEFINE_string(
-    "backbone_of", None, "File .keras of a trained model, whose student's backbone is gone on with."
+RESUME = flags.DEFINE_string("resume", None, "Folder of checkpoints to write and to resume from.")
+MINUTES = flags.DEFINE_float(
+    "minutes",
+    None,
+    "Stop after the last epoch that fits into this many minutes, but not before the first epoch, "
+    f"with exit status {MORE_TO_DO}; the same command resumes. Requires --resume.",
+    0,
 )
+OUTPUT = flags.DEFINE_string("output", "runs/cifar.keras", "File `.keras` for the trained model.")
 flags.adopt_module_key_flags(cifar_images)
-flags.adopt_module_key_flags(cifar_distillation)
-flags.adopt_module_key_flags(run_time)
+flags.adopt_module_key_flags(cifar_model)
+_started = time.monotonic()  # as close to the start of the process as this file can measure
 
 
-@flags.validator("set", "must be NAME=JSON,NAME=JSON")
-def _assigns(values):
-    return all("=" in pair for pairs in values for pair in pairs.split(","))
-
-
-@flags.validator("output", "must end in .keras, before hours of training are to be saved there")
+@flags.validator("output", "must end in .keras, so that hours of training can be saved there")
 def _can_be_saved(path):
     return path.endswith(".keras")
 
 
-def accuracies(backbone, bank, queries, rare):
-    """Accuracies of a network's features by several k-NN classifiers."""
+class RunTime(keras.callbacks.Callback):
+    """Logs `images_per_second` of each epoch, and stops before an epoch that does not fit.
+
+    Must come before the callbacks that use its logs. No step waits for it.
+
+    Args:
+        batch_size: int.
+        minutes: float, from the start of the program, or None for no limit.
+
+    Attributes:
+        stopped: bool, whether epochs are left for which there was no time.
+    """
+
+    remembered = ()  # `Resume` restores no attributes of this callback
+
+    def __init__(self, batch_size, minutes=None):
+        super().__init__()
+        self.batch_size = batch_size
+        self.deadline = None if minutes is None else _started + 60 * minutes
+        self.stopped = False
+        self.between = 0.0  # seconds from one epoch to the next, which checkpoints take
+        self.ended = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.timed_from = time.monotonic()
+        self.timed_steps = 0
+        self.first_timed = WARMUP_STEPS if self.params["steps"] > WARMUP_STEPS else 0
+        if self.ended is not None:
+            self.between = self.timed_from - self.ended
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == self.first_timed:
+            self.timed_from = time.monotonic()
+            self.timed_steps = 0
+        self.timed_steps += 1  # counted, since an epoch resumed in the middle has fewer
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.ended = time.monotonic()  # the logs are numbers, so the device has finished
+        seconds = (self.ended - self.timed_from) / self.timed_steps
+        logs["images_per_second"] = self.batch_size / seconds
+        left = self.params["epochs"] - epoch - 1
+        needed = self.params["steps"] * seconds + self.between
+        if self.deadline is not None and left and self.ended + needed > self.deadline:
+            self.stopped = self.model.stop_training = True
+
+
+def knn_accuracies(backbone, images):
+    """Accuracies of several k-NN classifiers on a network's features."""
     bank, queries = (
-        evaluation.extract_features(backbone, cifar_images.labelled(*part), verbose=0)[:2]
-        for part in (bank, queries)
+        evaluation.extract_features(backbone, cifar_images.evaluation_batches(*part), verbose=0)[:2]
+        for part in (images.bank, images.queries)
     )
     results = evaluation.knn_accuracies(*bank, *queries)
-    found = {name: result["top1"] for name, result in results.items()}
-    if rare:
-        both = evaluation.unbalanced_accuracy(*bank, *queries, rare_classes=rare)
-        found |= {"1-NN, all classes": both["all"], "1-NN, rare classes": both["rare"]}
-    return found
+    accuracies = {name: result["top1"] for name, result in results.items()}
+    if images.rare:
+        both = evaluation.unbalanced_accuracy(*bank, *queries, rare_classes=images.rare)
+        accuracies |= {"1-NN, all classes": both["all"], "1-NN, rare classes": both["rare"]}
+    return accuracies
 
 
-def settings_of(preset, recipe):
-    """What recipe, preset and flags come to."""
-    chosen = dict(pair.split("=", 1) for pairs in SET.value for pair in pairs.split(","))
-    scale = {name: value for name, value in preset.model.items() if name in recipe.model}
-    rate = LEARNING_RATE.value
-    return {
-        "views": VIEW_PAIR.value or [view.__name__ for view in recipe.views],
-        "learning_rate": recipe.sgd["learning_rate"] if rate is None else rate,
-        "epochs": EPOCHS.value or preset.epochs or recipe.epochs,
-        "batch_size": preset.batch_size or recipe.batch_size,
-        "model": {**recipe.model, **scale, **{n: json.loads(v) for n, v in chosen.items()}},
-    }
+def record_run(facts, resume):
+    """Writes the facts of a run next to its checkpoints, if those are its own."""
+    try:
+        ignored = [f"flags.{name}" for name in MAY_DIFFER] + ["settings.epochs"]
+        path = resume.directory / "run.json"
+        keras_isd.callbacks.record_run(path, facts, resume, may_differ=ignored)
+    except ValueError as error:
+        raise app.UsageError(f"--resume must be a folder of the same run. {error}") from None
 
 
-def make_model(preset, settings, features, steps_per_epoch):
-    """The compiled model of the settings; `features` are a frozen teacher's, or None."""
-    keras.mixed_precision.set_global_policy(POLICY.value)
-    name = RECIPES[METHOD.value]
-    arguments = {}
-    if BACKBONE_OF.value:
-        arguments["backbone"] = keras.models.load_model(BACKBONE_OF.value).student_backbone
-    elif preset.filters:
-        arguments["backbone"] = keras_isd.backbones.ConvNet((32, 32, 3), preset.filters)
-    width = arguments["backbone"].output_shape[-1] if arguments else 512
-    if HEADS_OF.value:
-        heads = keras_isd.recipes.get_recipe(HEADS_OF.value).heads(width)
-        arguments |= {"projector": None, "predictor": None, **heads}
-    if features is not None:
-        arguments |= cifar_distillation.model_arguments(width, features)
-    arguments |= settings["model"]
-    if cifar_images.VIEWS_ON.value == "device":
-        query, key = cifar_images.augmenters(settings["views"])
-        arguments |= {"query_augmenter": query, "seed": cifar_images.SEED.value}
-        if features is None:
-            arguments["key_augmenter"] = key
-    model = keras_isd.recipes.get_recipe(name).method.from_recipe(name, **arguments)
-    model.compile(
-        keras_isd.optimizers.from_recipe(
-            name, steps_per_epoch, settings["epochs"], learning_rate=settings["learning_rate"]
-        )
-    )
-    return model
-
-
-def callbacks_of(resume, clock, images, log):
-    """What is called while a run goes on; the clock first, of which the log tells."""
-    callbacks = [clock, *([resume] if resume else [])]
+def make_callbacks(resume, run_time, images, log):
+    """The callbacks of `fit`; `run_time` comes first, since its values are logged."""
+    callbacks = [run_time, *([resume] if resume else [])]
     if KNN_EVERY.value:
-        parts = [cifar_images.labelled(*part) for part in (images.bank, images.queries)]
+        parts = [cifar_images.evaluation_batches(*part) for part in (images.bank, images.queries)]
         callbacks.append(keras_isd.callbacks.KNNEvaluation(*parts, every_n_epochs=KNN_EVERY.value))
     return [*callbacks, keras.callbacks.CSVLogger(log, append=bool(resume))]
 
 
 def main(_):
-    if run_time.MINUTES.value is not None and not RESUME.value:
-        raise app.UsageError("--minutes takes --resume, where the run goes on. Received: none")
+    configurations.apply(CONFIGURATION.value)
+    if MINUTES.value is not None and not RESUME.value:
+        raise app.UsageError("--minutes requires --resume. Received: None")
     output = pathlib.Path(OUTPUT.value)
     output.parent.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(cifar_images.SEED.value)
-    preset = PRESETS[PRESET.value]
-    settings = settings_of(preset, keras_isd.recipes.get_recipe(RECIPES[METHOD.value]))
-    images = cifar_images.sets(preset.train_images, preset.test_images)
-    measured = (images.bank, images.queries, images.rare)
+    preset = configurations.PRESETS[cifar_model.PRESET.value]
+    recipe = keras_isd.recipes.get_recipe(cifar_model.RECIPES[cifar_model.METHOD.value])
+    settings = cifar_model.resolve_settings(preset, recipe)
+    images = cifar_images.select_images(preset.train_images, preset.test_images)
     features = None
-    if METHOD.value == "distillation":
-        features, which = cifar_distillation.features_of(images.rows, images.split_size)
-        settings["teacher_features"] = which
-    data = [cifar_images.fingerprint(part[0]) for part in (images.bank, images.queries)]
-    facts = run_flags.facts(settings=settings, data=data)
+    if cifar_model.METHOD.value == "distillation":
+        features, settings["teacher_features"] = cifar_model.load_teacher_features(
+            images.rows, images.split_size
+        )
+    given = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    facts = keras_isd.callbacks.run_facts(
+        flags={flag.name: flag.value for flag in given},
+        settings=settings,
+        data=[cifar_images.fingerprint(part[0]) for part in (images.bank, images.queries)],
+    )
     views, batch_size = settings["views"], settings["batch_size"]
     if PLOT_VIEWS.value:
         visualization.plot_views(
-            cifar_images.two_views(images.train, views, batch_size, shuffle_buffer=0),
+            cifar_images.two_view_batches(images.train, views, batch_size, shuffle_buffer=0),
             statistics=augmentation.CIFAR10,
             originals=images.train[0],
             path=PLOT_VIEWS.value,
         )
-    steps = 100 if cifar_images.VIEWS_ON.value == "host" else None  # where a run can go on
+    # ArrayBatches resumes only at the start of an epoch.
+    steps = 100 if cifar_images.VIEWS_ON.value == "host" else None
     resume = RESUME.value and keras_isd.callbacks.Resume(RESUME.value, every_n_steps=steps)
     if resume:
-        run_flags.record(resume.directory / "run.json", facts, resume)
-    place = {name: getattr(resume, name, 0) for name in ("initial_epoch", "initial_step")}
+        record_run(facts, resume)
+    start = {name: getattr(resume, name, 0) for name in ("initial_epoch", "initial_step")}
     batches = cifar_images.training_batches(
         images.train,
         features,
         views,
         batch_size,
         settings["model"].get("query_views", 1),
-        **place,
+        **start,
     )
-    model = make_model(preset, settings, features, len(batches))
-    before = accuracies(model.student_backbone, *measured)
-    clock = run_time.RunTime(batch_size, run_time.MINUTES.value)
+    model = cifar_model.make_model(preset, settings, features, len(batches))
+    before = knn_accuracies(model.student_backbone, images)
+    run_time = RunTime(batch_size, MINUTES.value)
     log = output.with_suffix(".csv")
     model.fit(
         batches,
         epochs=settings["epochs"],
-        initial_epoch=place["initial_epoch"],
-        shuffle=False,  # the batches are
-        callbacks=callbacks_of(resume, clock, images, log),
+        initial_epoch=start["initial_epoch"],
+        shuffle=False,  # the batches are shuffled
+        callbacks=make_callbacks(resume, run_time, images, log),
     )
-    if clock.stopped:
-        print(f"stopped, as its time is up: the same command goes on from {RESUME.value}")
-        return run_time.MORE_TO_DO
+    if run_time.stopped:
+        print(f"Stopped at the time limit; the same command resumes from {RESUME.value}")
+        return MORE_TO_DO
     columns = {
-        "before" if BACKBONE_OF.value else "untrained": before,
-        "student": accuracies(model.student_backbone, *measured),
+        "before" if cifar_model.BACKBONE_OF.value else "untrained": before,
+        "student": knn_accuracies(model.student_backbone, images),
     }
-    if model.teacher_backbone is not None:  # else it was asked for its features alone
-        columns["teacher"] = accuracies(model.teacher_backbone, *measured)
-    report(columns, len(images.train[0]), len(images.queries[0]))
+    if model.teacher_backbone is not None:  # None if the teacher is only its features
+        columns["teacher"] = knn_accuracies(model.teacher_backbone, images)
+    print_table(columns, len(images.train[0]), len(images.queries[0]))
     model.save(output)
-    # A run may have no epoch left to do, or a log that was begun without them.
+    # A resumed run may have no epoch left, or a log that was started without rates.
     rates = visualization.read_csv_log(log).get("images_per_second")
     speed = {"images_per_second": statistics.median(rates)} if rates else {}
-    table = {"accuracies": columns, **speed, **facts}
-    write_text(output.with_suffix(".json"), json.dumps(table, indent=1))  # last: the run is done
-    print(f"saved {output}: keras.models.load_model(...).student_backbone has the features")
+    results = {"accuracies": columns, **speed, **facts}
+    write_text(output.with_suffix(".json"), json.dumps(results, indent=1))  # last: marks completion
+    print(f"Saved {output}; keras.models.load_model(...).student_backbone is the trained network")
     return 0
 
 
-def report(columns, images, queries):
-    of = f"{cifar_images.QUERIES.value} images of {cifar_images.DATASET.value}"
-    print(f"\n{images:,} training and {queries:,} {of}, {METHOD.value}")
+def print_table(columns, train_count, query_count):
+    kind = f"{cifar_images.QUERIES.value} images of {cifar_images.DATASET.value}"
+    print(f"\n{train_count:,} training and {query_count:,} {kind}, {cifar_model.METHOD.value}")
     print(f"{'':<20}" + "".join(f"{name:>10}" for name in columns))
     for row in columns["student"]:
-        print(f"{row:<20}" + "".join(f"{found[row]:>10.3f}" for found in columns.values()))
+        cells = "".join(f"{accuracies[row]:>10.3f}" for accuracies in columns.values())
+        print(f"{row:<20}{cells}")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,19 @@
-"""The images of `examples/cifar.py`: where they come from, which of them, and their views."""
+"""The images of `experiments/cifar.py`: source, subset and views."""
 
 import dataclasses
 import zlib
 
 import numpy as np
 from absl import flags
+from absl import logging as absl_logging
 
 from keras_isd import augmentation, data
+from keras_isd_start import standard_error_held_back
 
-LARGE_CLASSES = (0, 1)  # of the subset "two_large"
-HELD_OUT = 5_000  # training images at the end of the split, for choices that tests are no part of
+LARGE_CLASSES = (0, 1)  # the two whole classes of the subset "two_large"
+HELD_OUT = 5_000  # training images at the end of the split, for choices made without test images
 
-DATASET = flags.DEFINE_enum("dataset", "cifar10", ["cifar10", "cifar100"], "What to train on.")
+DATASET = flags.DEFINE_enum("dataset", "cifar10", ["cifar10", "cifar100"], "Data set to train on.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TensorFlow Datasets keeps the data.")
 ARRAYS = flags.DEFINE_string(
     "arrays", None, "File .npz of x_train, y_train, x_test and y_test, instead of a data set."
@@ -20,14 +22,15 @@ SUBSET = flags.DEFINE_enum(
     "subset",
     "all",
     ["all", "two_large", "long_tail"],
-    "Images to train on: all; two classes whole and 100 images of each other one; or classes that "
-    "shrink to a hundredth. Of the second and third the preset takes none away.",
+    "Images to train on: all; two whole classes and 100 images of each other class; or classes "
+    "whose sizes decay to a hundredth. The preset does not shorten the last two.",
 )
 QUERIES = flags.DEFINE_enum(
     "queries",
     "test",
     ["test", "validation"],
-    "Images of the table: the test set, or the last 5,000 training images, then not trained on.",
+    "Images to classify: the test set, or the last 5,000 training images, which are then not "
+    "trained on.",
 )
 VIEWS_ON = flags.DEFINE_enum(
     "views_on",
@@ -36,9 +39,12 @@ VIEWS_ON = flags.DEFINE_enum(
     "Where views are made: by tf.data, or inside the training step, without TensorFlow.",
 )
 TRAIN_IMAGES = flags.DEFINE_integer(
-    "train_images", None, "Train on the first so many of the preset's; neighbours stay the same.", 1
+    "train_images",
+    None,
+    "Train on only the first ones of the preset's images; the bank of neighbours stays the same.",
+    1,
 )
-SEED = flags.DEFINE_integer("seed", 0, "Fixes weights, order and views, and so the run.")
+SEED = flags.DEFINE_integer("seed", 0, "Determines weights, order and views, and so the run.")
 
 
 def load(split):
@@ -46,8 +52,10 @@ def load(split):
     if ARRAYS.value:
         with np.load(ARRAYS.value) as arrays:
             return arrays[f"x_{split}"], arrays[f"y_{split}"].reshape(-1)
-    import tensorflow_datasets as tfds
+    with standard_error_held_back():  # TensorFlow's start-up messages under another backend
+        import tensorflow_datasets as tfds
 
+    absl_logging.set_verbosity(absl_logging.WARNING)  # TensorFlow Datasets logs every file
     dataset = tfds.load(
         DATASET.value, split=split, data_dir=DATA_DIR.value, as_supervised=True, batch_size=-1
     )
@@ -56,11 +64,14 @@ def load(split):
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """What a run is of: pairs of images and labels, and what is known of them.
+    """The images of a run: pairs of images and labels.
 
     Attributes:
-        train, rows: to train on, and their rows in the training split, of `split_size`.
-        bank, queries: to compare with, and to classify.
+        train: pair to train on.
+        rows: rows of `train` in the training split.
+        split_size: int, number of images in the training split.
+        bank: pair whose images are the neighbours.
+        queries: pair to classify.
         rare: list of the rare classes.
     """
 
@@ -72,8 +83,8 @@ class Images:
     rare: list
 
 
-def sets(train_images, test_images):
-    """The `Images` of the flags, at the scale of a preset."""
+def select_images(train_images, test_images):
+    """The `Images` that the flags select, at the scale of a preset."""
     held_out = -HELD_OUT if QUERIES.value == "validation" else None
     images, labels = load("train")
     split_size = len(images)
@@ -95,11 +106,11 @@ def sets(train_images, test_images):
 
 
 def fingerprint(array):
-    """A number that tells a copy of the data, or an order of it, from another."""
+    """A checksum that distinguishes copies of a data set by pixels and order."""
     return zlib.crc32(np.ascontiguousarray(array))
 
 
-def augmenters(views):
+def make_augmenters(views):
     """The query's and the key's view, by their names in `keras_isd.augmentation`."""
     return [
         getattr(augmentation, view)(
@@ -109,29 +120,29 @@ def augmenters(views):
     ]
 
 
-def two_views(train, views, batch_size, features=None, **place):
-    """Batches of two views, or of one and a teacher's features, by tf.data."""
-    query, key = augmenters(views)
+def two_view_batches(train, views, batch_size, features=None, **kwargs):
+    """Batches of two views, or of one view and a teacher's features, made by tf.data."""
+    query, key = make_augmenters(views)
     if features is not None:
-        key, place = None, {**place, "teacher_features": features}
+        key, kwargs = None, {**kwargs, "teacher_features": features}
     return data.two_view_dataset(
-        data.from_arrays(*train), query, key, batch_size, seed=SEED.value, **place
+        data.from_arrays(*train), query, key, batch_size, seed=SEED.value, **kwargs
     )
 
 
 def training_batches(train, features, views, batch_size, query_views, initial_epoch, initial_step):
-    """What `fit` takes from there on."""
+    """Batches for `fit`, from that epoch and step on."""
     if VIEWS_ON.value == "device":
         images, labels = train
         if features is not None:
             images = {"images": images, "key": features}
         order = {"seed": SEED.value, "drop_remainder": True, "initial_epoch": initial_epoch}
         return data.ArrayBatches(images, labels, batch_size=batch_size, **order)
-    place = {"initial_epoch": initial_epoch, "initial_step": initial_step}
-    return two_views(train, views, batch_size, features, query_views=query_views, **place)
+    start = {"initial_epoch": initial_epoch, "initial_step": initial_step}
+    return two_view_batches(train, views, batch_size, features, query_views=query_views, **start)
 
 
-def labelled(images, labels):
-    """Batches of images as the backbone sees them, and their labels."""
+def evaluation_batches(images, labels):
+    """Batches of images as the backbone sees them in evaluation, and their labels."""
     view = augmentation.evaluation(32, augmentation.CIFAR10)
     return data.ViewBatches(images, labels, view, batch_size=500)

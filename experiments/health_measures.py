@@ -1,12 +1,12 @@
-"""Whether the measures of health without labels tell good runs from spoilt ones.
+"""Compares the label-free health measures of good training runs with those of spoilt ones.
 
-    python benchmarks/health_measures.py --data_dir=DIR
+    python experiments/health_measures.py --data_dir=DIR
 
-Six runs of the comparison's small network on 10,000 images of CIFAR-10: ISD, MoCo and BYOL as their
-recipes say, and three that are spoilt: ISD with a teacher so warm that all anchors look alike to
-it, ISD with forty times the learning rate, and BYOL without a predictor. Printed is what
-`HealthMonitor` measures of 1,000 other images after the last epoch, beside the accuracy of the 20
-nearest neighbours, which takes labels.
+Six runs of the comparison's small network on 10,000 images of CIFAR-10: ISD, MoCo and BYOL by their
+recipes, and three spoilt runs: ISD with a teacher so warm that it finds all anchors alike, ISD with
+forty times the learning rate, and BYOL without a predictor. The table has the values that
+`HealthMonitor` measures on 1,000 other images after the last epoch, and the accuracy of the 20
+nearest neighbours, which needs labels.
 """
 
 import keras
@@ -17,11 +17,12 @@ import keras_isd
 from keras_isd import augmentation, data, evaluation
 
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TensorFlow Datasets keeps CIFAR-10.")
-EPOCHS = flags.DEFINE_integer("epochs", 10, "Of each run.", 1)
-SEED = flags.DEFINE_integer("seed", 0, "Of the images that are drawn, weights, order and views.")
-IMAGES, WATCHED, BATCH_SIZE, QUEUE_SIZE = 10_000, 1000, 64, 4096
+IMAGES = flags.DEFINE_integer("images", 10_000, "Images to train on.", 1)
+EPOCHS = flags.DEFINE_integer("epochs", 10, "Epochs of each run.", 1)
+SEED = flags.DEFINE_integer("seed", 0, "Determines the drawn images, weights, order and views.")
+HELD_OUT, BATCH_SIZE, QUEUE_SIZE = 1000, 64, 4096
 
-# The recipe, what differs from it, and the learning rate by times its own.
+# The recipe, the arguments that differ from it, and the factor of its learning rate.
 RUNS = {
     "good: ISD": ("cifar_resnet18", {}, 1),
     "good: MoCo": ("moco_cifar_resnet18", {}, 1),
@@ -37,29 +38,30 @@ RUNS = {
 MEASURES = ("feature_rank", "view_retrieval", "neighbor_stability", "collapsed")
 
 
-def run(recipe, changes, rate, source, watched):
-    """Trains, and gives the measures of the last epoch and the trained model."""
+def train(recipe_name, changes, rate_factor, source, views):
+    """Trains a model; returns the measures of the last epoch and the model."""
     keras.utils.set_random_seed(SEED.value)
     view = augmentation.strong(32, augmentation.CIFAR10, blur=0)
     batches = data.two_view_dataset(source, view, view, BATCH_SIZE, seed=SEED.value)
     network = keras_isd.backbones.ConvNet((32, 32, 3), (16, 32, 64, 128))
-    found = keras_isd.recipes.get_recipe(recipe)
-    queue = {} if recipe.startswith("byol") else {"queue_size": QUEUE_SIZE}
-    model = found.method.from_recipe(recipe, backbone=network, **queue, **changes)
-    learning_rate = rate * found.sgd["learning_rate"]
-    steps = len(batches)
+    recipe = keras_isd.recipes.get_recipe(recipe_name)
+    queue = {} if recipe_name.startswith("byol") else {"queue_size": QUEUE_SIZE}
+    model = recipe.method.from_recipe(recipe_name, backbone=network, **queue, **changes)
     optimizer = keras_isd.optimizers.from_recipe(
-        recipe, steps, EPOCHS.value, learning_rate=learning_rate
+        recipe_name,
+        len(batches),
+        EPOCHS.value,
+        learning_rate=rate_factor * recipe.sgd["learning_rate"],
     )
     model.compile(optimizer)
-    monitor = keras_isd.callbacks.HealthMonitor(views=watched)
+    monitor = keras_isd.callbacks.HealthMonitor(views=views)
     arguments = {"epochs": EPOCHS.value, "verbose": 0, "shuffle": False, "callbacks": [monitor]}
     history = model.fit(batches, **arguments).history
     return {name: history[name][-1] for name in MEASURES}, model
 
 
-def accuracy(model, source, tests):
-    """Of the 20 nearest neighbours among the images that were trained on."""
+def knn_accuracy(model, source, tests):
+    """Accuracy of the 20 nearest neighbours among the training images."""
     view = augmentation.evaluation(32, augmentation.CIFAR10)
     bank, queries = (
         evaluation.extract_features(model, data.one_view_dataset(part, view, 500), verbose=0)
@@ -73,20 +75,21 @@ def accuracy(model, source, tests):
 def main(_):
     source = data.from_tfds("cifar10", "train", data_dir=DATA_DIR.value)
     rows = np.random.RandomState(SEED.value).permutation(len(source))
-    trained, others = source.subset(rows[:IMAGES]), source.subset(rows[IMAGES:][:WATCHED])
-    pixels = np.stack([others[row] for row in range(WATCHED)])
+    train_images = source.subset(rows[: IMAGES.value])
+    held_out = source.subset(rows[IMAGES.value :][:HELD_OUT])
+    pixels = np.stack([held_out[row] for row in range(HELD_OUT)])
     keras.utils.set_random_seed(SEED.value)
     view = augmentation.strong(32, augmentation.CIFAR10, blur=0)
-    watched = [keras.ops.convert_to_numpy(view(pixels)) for _ in range(2)]
+    views = [keras.ops.convert_to_numpy(view(pixels)) for _ in range(2)]
     print(f"{'':<28}" + "".join(f"{name:>20}" for name in (*MEASURES, "20-NN")), flush=True)
-    for name, (recipe, changes, rate) in RUNS.items():
+    for name, (recipe_name, changes, rate_factor) in RUNS.items():
         try:
-            found, model = run(recipe, changes, rate, trained, watched)
-        except ValueError as error:  # of a loss that is not finite
+            measures, model = train(recipe_name, changes, rate_factor, train_images, views)
+        except ValueError as error:  # the loss is not finite
             print(f"{name:<28} stopped: {str(error).splitlines()[0]}", flush=True)
             continue
-        found["20-NN"] = accuracy(model, trained, others)
-        print(f"{name:<28}" + "".join(f"{value:>20.3f}" for value in found.values()), flush=True)
+        measures["20-NN"] = knn_accuracy(model, train_images, held_out)
+        print(f"{name:<28}" + "".join(f"{x:>20.3f}" for x in measures.values()), flush=True)
 
 
 if __name__ == "__main__":

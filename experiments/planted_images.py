@@ -1,12 +1,12 @@
-"""What `keras_isd.exploration` finds of what is planted among 5,000 images of CIFAR-10.
+"""Counts the planted images that `keras_isd.exploration` finds among 5,000 images of CIFAR-10.
 
-    python benchmarks/planted_images.py --model=runs/cifar.keras --data_dir=DIR
+    python experiments/planted_images.py --model=runs/cifar.keras --data_dir=DIR
 
-Planted are 300 near copies, of which a third each is cropped, compressed as JPEG and turned by up
-to five degrees. Of another kind are 50 patterns (stripes, chequers, rings or noise, each in two
-colours of its own), or 50 handwritten digits of scikit-learn. The images are test images, which the
-model has not seen. Then as many labels are bought of the 5,000 as `--labels` says, by each method
-and at random, and the other images get that of the nearest labelled one.
+The planted images are 300 near copies, a third each cropped, compressed as JPEG and turned by up to
+five degrees, and as outliers 50 patterns (stripes, chequers, rings or noise, each in two colours),
+or 50 handwritten digits of scikit-learn. The 5,000 are test images, which the model has not seen.
+Then each method of selection, and random selection, buys as many labels of the 5,000 as `--labels`
+gives, and each other image gets the label of the nearest labelled one.
 """
 
 import io
@@ -20,34 +20,34 @@ from sklearn.datasets import load_digits
 import keras_isd
 from keras_isd import augmentation, data, evaluation, exploration
 
-MODEL = flags.DEFINE_string("model", None, "File .keras of `examples/cifar.py`.", required=True)
+MODEL = flags.DEFINE_string("model", None, "File .keras of a model for 32 pixels.", required=True)
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TensorFlow Datasets keeps CIFAR-10.")
-LABELS = flags.DEFINE_list("labels", ["20", "100"], "How many labels are bought.")
+LABELS = flags.DEFINE_list("labels", ["20", "100"], "Numbers of labels to buy.")
 
-IMAGES, COPIES, STRANGE = 5000, 300, 50
+IMAGES, COPIES, OUTLIERS = 5000, 300, 50
 KINDS = ("cropped", "compressed", "turned")
 
 
-def cropped(image, random):
+def crop(image, random):
     left, top = random.randint(0, 4, 2)
     size = random.randint(28, 33 - max(left, top)) if max(left, top) < 5 else 28
     box = (left, top, left + size, top + size)
     return image.crop(box).resize(image.size, Image.Resampling.BICUBIC)
 
 
-def compressed(image, random):
+def compress(image, random):
     contents = io.BytesIO()
     image.save(contents, "JPEG", quality=int(random.randint(30, 80)))
     return Image.open(contents).convert("RGB")
 
 
-def turned(image, random):
+def turn(image, random):
     large = image.resize((128, 128), Image.Resampling.BICUBIC)
     large = large.rotate(float(random.uniform(-5, 5)), Image.Resampling.BICUBIC)
     return large.crop((6, 6, 122, 122)).resize(image.size, Image.Resampling.LANCZOS)
 
 
-def pattern(random):
+def draw_pattern(random):
     """Stripes, chequers, noise or rings in two colours."""
     y, x = np.mgrid[:32, :32] / 32
     first, second = random.uniform(0, 255, (2, 3))
@@ -61,10 +61,10 @@ def pattern(random):
     return (first + (second - first) * np.asarray(share, float)[..., None]).astype("uint8")
 
 
-def planted():
-    """Images, the labels of the first 5,000, and the rows that the copies are of.
+def plant_images():
+    """Images, the labels of the first 5,000, and the row of each copy's original.
 
-    Behind the copies are as many digits as patterns.
+    The copies come after the 5,000, then the digits, then as many patterns.
     """
     source, random = (
         data.from_tfds("cifar10", "test", data_dir=DATA_DIR.value),
@@ -73,13 +73,15 @@ def planted():
     rows = random.permutation(len(source))[:IMAGES]
     images = [Image.fromarray(source[int(row)]) for row in rows]
     originals = random.permutation(IMAGES)[:COPIES]
-    change = (cropped, compressed, turned)
+    change = (crop, compress, turn)
     copies = [change[i % 3](images[row], random) for i, row in enumerate(originals)]
-    digits = load_digits().images[random.permutation(1797)[:STRANGE]]
-    strange = [Image.fromarray((255 - 255 * digit / 16).astype("uint8")) for digit in digits]
-    strange = [image.resize((32, 32), Image.Resampling.BICUBIC).convert("RGB") for image in strange]
-    patterns = [pattern(random) for _ in range(STRANGE)]
-    together = [np.asarray(image) for image in images + copies + strange] + patterns
+    digits = load_digits().images[random.permutation(1797)[:OUTLIERS]]
+    outliers = [Image.fromarray((255 - 255 * digit / 16).astype("uint8")) for digit in digits]
+    outliers = [
+        image.resize((32, 32), Image.Resampling.BICUBIC).convert("RGB") for image in outliers
+    ]
+    patterns = [draw_pattern(random) for _ in range(OUTLIERS)]
+    together = [np.asarray(image) for image in images + copies + outliers] + patterns
     return np.stack(together), source.labels[rows], originals
 
 
@@ -88,24 +90,25 @@ def report_duplicates(features, originals, ratio):
     group_of = np.full(len(features), -1)
     for number, rows in enumerate(groups):
         group_of[rows] = number
-    said = sum(len(rows) - 1 for rows in groups)
+    reported = sum(len(rows) - 1 for rows in groups)
     copies = group_of[IMAGES : IMAGES + COPIES]
     found = (copies >= 0) & (copies == group_of[originals])
     by_kind = ", ".join(f"{found[i::3].mean():.2f} {kind}" for i, kind in enumerate(KINDS))
     print(
-        f"copies, ratio {ratio}: {found.sum() / max(said, 1):.2f} of {said} are right; "
+        f"copies, ratio {ratio}: {found.sum() / max(reported, 1):.2f} of {reported} are right; "
         f"{found.mean():.2f} of all are found ({by_kind})"
     )
 
 
-def report_outliers(features, kind, strange):
-    for count in (1, 5, STRANGE):
+def report_outliers(features, kind, outliers):
+    for count in (1, 5, OUTLIERS):
         found = []
-        for start in range(0, min(STRANGE, 10 * count), count):
-            together = np.concatenate([features, strange[start : start + count]])
+        for start in range(0, min(OUTLIERS, 10 * count), count):
+            together = np.concatenate([features, outliers[start : start + count]])
             order = np.argsort(-exploration.outlier_scores(together))
-            found.append((order[:STRANGE] >= len(features)).sum() / count)
-        print(f"{kind}, {count} at a time: {np.mean(found):.2f} are among the {STRANGE} strangest")
+            found.append((order[:OUTLIERS] >= len(features)).sum() / count)
+        share = f"{np.mean(found):.2f} are among the {OUTLIERS} highest scores"
+        print(f"{kind}, {count} at a time: {share}")
 
 
 def report_labels(features, labels, count):
@@ -124,12 +127,12 @@ def report_labels(features, labels, count):
 
 
 def main(_):
-    images, labels, originals = planted()
+    images, labels, originals = plant_images()
     model = keras.models.load_model(MODEL.value)
     view = augmentation.evaluation(32, augmentation.CIFAR10)
     batches = keras_isd.data.ViewBatches(images, None, view, 500)
     features = evaluation.extract_features(model, batches, verbose=0).features
-    features, digits, patterns = np.split(features, [IMAGES + COPIES, IMAGES + COPIES + STRANGE])
+    features, digits, patterns = np.split(features, [IMAGES + COPIES, IMAGES + COPIES + OUTLIERS])
     for ratio in (0.2, 0.3, 0.4):
         report_duplicates(features, originals, ratio)
     report_outliers(features[:IMAGES], "digits", digits)
