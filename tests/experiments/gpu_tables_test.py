@@ -1,4 +1,4 @@
-"""`examples/gpu_tables.py` goes on where its time was up or it was killed, to the same table."""
+"""`experiments/gpu_tables.py`, stopped or killed and resumed, ends with the same table."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.support.processes import ROOT, run_python
 
 pytestmark = pytest.mark.slow
 STOPPED = 75
-PROGRAM = str(ROOT / "examples" / "gpu_tables.py")
+PROGRAM = str(ROOT / "experiments" / "gpu_tables.py")
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def start(*arguments, **environment):
 
 
 def run(*arguments, status=0, **environment):
-    """What the program prints."""
+    """Output of the program."""
     process = start(*arguments, **environment)
     output, _ = process.communicate(timeout=900)
     assert process.returncode == status, output[-4000:]
@@ -63,16 +63,18 @@ def processes_of(folder):
     keras.backend.backend() == "tensorflow", reason="the program is for JAX and PyTorch"
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a child may outlive a kill")
-def test_stopped_and_killed_it_ends_as_a_run_that_was_neither(tmp_path, images, without_tensorflow):
+def test_a_run_that_was_stopped_and_killed_ends_as_an_uninterrupted_one(
+    tmp_path, images, without_tensorflow
+):
     parts, whole = tmp_path / "parts", tmp_path / "whole.keras"
     scale = ("--preset=smoke", "--epochs=3", "--policy=float32")
     arrays = images.replace("cifar10", "arrays")
     options = ("--views_on=device", arrays, f"--output={whole}")
-    run_python("examples/cifar.py", *scale, *options, **without_tensorflow)
+    run_python("experiments/cifar.py", *scale, *options, **without_tensorflow)
 
     command = (images, *scale, "--methods=isd", f"--output={parts}")
     output = run(*command, "--minutes=0.001", status=STOPPED, **without_tensorflow)
-    assert "stopped, as its time is up" in output
+    assert "Stopped at the time limit" in output
     assert "0 of 1 runs are done" in output
     checkpoints = parts / "cifar10_isd_3epochs_seed0"
     assert [path.name[:11] for path in checkpoints.glob("*.checkpoint")] == ["epoch000001"]
@@ -82,44 +84,46 @@ def test_stopped_and_killed_it_ends_as_a_run_that_was_neither(tmp_path, images, 
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
-    process.communicate()  # which waits for what it had started too: that holds the pipe
+    process.communicate()  # waits for its children too, which hold the pipe
     assert processes_of(parts) == []
     assert not (parts / "cifar10_isd_3epochs_seed0.json").exists()
 
     resumed = run(*command, **without_tensorflow)
     assert "Epoch 2/3" not in resumed
-    told = json.loads((parts / "cifar10_isd_3epochs_seed0.json").read_text())
+    results = json.loads((parts / "cifar10_isd_3epochs_seed0.json").read_text())
     found = json.loads(whole.with_suffix(".json").read_text())["accuracies"]
-    assert told["accuracies"] == found
+    assert results["accuracies"] == found
     cells = " | ".join(f"{100 * value:.1f}" for value in found["student"].values())
     assert f"| epochs=3 method=isd preset=smoke views_on=device | 1 | {cells} | " in resumed
     assert "1 of 1 runs are done" in resumed
-    assert told["images_per_second"] > 0
-    assert told["bare_images_per_second"] > 0
-    assert run(*command).startswith("\n| run |")  # nothing is done again
+    assert results["images_per_second"] > 0
+    assert results["bare_images_per_second"] > 0
+    assert run(*command).startswith("\n| run |")  # finished runs are not repeated
 
 
 @pytest.mark.parametrize(
     ("flags", "why"),
     [
-        (("--methods=simclr",), r"methods=.*simclr.*: must be of"),
+        (("--methods=simclr",), r"methods=.*simclr.*: must be among"),
         (
             ("--methods=distillation", "--cifar10=a.npz"),
-            "one must be given.*Received: --methods=distillation, --cifar10=a.npz",
+            "must be given.*Received: --methods=distillation, --cifar10=a.npz",
         ),
         (("--seeds=a",), "must be integers"),
     ],
 )
-@pytest.mark.one_backend("of flags alone")
+@pytest.mark.one_backend("tests flags only")
 def test_it_refuses_before_it_trains(flags, why):
     with pytest.raises(AssertionError, match=why):
         run(*flags)
 
 
-@pytest.mark.one_backend("of flags alone")
-def test_runs_of_other_flags_are_not_taken_for_its_own(tmp_path, images):
+@pytest.mark.one_backend("tests flags only")
+def test_runs_with_other_flags_are_refused(tmp_path, images):
     flags = {"dataset": "cifar10", "method": "isd", "preset": "smoke", "policy": "float32"}
     flags |= {"seed": 0, "views_on": "device", "arrays": "elsewhere.npz"}
     (tmp_path / "cifar10_isd_seed0.json").write_text(json.dumps({"flags": flags}))
-    with pytest.raises(AssertionError, match=r"not of .*mixed_bfloat16.*Received: .*seed0.json"):
+    with pytest.raises(
+        AssertionError, match=r"a run without .*mixed_bfloat16.*Received: .*seed0.json"
+    ):
         run(images, "--preset=smoke", "--methods=isd", f"--output={tmp_path}")
