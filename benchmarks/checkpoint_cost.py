@@ -34,6 +34,7 @@ from keras_isd.callbacks import checkpoint_file
 
 ANCHORS = flags.DEFINE_integer("anchors", 131_072, "Size of the queue.")
 ROUNDS = flags.DEFINE_integer("rounds", 5, "Timed rounds, after one that is not counted.")
+WIDTH = flags.DEFINE_integer("width", 64, "Channels of the ResNet's first stage.", 1)
 STEP_SECONDS = flags.DEFINE_list("step_seconds", ["0.35"], "Seconds of a step, for the share.")
 EVERY = flags.DEFINE_integer("every", 500, "Steps between checkpoints, for the share.")
 
@@ -111,9 +112,9 @@ class Rounds(keras.callbacks.Callback):
 
 
 def measure(folder):
-    model = keras_isd.ISDModel.from_recipe(  # as many weights as at 224 pixels
-        "resnet50", input_shape=(32, 32, 3), queue_size=ANCHORS.value
-    )
+    # As many weights as at 224 pixels.
+    backbone = keras_isd.backbones.ResNet50((32, 32, 3), width=WIDTH.value)
+    model = keras_isd.ISDModel.from_recipe("resnet50", backbone=backbone, queue_size=ANCHORS.value)
     model.compile(keras_isd.optimizers.SGD(0.01, momentum=0.9, weight_decay=1e-4))
     resume = TimedResume(folder)
     rounds = Rounds(resume)

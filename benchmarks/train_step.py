@@ -16,6 +16,7 @@ steps, and the peak memory of the process during training:
   the cores of one device, so this measures the cost of the split, not its gain.
 """
 
+import dataclasses
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -39,6 +40,7 @@ SETTINGS = flags.DEFINE_list("settings", ["cifar", "imagenet"], "Settings to mea
 DEVICES = flags.DEFINE_list("devices", [], "Numbers of devices, besides 1.")
 ROUNDS = flags.DEFINE_integer("rounds", 5, "Turns of each case.")
 STEPS = flags.DEFINE_integer("steps", 2, "Steps a turn.")
+BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Instead of the setting's.", 1)
 POLICY = flags.DEFINE_string("policy", "float32", "Dtype policy of all networks.")
 COMPILE = flags.DEFINE_enum("jit_compile", "auto", ["auto", "True", "False"], "For `compile`.")
 CASE = flags.DEFINE_string("case", None, "SETTING,CASE: serve this one, in this process.")
@@ -50,6 +52,12 @@ ALL_SETTINGS = {
     "features": Setting("distillation_cifar_resnet18", "", 256, 4_096, 32, "features"),
     "teacher": Setting("distillation_cifar_resnet18", "", 256, 4_096, 32, "network"),
 }
+
+
+def setting_with_flags(name):
+    """A setting with the batch size of the flags."""
+    size = BATCH_SIZE.value or ALL_SETTINGS[name].batch_size
+    return dataclasses.replace(ALL_SETTINGS[name], batch_size=size)
 
 
 def make_step(setting, case, devices=1):
@@ -74,7 +82,7 @@ def make_step(setting, case, devices=1):
 
 
 def serve_case(name, case):
-    setting = ALL_SETTINGS[name]
+    setting = setting_with_flags(name)
     if case == "authors":
         from other_steps import make_authors_step
 
@@ -100,6 +108,8 @@ def main(_):
     environments = {flag: {"XLA_FLAGS": f"{xla_flags} {flag}"} for flag in XLA_FLAGS.value}
     environments["step before"] = {"PYTHONPATH": BEFORE.value}
     own = [f"--{flag.name}={flag.value or ''}" for flag in (REFERENCE, POLICY, COMPILE)]
+    if BATCH_SIZE.value:
+        own.append(f"--batch_size={BATCH_SIZE.value}")
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     for name in SETTINGS.value:
         cases = {}
@@ -110,7 +120,9 @@ def main(_):
             arguments = (f"--case={name},{served}", *own)
             cases[case] = MeasuredProcess(__file__, *arguments, **environments.get(case, {}))
         medians = take_turns(cases, ROUNDS.value, STEPS.value)
-        print(f"\n{backend}, jit_compile={COMPILE.value}, {POLICY.value}: {ALL_SETTINGS[name]}\n")
+        print(
+            f"\n{backend}, jit_compile={COMPILE.value}, {POLICY.value}: {setting_with_flags(name)}\n"
+        )
         print("| case | ms | `step` is | MiB of the process |\n| --- | --- | --- | --- |")
         for case, process in cases.items():
             ratio = medians["step"] / medians[case]
