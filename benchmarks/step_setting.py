@@ -95,11 +95,11 @@ def fit_seconds(model, batch, count, together=False):
 
     seconds, start = [], None
 
-    def begin(*_):
+    def begin(index, logs=None):
         nonlocal start
         start = time.perf_counter()
 
-    def end(_, logs):
+    def end(index, logs=None):
         float(logs["loss"])  # waits for the device
         seconds.append(time.perf_counter() - start)
 

@@ -120,9 +120,8 @@ def main(_):
             arguments = (f"--case={name},{served}", *own)
             cases[case] = MeasuredProcess(__file__, *arguments, **environments.get(case, {}))
         medians = take_turns(cases, ROUNDS.value, STEPS.value)
-        print(
-            f"\n{backend}, jit_compile={COMPILE.value}, {POLICY.value}: {setting_with_flags(name)}\n"
-        )
+        print(f"\n{backend}, jit_compile={COMPILE.value}, {POLICY.value}: ", end="")
+        print(f"{setting_with_flags(name)}\n")
         print("| case | ms | `step` is | MiB of the process |\n| --- | --- | --- | --- |")
         for case, process in cases.items():
             ratio = medians["step"] / medians[case]

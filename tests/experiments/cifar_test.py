@@ -152,7 +152,8 @@ def test_cifar_makes_views_on_the_device_and_resumes_without_tensorflow(tmp_path
     def run(epochs, name, **flags):
         output = run_python(
             "experiments/cifar.py", "--preset=smoke", "--views_on=device",
-            "--policy=mixed_bfloat16", "--subset=two_large", f"--epochs={epochs}", f"--arrays={tmp_path / 'images.npz'}",
+            "--policy=mixed_bfloat16", "--subset=two_large", f"--epochs={epochs}",
+            f"--arrays={tmp_path / 'images.npz'}",
             f"--output={tmp_path / name}", *(f"--{flag}={value}" for flag, value in flags.items()),
             **environment,
         )  # fmt: skip

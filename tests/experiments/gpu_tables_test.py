@@ -123,7 +123,5 @@ def test_runs_with_other_flags_are_refused(tmp_path, images):
     flags = {"dataset": "cifar10", "method": "isd", "preset": "smoke", "policy": "float32"}
     flags |= {"seed": 0, "views_on": "device", "arrays": "elsewhere.npz"}
     (tmp_path / "cifar10_isd_seed0.json").write_text(json.dumps({"flags": flags}))
-    with pytest.raises(
-        AssertionError, match=r"without .*mixed_bfloat16.*Received: .*seed0.json"
-    ):
+    with pytest.raises(AssertionError, match=r"without .*mixed_bfloat16.*Received: .*seed0.json"):
         run(images, "--preset=smoke", "--methods=isd", f"--output={tmp_path}")
