@@ -1,11 +1,11 @@
-"""The bare passes of a model's networks: the floor of what its training step can cost.
+"""Measures the bare passes of a model's networks: a lower bound of the cost of its training step.
 
     python benchmarks/bare_passes.py --run=runs/isd_cifar10.json
 
-Student forward and backward, teacher forward, optimizer: no queue, no similarities, no views, a
-teacher that stands still. The program measures them for a run of `examples/cifar.py` that is done,
-with its model and its batch size, on the device that it finds, and writes the images a second into
-the run's `.json`, from where `examples/cifar_table.py` takes them.
+Student forward and backward, teacher forward, optimizer: no queue, no similarities, no views, and
+no update of the teacher. The program measures them for a finished run of `experiments/cifar.py`,
+with its model and batch size, on the device that it finds, and writes the images a second into the
+run's `.json`, from which `experiments/cifar_table.py` takes them.
 """
 
 import json
@@ -13,14 +13,14 @@ import pathlib
 
 from absl import app, flags
 
-if __name__ == "__main__":  # other benchmarks import what is below
-    RUN = flags.DEFINE_string("run", None, "File .json of the run, its model beside it.")
-    STEPS = flags.DEFINE_integer("steps", 20, "Steps that are timed.", 1)
+if __name__ == "__main__":  # other benchmarks import this module
+    RUN = flags.DEFINE_string("run", None, "File .json of the run, next to its model.")
+    STEPS = flags.DEFINE_integer("steps", 20, "Steps to time.", 1)
     flags.mark_flag_as_required("run")
 
 
 def bare_passes(model):
-    """A model of the same networks whose step is the student's and the teacher's passes alone."""
+    """A model of the same networks whose step has only the student's and the teacher's passes."""
     import keras
     from keras import ops
 
@@ -47,25 +47,25 @@ def bare_passes(model):
 
 
 def images_per_second(model, batch_size, steps):
-    """Of the bare passes of a trained model."""
+    """Speed of the bare passes of a trained model."""
     import numpy as np
-    from step_times import fit_seconds, on_device, random_views
+    from step_setting import fit_seconds, random_views, to_device
 
     import keras_isd
 
     views = random_views(batch_size, *model.student_backbone.input_shape[1:])
-    if model.teacher_backbone is None:  # its features come with the data
+    if model.teacher_backbone is None:  # the data contain its features
         views["key"] = np.random.rand(batch_size, model.embedding_dim).astype("float32")
     floor = bare_passes(model)
     floor.compile(keras_isd.optimizers.SGD(0.01, momentum=0.9, weight_decay=1e-4))
-    [seconds] = fit_seconds(floor, (on_device(views),), steps, together=True)
+    [seconds] = fit_seconds(floor, (to_device(views),), steps, together=True)
     return batch_size / seconds
 
 
 def main(_):
     import keras
 
-    import keras_isd  # noqa: F401 (makes its classes known)
+    import keras_isd  # noqa: F401 (registers its classes)
     from keras_isd.files import write_text
 
     path = pathlib.Path(RUN.value)

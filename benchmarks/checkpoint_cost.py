@@ -1,17 +1,18 @@
-"""What checkpoints cost training: a ResNet-50, student and teacher, with 131,072 anchors.
+"""Measures the cost of checkpoints in training: a ResNet-50, student and teacher, 131,072 anchors.
 
     KERAS_BACKEND=jax python benchmarks/checkpoint_cost.py --step_seconds=0.35
 
-Interleaved in one process, medians over the rounds, printed as Markdown. A round is:
+Interleaved in one process; medians over the rounds, in Markdown. A round is:
 
-- some steps, on a few small images, with nothing beside them;
-- a checkpoint that training waits for until the file is on the disk, as it did in version 0.1.0;
-- a checkpoint that another thread writes, and steps until it has: how long training waits for the
-  copy, how long the file takes, and what these steps last longer than those before, all together.
+- some steps, on a few small images, without a checkpoint;
+- a checkpoint for which training waits until the file is on the disk, as in version 0.1.0;
+- a checkpoint that another thread writes, and steps until it has: the table has the time that
+  training waits for the copy, the time until the file is written, and how much longer these steps
+  take than those before, in total.
 
-What checkpoints at every 500 steps come to is told for steps that last as long as given, and as
-long as here: the wait, and with it what the steps beside the writing lose. They lose it to the
-thread that writes, on a machine with no core to spare; where a GPU trains, a core is.
+The share that checkpoints at every 500 steps take is printed for steps of the given length, and for
+those measured here: the wait, and the wait with the loss of the steps during the writing. They lose
+time to the writing thread on a machine without a spare core; where a GPU trains, one is spare.
 """
 
 import os
@@ -26,21 +27,22 @@ import time
 
 import keras
 from absl import app, flags
-from step_times import Repeated, random_views
+from step_setting import random_views, repeat_batch
 
 import keras_isd
 from keras_isd.callbacks import checkpoint_file
 
 ANCHORS = flags.DEFINE_integer("anchors", 131_072, "Size of the queue.")
 ROUNDS = flags.DEFINE_integer("rounds", 5, "Timed rounds, after one that is not counted.")
-STEP_SECONDS = flags.DEFINE_list("step_seconds", ["0.35"], "How long a step lasts, for the share.")
+WIDTH = flags.DEFINE_integer("width", 64, "Channels of the ResNet's first stage.", 1)
+STEP_SECONDS = flags.DEFINE_list("step_seconds", ["0.35"], "Seconds of a step, for the share.")
 EVERY = flags.DEFINE_integer("every", 500, "Steps between checkpoints, for the share.")
 
-AT_REST = 3  # steps of each round with nothing beside them
+FREE_STEPS = 3  # steps of each round without a checkpoint
 
 
 class TimedResume(keras_isd.callbacks.Resume):
-    """Writes when it is told to, and knows when a file stands."""
+    """Writes on demand, and records when a file is complete."""
 
     written_at = None
 
@@ -56,70 +58,67 @@ class TimedResume(keras_isd.callbacks.Resume):
 
 
 class Rounds(keras.callbacks.Callback):
-    """Has checkpoints written at the end of some steps, and times all that happens."""
+    """Writes checkpoints at the end of some steps, and times steps, waits and writes."""
 
     def __init__(self, resume):
         super().__init__()
         self.resume = resume
-        self.at_rest, self.beside = [[]], [[]]  # seconds of the steps of each round
-        self.waits, self.writes, self.in_the_way = [], [], []
-        self.is_beside = False
+        self.free, self.during = [[]], [[]]  # seconds of the steps of each round
+        self.waits, self.writes, self.blocking = [], [], []
+        self.is_writing = False
 
     def on_train_batch_begin(self, step, logs=None):
         self.start = time.perf_counter()
 
     def on_train_batch_end(self, step, logs=None):
         float(logs["loss"])
-        (self.beside if self.is_beside else self.at_rest)[-1].append(
-            time.perf_counter() - self.start
-        )
-        if self.is_beside and self.resume.written_at:
+        (self.during if self.is_writing else self.free)[-1].append(time.perf_counter() - self.start)
+        if self.is_writing and self.resume.written_at:
             self._end_round()
-        elif not self.is_beside and len(self.at_rest[-1]) == AT_REST:
+        elif not self.is_writing and len(self.free[-1]) == FREE_STEPS:
             self._write()
 
     def _write(self):
         start, _ = self.resume.write_now()
         checkpoint_file.wait(self.resume.directory)
-        self.in_the_way.append(self.resume.written_at - start)
+        self.blocking.append(self.resume.written_at - start)
         self.began, wait = self.resume.write_now()
         self.waits.append(wait)
-        self.is_beside = True
+        self.is_writing = True
 
     def _end_round(self):
         self.writes.append(self.resume.written_at - self.began)
-        self.is_beside = False
+        self.is_writing = False
         self.model.stop_training = len(self.writes) > ROUNDS.value
-        self.at_rest.append([])
-        self.beside.append([])
+        self.free.append([])
+        self.during.append([])
 
     def medians(self):
-        """Seconds of each thing, of all rounds but the first, in which steps are compiled."""
+        """Median seconds over all rounds except the first, in which steps compile."""
         rounds = slice(1, ROUNDS.value + 1)
-        rest, beside = (
-            statistics.median(itertools.chain(*steps[rounds]))
-            for steps in (self.at_rest, self.beside)
+        free, during = (
+            statistics.median(itertools.chain(*steps[rounds])) for steps in (self.free, self.during)
         )
         return {
             "training waits, until all is copied": statistics.median(self.waits[rounds]),
-            "until the file is written, beside training": statistics.median(self.writes[rounds]),
-            "training waits, if for the file": statistics.median(self.in_the_way[rounds]),
-            "a step, nothing beside it": rest,
-            "a step while a file is written": beside,
-            "all that such steps last longer": max(
-                0.0, statistics.median(sum(s) - len(s) * rest for s in self.beside[rounds])
+            "until the file is written, during training": statistics.median(self.writes[rounds]),
+            "training waits, if for the file": statistics.median(self.blocking[rounds]),
+            "a step without a checkpoint": free,
+            "a step while a file is written": during,
+            "extra time of these steps in total": max(
+                0.0, statistics.median(sum(s) - len(s) * free for s in self.during[rounds])
             ),
         }
 
 
 def measure(folder):
-    model = keras_isd.ISDModel.from_recipe(  # as many weights as at 224 pixels
-        "resnet50", input_shape=(32, 32, 3), queue_size=ANCHORS.value
-    )
+    # As many weights as at 224 pixels.
+    backbone = keras_isd.backbones.ResNet50((32, 32, 3), width=WIDTH.value)
+    model = keras_isd.ISDModel.from_recipe("resnet50", backbone=backbone, queue_size=ANCHORS.value)
     model.compile(keras_isd.optimizers.SGD(0.01, momentum=0.9, weight_decay=1e-4))
     resume = TimedResume(folder)
     rounds = Rounds(resume)
-    batches = Repeated((random_views(8, 32, 32, 3),), 1_000_000)  # more than are needed
+    batches = repeat_batch((random_views(8, 32, 32, 3),), 1_000_000)  # more than needed
     model.fit(batches, shuffle=False, verbose=0, callbacks=[resume, rounds])
     size = max(path.stat().st_size for path in pathlib.Path(folder).glob("*.checkpoint"))
     return rounds.medians(), size
@@ -128,16 +127,17 @@ def measure(folder):
 def main(_):
     with tempfile.TemporaryDirectory() as folder:
         medians, size = measure(folder)
-    print(f"\n{keras.backend.backend()}, {size / 1e6:,.0f} MB\n\n| what | seconds |\n| --- | --- |")
-    for what, seconds in medians.items():
-        print(f"| {what} | {seconds:.2f} |")
-    wait, _, in_the_way, here, _, longer = medians.values()
+    print(f"\n{keras.backend.backend()}, {size / 1e6:,.0f} MB\n")
+    print("| measure | seconds |\n| --- | --- |")
+    for name, seconds in medians.items():
+        print(f"| {name} | {seconds:.2f} |")
+    wait, _, blocking, here, _, longer = medians.values()
     print(
-        f"\n| at every {EVERY.value} steps of | the wait | with what steps lose here | "
+        f"\n| every {EVERY.value} steps of | the wait | the wait and the loss of steps here | "
         "if training waited for the file |\n| --- | --- | --- | --- |"
     )
     for step in (*map(float, STEP_SECONDS.value), here):
-        shares = (f"{x / (EVERY.value * step):.2%}" for x in (wait, wait + longer, in_the_way))
+        shares = (f"{x / (EVERY.value * step):.2%}" for x in (wait, wait + longer, blocking))
         print(f"| {step:.2f} s | {' | '.join(shares)} |")
 
 

@@ -1,8 +1,8 @@
-"""How long `import keras_isd` takes beside `import keras`, in processes of their own.
+"""Measures the time of `import keras_isd` and of `import keras`, in separate processes.
 
     python benchmarks/import_time.py
 
-Medians of interleaved starts of Python, for each backend that is installed.
+Medians of interleaved starts of Python, for each installed backend.
 """
 
 import importlib.util
@@ -14,7 +14,7 @@ import time
 
 from absl import app, flags
 
-ROUNDS = flags.DEFINE_integer("rounds", 5, "Starts of each.")
+ROUNDS = flags.DEFINE_integer("rounds", 5, "Starts of Python per module.")
 
 
 def seconds(module, backend):
@@ -35,7 +35,7 @@ def main(_):
             continue
         modules = ("keras", "keras_isd")
         for module in modules:
-            seconds(module, backend)  # reads the files from disk
+            seconds(module, backend)  # reads the files into the disk cache
         times = [[seconds(module, backend) for module in modules] for _ in range(ROUNDS.value)]
         keras, own = (statistics.median(column) for column in zip(*times))
         print(f"{backend:<12}{keras:>10.2f}{own:>14.2f}{own / keras:>8.2f}", flush=True)

@@ -1,4 +1,4 @@
-"""Cases in processes of their own, so that they take turns and each has its own peak memory."""
+"""Runs each case of a benchmark in its own process: cases take turns, each with its own peak."""
 
 import contextlib
 import ctypes
@@ -11,18 +11,18 @@ import sys
 import time
 
 
-def mebibytes(what):
-    """ "VmRSS", what this process holds, or "VmHWM", the most that it held (Linux)."""
+def mebibytes(name):
+    """MiB of memory of this process: "VmRSS" is current, "VmHWM" is the peak (Linux)."""
     lines = pathlib.Path("/proc/self/status").read_text().splitlines()
-    [line] = [line for line in lines if line.startswith(what)]
+    [line] = [line for line in lines if line.startswith(name)]
     return int(line.split()[1]) / 2**10
 
 
 def timed(step, wait=None):
-    """Function of a count that calls `step` so many times, and gives the seconds of each.
+    """Function of a count that calls `step` that often and returns the seconds of each call.
 
-    With `wait`, a function that waits for what a device still computes, it gives their mean alone,
-    with one wait after the last.
+    With `wait`, a function that waits for the device, it waits once, after the last call, and
+    returns only their mean.
     """
 
     def seconds(count):
@@ -41,16 +41,16 @@ def timed(step, wait=None):
 
 
 def serve(run, facts=dict):
-    """Answers each count that the parent asks for with `run(count)`, a list of seconds.
+    """Answers each count from the parent process with `run(count)`, a list of seconds.
 
-    `facts()` is a dict of what else is told then, such as what a device has held.
+    `facts()` is a dict of further values for the parent, such as the memory of a device.
     """
-    trim = ctypes.CDLL(None).malloc_trim  # gives back to the machine what is held for later
+    trim = ctypes.CDLL(None).malloc_trim  # returns freed memory to the system
     trim(0)
     before = mebibytes("VmRSS")
     run(2)  # compiles
     trim(0)
-    pathlib.Path("/proc/self/clear_refs").write_text("5")  # the most held counts from now on
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     for line in sys.stdin:
         seconds = run(int(line))
         peak = mebibytes("VmHWM")
@@ -59,7 +59,7 @@ def serve(run, facts=dict):
 
 
 class MeasuredProcess:
-    """A script that calls `serve`, with these variables in its environment; what it answered."""
+    """A script that calls `serve`, with these environment variables, and its answers."""
 
     def __init__(self, script, *arguments, **environment):
         self._process = subprocess.Popen(
@@ -70,17 +70,17 @@ class MeasuredProcess:
             env={**os.environ, **environment},
         )
         self.seconds = []
-        self.peak = self.beyond = None  # MiB at most, and how much more than before the first
-        self.facts = {}  # what else it told last
+        self.peak = self.beyond = None  # MiB: peak, and its excess over the start
+        self.facts = {}  # its last further values
 
     def run(self, count):
-        """Lets it make `count` steps, and keeps their seconds."""
-        with contextlib.suppress(BrokenPipeError):  # said below
+        """Makes it run `count` steps, and stores their seconds."""
+        with contextlib.suppress(BrokenPipeError):  # reported below
             self._process.stdin.write(f"{count}\n")
             self._process.stdin.flush()
         while not (line := self._process.stdout.readline()).startswith("{"):
             if not line:
-                raise ChildProcessError(f"Has ended: {self._process.args}")
+                raise ChildProcessError(f"The process has ended: {self._process.args}")
         result = json.loads(line)
         self.seconds += result["seconds"]
         self.peak, self.beyond = result["peak"], result["beyond"]
@@ -92,7 +92,7 @@ class MeasuredProcess:
 
 
 def take_turns(cases, rounds, count):
-    """Lets each of a dict of processes make `count` steps, again and again; gives the medians."""
+    """Makes processes of a dict run `count` steps in turn; returns the median seconds of each."""
     for _ in range(rounds):
         for process in cases.values():
             process.run(count)

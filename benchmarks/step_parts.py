@@ -1,21 +1,22 @@
-"""What guard, checks, metrics, the teacher's move and what is around a training step cost.
+"""Measures parts of a training step: guard, checks, metrics, teacher update, transfer, execution.
 
     KERAS_BACKEND=jax python benchmarks/step_parts.py
 
-Steps of the CIFAR ResNet-18 on 2 images, whose networks take little, beside the same steps without
-one of their parts. What guard and teacher cost is a matter of the network, not of the batch:
+Steps of the CIFAR ResNet-18 on 2 images, whose networks take little time, compared with the same
+steps without one of their parts. The cost of guard and teacher depends on the network, not the
+batch:
 
-- `guard`: the copies from which a step is undone whose loss is not finite.
-- `checks`: of what is in a batch, before anything moves.
-- `metrics`: all but the loss, such as the spread of the embeddings.
-- `teacher`: its move towards the student, which is part of the method.
-- `transfer`: of the batch, from NumPy to the device. Of 2 images it is next to nothing: see
+- `guard`: the copies that undo a step whose loss is not finite.
+- `checks`: input validation of the batch.
+- `metrics`: all except the loss, such as the spread of the embeddings.
+- `teacher`: its update, which is part of the method.
+- `transfer`: moving the batch from NumPy to the device. For 2 images it is almost zero: see
   `--batch_size`.
-- `execution`: of steps one by one, beside `compile(steps_per_execution=STEPS)`; of whole epochs, in
-  which no step waits for the loss of the one before.
+- `execution`: running steps one by one, compared with `compile(steps_per_execution=STEPS)`, in
+  whole epochs in which no step waits for the loss of the previous one.
 
-Each case is a process of its own. They take turns. Printed are differences of the quickest steps:
-those of medians are less than what other work on a machine makes of them.
+Each case is a process of its own. They take turns. The table has differences of the quickest steps:
+differences of medians are smaller than the noise from other work on a machine.
 """
 
 import os
@@ -24,7 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app, flags
 from measured_process import MeasuredProcess, serve, take_turns
-from step_setting import Setting, make_model, two_views
+from step_setting import Setting, fit_seconds, make_model, make_views, to_device
 
 ROUNDS = flags.DEFINE_integer("rounds", 5, "Turns of each case.")
 STEPS = flags.DEFINE_integer("steps", 10, "Steps a turn.")
@@ -50,18 +51,16 @@ def without_teacher(model):
     model.update_teacher = lambda: None
 
 
-TAKE_AWAY = {
+REMOVALS = {
     "guard": without_guard,
     "checks": without_checks,
     "metrics": without_metrics,
     "teacher": without_teacher,
 }
-IN_EPOCHS = ("one by one", "execution")
+WHOLE_EPOCHS = ("one by one", "execution")
 
 
 def make_step(part):
-    from step_times import fit_seconds, on_device
-
     import keras_isd
 
     setting = Setting("cifar_resnet18", "", BATCH_SIZE.value, 4096, 32)
@@ -70,11 +69,11 @@ def make_step(part):
         keras_isd.optimizers.SGD(0.01, momentum=0.9, weight_decay=1e-4),
         steps_per_execution=STEPS.value if part == "execution" else 1,
     )
-    if part in TAKE_AWAY:
-        TAKE_AWAY[part](model)
-    views = two_views(setting)
-    batch = (on_device(views) if part == "transfer" else views,)
-    return lambda count: fit_seconds(model, batch, count, together=part in IN_EPOCHS)
+    if part in REMOVALS:
+        REMOVALS[part](model)
+    views = make_views(setting)
+    batch = (to_device(views) if part == "transfer" else views,)
+    return lambda count: fit_seconds(model, batch, count, together=part in WHOLE_EPOCHS)
 
 
 def main(_):
@@ -83,18 +82,18 @@ def main(_):
         return
     own = [f"--{flag.name}={flag.value}" for flag in (STEPS, BATCH_SIZE)]
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    parts = ["", *TAKE_AWAY, "transfer"]
-    if backend != "torch":  # where Keras has steps one by one alone
-        parts += IN_EPOCHS
+    parts = ["", *REMOVALS, "transfer"]
+    if backend != "torch":  # Keras runs only single steps there
+        parts += WHOLE_EPOCHS
     cases = {part: MeasuredProcess(__file__, f"--without={part}", *own) for part in parts}
     take_turns(cases, ROUNDS.value, STEPS.value)
     quickest = {part: 1e3 * min(process.seconds) for part, process in cases.items()}
     whole, one_by_one = quickest.pop(""), quickest.pop("one by one", None)
     print(f"\n{backend}: a step of {BATCH_SIZE.value} images takes", end=" ")
-    print(f"{whole:,.0f} ms, of which\n\n| part | ms |\n| --- | --- |")
+    print(f"{whole:,.0f} ms\n\n| part | ms |\n| --- | --- |")
     for part, without in quickest.items():
-        beside = one_by_one if part == "execution" else whole
-        print(f"| {part} | {beside - without:,.1f} |")
+        complete = one_by_one if part == "execution" else whole
+        print(f"| {part} | {complete - without:,.1f} |")
     for process in cases.values():
         process.close()
 

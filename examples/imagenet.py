@@ -1,31 +1,35 @@
 """Trains ISD, MoCo v2 or BYOL on ImageNet, or on any folder of photographs.
 
     python examples/imagenet.py --image_folder=/data/imagenet --recipe=resnet50
-    python examples/imagenet.py --flagfile=examples/recipes/FILE --image_folder=...
     python examples/imagenet.py --preset=smoke --image_folder=DIR    # a minute, learns nothing
 
 `--image_folder` is a folder in ImageNet's layout, `train/CLASS/*.JPEG`, or of images without
-classes; without it `imagenet2012` of TensorFlow Datasets is read from `--data_dir`. What belongs
-to a run comes into one folder, `--output`: flags, versions and seed (`run.json`), metrics by epoch
-(`metrics.csv`, and for TensorBoard), checkpoints to go on from, and the model (`model.keras`).
+classes; without it the program reads `imagenet2012` of TensorFlow Datasets from `--data_dir`.
+`--output` is the folder of the run: flags, versions and seed (`run.json`), metrics by epoch
+(`metrics.csv`, and for TensorBoard), checkpoints to resume from, and the model (`model.keras`).
 
-Many devices: `--strategy=mirrored`, or `multi_worker` and `tpu` with TensorFlow's own TF_CONFIG or
-TPU_NAME around it. On JAX all devices are used as they are.
+Several devices: `--strategy=mirrored`, or `multi_worker` and `tpu` with TensorFlow's own TF_CONFIG
+or TPU_NAME in the environment. On JAX the program uses all devices.
 """
 
-import quiet_start  # noqa: F401, before all else
+import os
 
-# isort: split
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from keras_isd_start import standard_error_held_back
+
+with standard_error_held_back():
+    import keras
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
 import contextlib
 import dataclasses
 import pathlib
+import sys
 
-import keras
 import numpy as np
-import run_flags
-import tensorflow as tf
-import tensorflow_datasets as tfds
-from absl import app, flags
+from absl import app, flags, logging
 
 import keras_isd
 from keras_isd import augmentation
@@ -33,7 +37,7 @@ from keras_isd import augmentation
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """Scale of a run; what is None is the recipe's."""
+    """Scale of a run; where a value is None, the recipe's applies."""
 
     size: int = 224
     width: int = 64  # channels of the ResNet's first stage
@@ -48,29 +52,35 @@ RECIPES = [
     for name, recipe in keras_isd.recipes.RECIPES.items()
     if recipe.input_shape[0] == 224 and recipe.method is not keras_isd.DistillationModel
 ]
-KNN_BANK, KNN_QUERIES = 20_000, 5_000  # labelled images of the accuracy while training, at most
+KNN_BANK, KNN_QUERIES = 20_000, 5_000  # at most, for the accuracy during training
+
+# Flags that may differ when a run resumes: paths, evaluation, devices, precision, its length.
+MAY_DIFFER = ["output", "resume", "data_dir", "image_folder", "policy", "strategy", "knn_every"]
+MAY_DIFFER += ["epochs"]
 
 PRESET = flags.DEFINE_enum("preset", "full", list(PRESETS), "Scale of the run.")
 RECIPE = flags.DEFINE_enum("recipe", "resnet50", RECIPES, "Network, heads, schedule and views.")
 IMAGE_FOLDER = flags.DEFINE_string("image_folder", None, "Folder of images, instead of TFDS.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TensorFlow Datasets keeps the data.")
 STRATEGY = flags.DEFINE_enum(
-    "strategy", "one", ["one", "mirrored", "multi_worker", "tpu"], "Of tf.distribute."
+    "strategy", "one", ["one", "mirrored", "multi_worker", "tpu"], "Strategy of tf.distribute."
 )
 POLICY = flags.DEFINE_string("policy", "float32", "Or mixed_bfloat16, mixed_float16.")
 EPOCHS = flags.DEFINE_integer(
     "epochs", None, "Passes over the images in all, instead of the recipe's.", 1
 )
-BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "On all devices; scales the learning rate.")
+BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", None, "Images of a step on all devices; scales the learning rate."
+)
 QUEUE_SIZE = flags.DEFINE_integer(
     "queue_size",
     None,
-    "Anchors; the recipe's, or half as many as there are images, if not given.",
+    "Anchors; by default the recipe's, and at most half as many as images.",
 )
-WARMUP = flags.DEFINE_float("warmup_epochs", 0, "Epochs of a rising learning rate.")
-KNN_EVERY = flags.DEFINE_integer("knn_every", 5, "Epochs between k-NN accuracies; 0 for none.")
-SEED = flags.DEFINE_integer("seed", 0, "Fixes weights, order and views, and so the run.")
-RESUME = flags.DEFINE_bool("resume", False, "Go on from the newest checkpoint of the folder.")
+WARMUP = flags.DEFINE_float("warmup_epochs", 0, "Epochs in which the learning rate rises.")
+KNN_EVERY = flags.DEFINE_integer("knn_every", 5, "Epochs between k-NN accuracies; 0 disables them.")
+SEED = flags.DEFINE_integer("seed", 0, "Determines weights, order and views, and so the run.")
+RESUME = flags.DEFINE_bool("resume", False, "Resume from the newest checkpoint of the folder.")
 OUTPUT = flags.DEFINE_string("output", "runs/imagenet", "Folder of the run.")
 
 
@@ -80,7 +90,7 @@ def make_strategy():
         return None
     if keras.backend.backend() != "tensorflow":
         raise app.UsageError(
-            "--strategy is TensorFlow's; on JAX leave it out. "
+            "--strategy requires TensorFlow; on JAX leave it out. "
             f"Received: --strategy={STRATEGY.value} with {keras.backend.backend()}"
         )
     if STRATEGY.value == "mirrored":
@@ -93,8 +103,8 @@ def make_strategy():
     return tf.distribute.TPUStrategy(resolver)
 
 
-def images():
-    """Images to train on, and labelled ones to compare with and to classify, or None."""
+def load_images():
+    """Images to train on, and the bank and the queries of k-NN, or None without labels."""
     if IMAGE_FOLDER.value is None:
         training = {"data_dir": DATA_DIR.value, "as_supervised": True}
         parts = (f"train[:{KNN_BANK}]", f"validation[:{KNN_QUERIES}]")
@@ -115,16 +125,16 @@ def images():
         )
         some = np.random.RandomState(0).permutation(len(queries))[:KNN_QUERIES]
         count, queries = 0, queries.subset(some)
-    else:  # of the images that are trained on, then
+    else:  # some of the training images
         count = min(KNN_QUERIES, len(source) // 5, len(others))
         queries = source.subset(others[:count]) if count else None
-    # One of each class comes first, so that nothing is asked for that the bank does not have.
+    # One image of each class comes first, so that the bank has every class of the queries.
     bank = np.concatenate([firsts, others[count:]])[:KNN_BANK]
     return source, source.subset(bank), queries
 
 
-def queue_size_of(recipe, preset, images):
-    """The anchors: so few that an image seldom meets its own older embeddings among them."""
+def choose_queue_size(recipe, preset, images):
+    """Few enough anchors that an image is seldom compared with its own stale embeddings."""
     if QUEUE_SIZE.value or preset.queue_size:
         return QUEUE_SIZE.value or preset.queue_size
     return max(1, min(recipe.model["queue_size"], images // 2))
@@ -136,7 +146,7 @@ def make_model(recipe, preset, epochs, batch_size, steps_per_epoch):
     shape = (preset.size, preset.size, 3)
     arguments = {"backbone": recipe.backbone(shape, width=preset.width)}
     if "queue_size" in recipe.model:
-        arguments["queue_size"] = queue_size_of(recipe, preset, batch_size * steps_per_epoch)
+        arguments["queue_size"] = choose_queue_size(recipe, preset, batch_size * steps_per_epoch)
     if "shuffle_groups" in recipe.model:  # which several replicas are by themselves
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         groups = max(1, recipe.model["shuffle_groups"] // replicas)
@@ -156,7 +166,7 @@ def make_model(recipe, preset, epochs, batch_size, steps_per_epoch):
 def make_callbacks(folder, preset, resume, bank, queries):
     callbacks = [resume, keras_isd.callbacks.HealthMonitor(stop_on_collapse=True)]
     if KNN_EVERY.value and queries is None:
-        print("no k-NN accuracy while training: there are no labels, or one image of each class")
+        print("no k-NN accuracy during training: there are no labels, or one image of each class")
     elif KNN_EVERY.value:
         view = augmentation.evaluation(preset.size, fraction=224 / 256)
         parts = [keras_isd.data.one_view_dataset(part, view, 100) for part in (bank, queries)]
@@ -166,28 +176,39 @@ def make_callbacks(folder, preset, resume, bank, queries):
     return [*callbacks, csv, keras.callbacks.TensorBoard(folder / "tensorboard")]
 
 
+def record_run(path, resume):
+    """Writes the run's flags and versions next to its checkpoints, if those are its own."""
+    given = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    facts = keras_isd.callbacks.run_facts(flags={flag.name: flag.value for flag in given})
+    try:
+        ignored = [f"flags.{name}" for name in MAY_DIFFER]
+        keras_isd.callbacks.record_run(path, facts, resume, may_differ=ignored)
+    except ValueError as error:
+        raise app.UsageError(f"--resume must be a folder of the same run. {error}") from None
+
+
 def main(_):
+    logging.set_verbosity(logging.WARNING)  # TensorFlow Datasets logs every file
     keras.utils.set_random_seed(SEED.value)
     preset, recipe = PRESETS[PRESET.value], keras_isd.recipes.get_recipe(RECIPE.value)
     folder = pathlib.Path(OUTPUT.value)
     checkpoints = folder / "checkpoints"
     if checkpoints.is_dir() and any(checkpoints.iterdir()) and not RESUME.value:
         raise app.UsageError(
-            f"--output must be a new folder, or go on with --resume. Received: {folder}, "
-            "which has checkpoints"
+            f"--output must be a folder without checkpoints, or add --resume. Received: {folder}"
         )
     if IMAGE_FOLDER.value and not pathlib.Path(IMAGE_FOLDER.value).is_dir():
         raise app.UsageError(f"--image_folder must be a folder. Received: {IMAGE_FOLDER.value}")
-    strategy = make_strategy()  # first: a worker may not compute anything before it
+    strategy = make_strategy()  # first: a worker must not compute anything before it
     if keras.backend.backend() == "jax" and len(keras.distribution.list_devices()) > 1:
         keras.distribution.set_distribution(keras.distribution.DataParallel())
     own = folder
-    if strategy and not strategy.extended.should_checkpoint:  # not the first of several workers
+    if strategy and not strategy.extended.should_checkpoint:  # any worker but the first
         own = folder / f"worker_{strategy.cluster_resolver.task_id}"
     own.mkdir(parents=True, exist_ok=True)
     resume = keras_isd.callbacks.Resume(checkpoints, every_n_steps=1000)
-    run_flags.record(own / "run.json", run_flags.facts(), resume)
-    training, bank, queries = images()
+    record_run(own / "run.json", resume)
+    training, bank, queries = load_images()
     batch_size = BATCH_SIZE.value or preset.batch_size or recipe.batch_size
     epochs = EPOCHS.value or preset.epochs or recipe.epochs
     batches = keras_isd.data.two_view_dataset(
@@ -204,11 +225,11 @@ def main(_):
         batches,
         epochs=epochs,
         initial_epoch=resume.initial_epoch,
-        shuffle=False,  # the pipeline shuffles
+        shuffle=False,  # the batches are shuffled
         callbacks=make_callbacks(own, preset, resume, bank, queries),
     )
     model.save(own / "model.keras")
-    print(f"saved {own / 'model.keras'}, beside what belongs to the run")
+    print(f"Saved {own / 'model.keras'}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,86 @@
+"""Each benchmark runs in small and prints its table."""
+
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support.processes import ROOT, run_python
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="benchmarks read memory from /proc"),
+]
+ONCE = ("--rounds=1", "--steps=1")
+SMALL_STEP = ("--settings=cifar", "--batch_size=2", "--queue_size=16", *ONCE)
+SMALL_LOSS = ("--measure=loss", "--anchors=64", "--batches=4", "--dim=8", "--blocks=0,16")
+SMALL_QUEUE = ("--measure=queue", "--anchors=128", "--batches=2", "--dim=8")
+SMALL_GROWTH = ("--anchors=64", "--batches=4", "--plots=queue,batch")
+RUNS = {
+    "train_step": (("--settings=features", "--batch_size=2", *ONCE), "| bare passes |"),
+    "step_parts": (ONCE, "| teacher |"),
+    "gpu_step": (("--cases=step,bare", *SMALL_STEP), "| bare passes |"),
+    "scaling growth": ((*SMALL_GROWTH, *ONCE), "| bfloat16 |"),
+    "scaling loss": ((*SMALL_LOSS, *ONCE), "| 64 | 16 |"),
+    "scaling queue": ((*SMALL_QUEUE, *ONCE), "step, 64"),
+    "data views": (("--images=12", "--batch_size=2", "--rounds=1"), "| keras_isd |"),
+    "data photographs": (
+        ("--measure=photographs", "--photographs=2", "--passes=3", "--batch_size=2", "--rounds=1"),
+        "| decoding alone, whole |",
+    ),
+    "data listing": (("--measure=listing", "--files=1200", "--batch_size=8"), "1,200 files listed"),
+    "data features": (
+        ("--measure=features", "--images=40", "--batch_size=8", "--width=4", "--rounds=1"),
+        "| in a file |",
+    ),
+    "knn search": (("--bank=100", "--queries=20", "--dim=8", "--k=1", "--rounds=1"), "| 1 |"),
+    "knn callback": (
+        ("--measure=callback", "--backbone=convnet", "--bank=50", "--queries=20", "--batch=4",
+         "--epoch=8", "--steps=1"),
+        "| epoch, s |",
+    ),
+    "checkpoint_cost": (
+        ("--anchors=64", "--width=4", "--rounds=1"),
+        "| a step while a file is written |",
+    ),
+    "import_time": (("--rounds=1",), "keras_isd, s"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """A folder of two photographs."""
+    random = np.random.RandomState(0)
+    (tmp_path / "class").mkdir()
+    for number in range(2):
+        pixels = random.randint(0, 256, (60, 80, 3), "uint8")
+        Image.fromarray(pixels).save(tmp_path / "class" / f"{number}.jpg")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_benchmark_runs_in_small(name, photographs):
+    flags, expected = RUNS[name]
+    if name == "data photographs":
+        flags = (*flags, f"--folder={photographs}")
+    output = run_python(f"benchmarks/{name.split()[0]}.py", *flags, fresh=True)
+    assert expected in output, output
+
+
+def test_bare_passes_are_added_to_the_results_of_a_run(tmp_path):
+    import json
+
+    import keras_isd
+
+    backbone = keras_isd.backbones.ConvNet((32, 32, 3), (4, 8))
+    keras_isd.ISDModel(backbone, queue_size=8).save(tmp_path / "run.keras")
+    (tmp_path / "run.json").write_text(json.dumps({"settings": {"batch_size": 4}}))
+    run_python("benchmarks/bare_passes.py", f"--run={tmp_path / 'run.json'}", "--steps=1")
+    assert json.loads((tmp_path / "run.json").read_text())["bare_images_per_second"] > 0
+
+
+def test_every_benchmark_is_run():
+    not_programs = {"measured_process", "step_setting", "other_steps"}
+    files = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - not_programs
+    assert {name.split()[0] for name in RUNS} | {"bare_passes"} == files
