@@ -182,7 +182,7 @@ def record_run(path, resume):
     facts = keras_isd.callbacks.run_facts(flags={flag.name: flag.value for flag in given})
     try:
         ignored = [f"flags.{name}" for name in MAY_DIFFER]
-        keras_isd.callbacks.record_run(path, facts, resume, may_differ=ignored)
+        keras_isd.callbacks.record_run(path, facts, resume, ignore=ignored)
     except ValueError as error:
         raise app.UsageError(f"--resume must be a folder of the same run. {error}") from None
 

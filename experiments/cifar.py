@@ -136,7 +136,7 @@ def record_run(facts, resume):
     try:
         ignored = [f"flags.{name}" for name in MAY_DIFFER] + ["settings.epochs"]
         path = resume.directory / "run.json"
-        keras_isd.callbacks.record_run(path, facts, resume, may_differ=ignored)
+        keras_isd.callbacks.record_run(path, facts, resume, ignore=ignored)
     except ValueError as error:
         raise app.UsageError(f"--resume must be a folder of the same run. {error}") from None
 

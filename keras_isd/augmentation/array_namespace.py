@@ -1,4 +1,4 @@
-"""One arithmetic for two places: Keras' functions in a training step, TensorFlow's in tf.data."""
+"""Array functions for both places: `keras.ops` in a training step, TensorFlow's in tf.data."""
 
 import functools
 import types
@@ -7,9 +7,9 @@ import keras
 
 
 def array_namespace(images):
-    """`keras.ops`, or TensorFlow functions of the same names where `images` are in tf.data.
+    """Returns `keras.ops`, or TensorFlow functions of the same names if `images` are in tf.data.
 
-    Under JAX and PyTorch `keras.ops` does not take TensorFlow's tensors.
+    Under JAX and PyTorch `keras.ops` does not accept TensorFlow's tensors.
     """
     if keras.backend.backend() == "tensorflow" or not is_tensorflow(images):
         return keras.ops
@@ -17,7 +17,7 @@ def array_namespace(images):
 
 
 def is_tensorflow(images):
-    """Whether these are tensors of TensorFlow, without importing it to find out."""
+    """Whether these are TensorFlow tensors, checked without importing TensorFlow."""
     return type(images).__module__.startswith("tensorflow")
 
 
@@ -25,7 +25,7 @@ def _tensorflow_functions():
     from keras_isd.compat.quiet_tensorflow import tf
 
     return types.SimpleNamespace(
-        # Of images nothing needs more than what is here.
+        # Only the functions that operations use.
         abs=tf.abs,
         any=tf.reduce_any,
         arange=tf.range,

@@ -10,30 +10,30 @@ from keras_isd.validation.images import PIXELS
 
 @keras.saving.register_keras_serializable("keras_isd")
 class Augmenter:
-    """Makes views of images: operations one after the other, each with its factors per image.
+    """Makes views of images with a chain of operations, each with its own factors per image.
 
-    One augmenter serves in two places, with the same pixels for the same numbers: in tf.data
+    One augmenter works in two places, with the same pixels for the same random numbers: in tf.data
     under any backend (`keras_isd.data.two_view_dataset`), and on the accelerator inside the
-    training step (`ISDModel(..., query_augmenter=, key_augmenter=)`), from `keras.ops` alone.
-    It computes in float32 under any policy.
+    training step (`ISDModel(..., query_augmenter=, key_augmenter=)`), with `keras.ops` alone.
+    It computes in float32 under any dtype policy.
+
+    Called on images `(B, H, W, C)` or `(H, W, C)` with values in `value_range`, of any type, it
+    returns views `(B, size, size, C)` or `(size, size, C)`, float32. The second argument `numbers`,
+    `(B, draws)` uniform in [0, 1), determines the views; without it numbers come from the backend's
+    generator, which `keras.utils.set_random_seed` seeds.
 
     Args:
-        operations: list of operations of `keras_isd.augmentation`, the first of which gives all
-            images one size.
-
-    Called on images `(B, H, W, C)` or `(H, W, C)`, values in `value_range` of any type, it gives
-    views `(B, size, size, C)` or `(size, size, C)`, float32. Its second argument `numbers`,
-    `(B, draws)` uniform in [0, 1), determines them; left out, they come from the backend's own
-    generator, which follows `keras.utils.set_random_seed`.
+        operations: list of operations of `keras_isd.augmentation`. For images of several sizes the
+            first must be a crop, which gives them one size.
 
     Attributes:
-        draws: int, how many numbers an image takes.
-        channels: int, C, how many channels images must have: those that `Normalize` has statistics
-            of; None without one.
-        value_range: pair, the values that images have: what `Rescale` says, or [0, 255].
+        draws: int, random numbers per image.
+        channels: int, the number of channels that `Normalize` has statistics for; None without a
+            `Normalize`.
+        value_range: pair, the value range of images: that of `Rescale`, or [0, 255].
 
     Raises:
-        ValueError: if images are not of rank 3 or 4, or have another number of channels.
+        ValueError: if the rank of images is not 3 or 4, or their number of channels is wrong.
 
     Example:
 
@@ -57,8 +57,8 @@ class Augmenter:
         if len(images.shape) not in (3, 4) or self.channels not in (None, images.shape[-1]):
             c = self.channels or "C"
             raise ValueError(
-                f"Images must be `(B, H, W, {c})` or `(H, W, {c})`, of as many channels as there "
-                f"are statistics of. Received: shape={tuple(images.shape)}"
+                f"Images must be `(B, H, W, {c})` or `(H, W, {c})`, with the channels of the "
+                f"statistics. Received: shape={tuple(images.shape)}"
             )
         single = len(images.shape) == 3
         images = xp.cast(xp.convert_to_tensor(images), "float32")
@@ -73,9 +73,9 @@ class Augmenter:
 
     @in_float32
     def apply(self, images, numbers, operations=slice(None)):
-        """Applies a slice of the operations; `numbers` `(B, draws)` are those of all of them.
+        """Applies a slice of the operations to images `(B, H, W, C)`, float32 tensors.
 
-        `images` are `(B, H, W, C)` float32 tensors.
+        `numbers` `(B, draws)` are those of all operations.
         """
         xp = array_namespace(images)
         chosen = range(len(self.operations))[operations]

@@ -1,4 +1,4 @@
-"""Gaussian blur, of each image by its own width."""
+"""Gaussian blur with a random width per image."""
 
 import keras
 import numpy as np
@@ -9,11 +9,11 @@ from keras_isd.validation.arguments import check_interval
 
 @keras.saving.register_keras_serializable("keras_isd")
 class GaussianBlur(RandomApply):
-    """Blurs by a Gaussian of random width; borders are reflected.
+    """Blurs with a Gaussian of random width; borders are reflected.
 
     Args:
-        sigma: pair, standard deviation in pixels, uniform.
-        rate: float, probability that an image is blurred.
+        sigma: pair, standard deviation in pixels, uniform. Defaults to (0.1, 2.0).
+        rate: float, probability of the operation. Defaults to 0.5.
     """
 
     draws = 2
@@ -27,25 +27,25 @@ class GaussianBlur(RandomApply):
         return {"sigma": between(numbers[:, 0], *self.sigma)}
 
     def change(self, xp, images, sigma):
-        # Three times sigma leaves out 0.3 % of the weights.
+        # A radius of three sigma omits 0.3 % of the weights.
         radius = int(np.ceil(3 * self.sigma[1]))
         if min(images.shape[1:3]) <= radius:
             raise ValueError(
-                f"A Gaussian blur with a sigma of up to {self.sigma[1]} takes images of more than "
-                f"{radius} pixels: leave it out (`strong(size, blur=0)`), or give it a smaller "
-                f"`sigma`. Received: images of {images.shape[1]} x {images.shape[2]} pixels"
+                f"Images must have more than {radius} pixels a side for a blur with a sigma of up "
+                f"to {self.sigma[1]}: use a smaller `sigma` or no blur (`strong(size, blur=0)`). "
+                f"Received: images of {images.shape[1]} x {images.shape[2]} pixels"
             )
         return gaussian_blur(xp, images, sigma, radius)
 
 
 def gaussian_blur(xp, images, sigma, radius):
-    """Blurs each image by its own Gaussian.
+    """Blurs each image with its own Gaussian.
 
     Args:
         xp: array functions.
         images: `(B, H, W, C)`, H and W greater than `radius`.
         sigma: `(B,)`, in pixels; 0 changes nothing.
-        radius: int, how far the sum goes.
+        radius: int, pixels on each side of the centre.
 
     Returns:
         `(B, H, W, C)`.

@@ -1,7 +1,7 @@
-"""Colours of images: grey, jitter, solarisation.
+"""Colour operations: grayscale, colour jitter, solarisation.
 
-Greys, blends and hue are as Pillow and torchvision define them, in float. The channels are taken
-apart first: arithmetic on planes `(B, H, W)` is several times quicker than on a last axis of three.
+Greys, blends and hue are defined as in Pillow and torchvision, in float. Channels are split first:
+arithmetic on planes `(B, H, W)` is several times faster than on a last axis of size three.
 """
 
 import itertools
@@ -10,7 +10,13 @@ import numbers
 import keras
 import numpy as np
 
-from keras_isd.augmentation.operation import RandomApply, between, is_one, per_image, planes_of
+from keras_isd.augmentation.operation import (
+    RandomApply,
+    between,
+    is_single_image,
+    per_image,
+    split_planes,
+)
 from keras_isd.validation.arguments import check_interval
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
@@ -20,21 +26,25 @@ ORDERS = np.array(list(itertools.permutations(range(4))), "int32")
 
 @keras.saving.register_keras_serializable("keras_isd")
 class ColorJitter(RandomApply):
-    """Brightness, contrast, saturation and hue, in random order: torchvision's `ColorJitter`.
+    """Changes brightness, contrast, saturation and hue in random order, as torchvision does.
 
     Args:
         brightness, contrast, saturation: float f; the factor is uniform in
-            `[max(0, 1 - f), 1 + f]`, 1 changes nothing.
-        hue: float f in `[0, 0.5]`; the shift is uniform in `[-f, f]` of the circle.
-        rate: float, probability that an image is changed at all.
-        rgb: triple of ints, which channels are red, green and blue. Others stay as they are.
+            `[max(0, 1 - f), 1 + f]`, and 1 changes nothing. Defaults to 0.4.
+        hue: float f in `[0, 0.5]`; the shift is uniform in `[-f, f]` of the circle. Defaults to
+            0.1.
+        rate: float, probability of the operation. Defaults to 0.8.
+        rgb: triple of ints, the red, green and blue channels; others are unchanged. Defaults to
+            (0, 1, 2).
+
+    Source: `torchvision.transforms.ColorJitter`.
     """
 
     draws = 6
 
     def __init__(self, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, rate=0.8, rgb=RGB):
         super().__init__(rate)
-        self.rgb = _checked_rgb(rgb)
+        self.rgb = _check_rgb(rgb)
         check_interval("hue", (0, hue), 0, 0.5)
         self.brightness = brightness
         self.contrast = contrast
@@ -53,7 +63,7 @@ class ColorJitter(RandomApply):
         }
 
     def change(self, xp, images, blends, shift, order):
-        jitter = _jitter_one if is_one(images) else _jitter_all
+        jitter = _jitter_one if is_single_image(images) else _jitter_all
         return _change_rgb(
             xp, images, self.rgb, lambda planes: jitter(xp, planes, blends, shift, order)
         )
@@ -61,16 +71,17 @@ class ColorJitter(RandomApply):
 
 @keras.saving.register_keras_serializable("keras_isd")
 class Grayscale(RandomApply):
-    """Grey images, of three equal channels, with probability `rate`; grey as in Pillow's "L".
+    """Makes images grey, with three equal channels as in Pillow's mode "L".
 
     Args:
-        rate: float, the probability.
-        rgb: triple of ints, which channels are red, green and blue. Others stay as they are.
+        rate: float, probability of the operation. Defaults to 0.2.
+        rgb: triple of ints, the red, green and blue channels; others are unchanged. Defaults to
+            (0, 1, 2).
     """
 
     def __init__(self, rate=0.2, rgb=RGB):
         super().__init__(rate)
-        self.rgb = _checked_rgb(rgb)
+        self.rgb = _check_rgb(rgb)
 
     def change(self, xp, images):
         return _change_rgb(xp, images, self.rgb, lambda planes: [_grey(planes)] * 3)
@@ -78,7 +89,7 @@ class Grayscale(RandomApply):
 
 @keras.saving.register_keras_serializable("keras_isd")
 class Solarize(RandomApply):
-    """Inverts what is brighter than half (BYOL's second view), with probability `rate`."""
+    """Inverts values of at least 128, with probability `rate`, as in BYOL's second view."""
 
     def __init__(self, rate=0.2):
         super().__init__(rate)
@@ -87,24 +98,24 @@ class Solarize(RandomApply):
         return xp.where(images >= 128.0, 255.0 - images, images)
 
 
-def _checked_rgb(rgb):
+def _check_rgb(rgb):
     rgb = tuple(rgb)
     if len(set(rgb)) != 3 or not all(isinstance(i, numbers.Integral) and int(i) >= 0 for i in rgb):
         raise ValueError(
-            "Argument `rgb` must be the numbers of three channels: red, green and blue. "
+            "Argument `rgb` must be the indices of the red, green and blue channels. "
             f"Received: {rgb=}"
         )
     return tuple(map(int, rgb))
 
 
 def _change_rgb(xp, images, rgb, change):
-    """The images with a change of their red, green and blue planes."""
-    planes = planes_of(images)
+    """Changes the red, green and blue planes of images."""
+    planes = split_planes(images)
     if max(rgb) >= len(planes):
         raise ValueError(
-            f"Colours take images with the channels {rgb}, red, green and blue. For images without "
-            "colour see `IntensityJitter`, which `strong` takes where its statistics are not of "
-            f"three channels. Received: images of {len(planes)} channels"
+            f"Images must have the channels {rgb} for colour operations. For images without colour "
+            "use `IntensityJitter`, as `strong` does for statistics of other than three channels. "
+            f"Received: images of {len(planes)} channels"
         )
     for channel, plane in zip(rgb, change([planes[channel] for channel in rgb])):
         planes[channel] = plane
@@ -121,7 +132,7 @@ def _mean_grey(xp, planes):
 
 
 def _jitter_one(xp, planes, blends, shift, order):
-    """The four changes of one image, one after the other as its order says."""
+    """Applies the four changes to one image, in its order."""
 
     def blend(which, other):
         factor = per_image(blends[:, which])
@@ -139,11 +150,11 @@ def _jitter_one(xp, planes, blends, shift, order):
 
 
 def _jitter_all(xp, planes, blends, shift, order):
-    """The four changes of images whose orders differ, with the same arithmetic for all.
+    """Applies the four changes to images with different orders, with the same arithmetic for all.
 
-    Three are blends, so one formula serves whichever comes first. The hue, which costs most, is
-    shifted once, for all images together: before it come the blends that an image has before its
-    hue, then those it has after; in the other slots the factor is 1.
+    Three changes are blends with one formula. The most expensive one, the hue, is shifted once for
+    all images: the blends that precede an image's hue are applied before it, the others after it;
+    inactive slots have a factor of 1.
     """
     before_hue = _slots_before_hue(xp, order)
     for slot in range(3):
@@ -155,32 +166,32 @@ def _jitter_all(xp, planes, blends, shift, order):
 
 
 def _slots_before_hue(xp, order):
-    """For each of four slots `(B,)`: 1 where the image's hue comes later, else 0."""
+    """For each of four slots `(B,)`: 1 if the image's hue comes later, else 0."""
     is_hue = [xp.cast(order[:, slot] == HUE, "float32") for slot in range(4)]
     return [sum(is_hue[slot + 1 :], start=0.0 * is_hue[0]) for slot in range(4)]
 
 
 def _blend_slot(xp, planes, blends, operation, active):
-    """Blends each image as its operation says, where it is active."""
-    is_it = [xp.cast(operation == index, "float32") * active for index in range(3)]
-    away = [is_it[i] * (1.0 - blends[:, i]) for i in range(3)]  # the other image's share
+    """Blends each image by its operation, if it is active."""
+    is_chosen = [xp.cast(operation == index, "float32") * active for index in range(3)]
+    away = [is_chosen[i] * (1.0 - blends[:, i]) for i in range(3)]  # the other image's share
     other = per_image(away[CONTRAST] * _mean_grey(xp, planes))
     other = other + per_image(away[SATURATION]) * _grey(planes)
     return _blend(xp, planes, per_image(1.0 - sum(away)), other)
 
 
 def _blend(xp, planes, factor, other):
-    """`factor` of the image and what is added of another: black, its mean grey or its grey."""
+    """Adds `factor` of the image and a share of another: black, its mean grey or its grey."""
     return [xp.clip(factor * plane + other, 0.0, 255.0) for plane in planes]
 
 
 def _shift_hue(xp, planes, shift):
-    """Turns the hue of HSV by `shift` of the circle; value and saturation stay."""
+    """Rotates the hue of HSV by `shift` of the circle; value and saturation are unchanged."""
     red, green, blue = planes
     value = xp.maximum(xp.maximum(red, green), blue)
     chroma = value - xp.minimum(xp.minimum(red, green), blue)
     scale = 1.0 / xp.where(chroma > 0, chroma, 1.0)
-    # Hue in sixths of the circle, from red.
+    # Hue in sixths of the circle, starting at red.
     hue = xp.where(
         value == red,
         (green - blue) * scale,
@@ -188,7 +199,7 @@ def _shift_hue(xp, planes, shift):
     )
     hue = hue + per_image(6.0 * shift)
     turned = []
-    for start in (5.0, 3.0, 1.0):  # of red, green, blue: the usual closed form of HSV to RGB
+    for start in (5.0, 3.0, 1.0):  # red, green, blue: the closed form of HSV to RGB
         place = hue + start
         place = place - 6.0 * xp.floor(place / 6.0)
         turned.append(value - chroma * xp.clip(xp.minimum(place, 4.0 - place), 0.0, 1.0))

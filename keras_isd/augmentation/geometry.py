@@ -1,4 +1,4 @@
-"""Where the pixels of a view come from: crops at another size, and flips."""
+"""Geometric operations: crops that are resized, and flips."""
 
 import keras
 import numpy as np
@@ -9,15 +9,15 @@ from keras_isd.validation.arguments import check_interval, check_positive_intege
 
 @keras.saving.register_keras_serializable("keras_isd")
 class RandomResizedCrop(Operation):
-    """A random part of the image, at another size: torchvision's `RandomResizedCrop`.
+    """Crops a random part of the image and resizes it, as torchvision's `RandomResizedCrop`.
+
+    The first of ten random crops that fits into the image is used; if none fits, the largest
+    central crop with an allowed aspect ratio. Sizes and positions are whole pixels.
 
     Args:
         size: int, side of the square result in pixels.
-        area: pair, share of the image's area, uniform.
-        aspect_ratio: pair, width by height, log-uniform.
-
-    Of ten tries the first that fits into the image is taken; if none does, the largest central
-    part whose aspect ratio is allowed. Sizes and places are whole pixels.
+        area: pair, share of the image's area, uniform. Defaults to (0.2, 1.0).
+        aspect_ratio: pair, width / height, log-uniform. Defaults to (3 / 4, 4 / 3).
     """
 
     TRIES = 10
@@ -47,7 +47,7 @@ class RandomResizedCrop(Operation):
         central = self._central(xp, height, width)
         h = xp.where(found, xp.sum(heights * first, axis=1), central[0])
         w = xp.where(found, xp.sum(widths * first, axis=1), central[1])
-        # Rounding may carry a number just below 1 to the next place.
+        # Rounding may carry a number just below 1 to the next position.
         top = xp.minimum(xp.floor(numbers[:, -2] * (height - h + 1)), height - h)
         left = xp.minimum(xp.floor(numbers[:, -1] * (width - w + 1)), width - w)
         top = xp.where(found, top, xp.floor((height - h) / 2))
@@ -66,7 +66,7 @@ class RandomResizedCrop(Operation):
 
 @keras.saving.register_keras_serializable("keras_isd")
 class CentralCrop(Operation):
-    """The central square, of `fraction` of the shorter side, at another size."""
+    """Crops the central square, `fraction` of the shorter side, and resizes it to `size` pixels."""
 
     def __init__(self, size, fraction=1.0):
         check_positive_integer("size", size)
@@ -87,7 +87,7 @@ class CentralCrop(Operation):
 
 @keras.saving.register_keras_serializable("keras_isd")
 class HorizontalFlip(RandomApply):
-    """Images with left and right exchanged, with probability `rate`."""
+    """Mirrors images horizontally, with probability `rate`."""
 
     def __init__(self, rate=0.5):
         super().__init__(rate)
@@ -97,16 +97,16 @@ class HorizontalFlip(RandomApply):
 
 
 def crop_and_resize(xp, images, top, left, height, width, size):
-    """A part of each image, `size` pixels squared, as Pillow's bilinear `resize` of that part.
+    """Crops a part of each image and resizes it, as Pillow's bilinear `resize`.
 
-    Bilinear with antialiasing is linear and separable: one matrix for the rows and one for the
-    columns of each image. As two products it runs at the speed of an accelerator, and on no
-    backend does it need shapes that differ by image.
+    Antialiased bilinear resizing is linear and separable: one matrix for the rows and one for the
+    columns of each image. As two matrix products it is fast on accelerators, and its shapes do not
+    depend on the image.
 
     Args:
         xp: array functions.
         images: `(B, H, W, C)`.
-        top, left, height, width: `(B,)`, the part, in whole pixels.
+        top, left, height, width: `(B,)`, the part in whole pixels.
         size: int.
 
     Returns:
@@ -117,7 +117,7 @@ def crop_and_resize(xp, images, top, left, height, width, size):
     across = _triangle_weights(xp, left, width, columns, size)
     images = xp.matmul(down, xp.reshape(images, (-1, rows, columns * channels)))
     images = xp.reshape(images, (-1, size, columns, channels))
-    # Channels move out of the way, so that the columns are contracted: (B, C, size, columns).
+    # Channels become an axis of their own, so that columns are contracted: (B, C, size, columns).
     planes = xp.stack([images[..., channel] for channel in range(channels)], axis=1)
     planes = xp.matmul(planes, xp.swapaxes(across, -2, -1)[:, None])
     return xp.stack([planes[:, channel] for channel in range(channels)], axis=-1)
@@ -126,7 +126,7 @@ def crop_and_resize(xp, images, top, left, height, width, size):
 def _triangle_weights(xp, start, length, inputs, outputs):
     """Weights `(B, outputs, inputs)` of Pillow's bilinear filter over `start` to `start + length`.
 
-    The filter is as wide as an output pixel where the image shrinks, so that it is antialiased.
+    If the image shrinks, the filter is as wide as an output pixel, for antialiasing.
     """
     scale = length / outputs
     support = xp.maximum(scale, 1.0)[:, None, None]

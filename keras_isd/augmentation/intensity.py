@@ -1,21 +1,27 @@
-"""Values of images of any channels: their range, brightness and contrast, normalisation."""
+"""Intensity operations for any number of channels: rescaling, jitter and normalisation."""
 
 import keras
 import numpy as np
 
-from keras_isd.augmentation.operation import Operation, RandomApply, between, per_image, planes_of
+from keras_isd.augmentation.operation import (
+    Operation,
+    RandomApply,
+    between,
+    per_image,
+    split_planes,
+)
 from keras_isd.validation.arguments import check_in_range, check_positive_integer
 from keras_isd.validation.images import PIXELS
 
 
 @keras.saving.register_keras_serializable("keras_isd")
 class Rescale(Operation):
-    """From a range of values to [0, 255], in float32; values outside are not cut off.
+    """Rescales a value range to [0, 255], in float32; values outside are not clipped.
 
-    For images of more than 8 bits, whose numbers stay as they are up to here.
+    For images of more than 8 bits, which are read unchanged.
 
     Args:
-        low, high: floats, or a list of one for each channel: what becomes 0 and 255.
+        low, high: floats, or lists with one for each channel, which become 0 and 255.
 
     Raises:
         ValueError: if `low` is not below `high`, or they are not finite.
@@ -25,8 +31,8 @@ class Rescale(Operation):
         pairs = np.stack(np.broadcast_arrays(np.atleast_1d(low), np.atleast_1d(high)), axis=-1)
         if pairs.ndim != 2 or not (np.isfinite(pairs).all() and (pairs[:, 0] < pairs[:, 1]).all()):
             raise ValueError(
-                "Argument `value_range` must be finite numbers (low, high), low below high, or "
-                f"lists of such for each channel. Received: ({low}, {high})"
+                "Argument `value_range` must be finite numbers (low, high) with low < high, or "
+                f"lists of them by channel. Received: ({low}, {high})"
             )
         self.low, self.high = (np.asarray(value, "float64").tolist() for value in (low, high))
 
@@ -38,15 +44,16 @@ class Rescale(Operation):
 
 @keras.saving.register_keras_serializable("keras_isd")
 class IntensityJitter(RandomApply):
-    """Brightness and contrast of each channel by its own factors: jitter where there is no colour.
+    """Changes brightness and contrast by separate factors per channel, for images without colour.
 
-    A channel v becomes `b * (c * v + (1 - c) * mean(v))`; since nothing is cut off, the order of
-    the two makes no difference.
+    A channel v becomes `b * (c * v + (1 - c) * mean(v))`; without clipping the order of the two
+    does not matter.
 
     Args:
-        channels: int, C, how many channels images have; or a list of those to change.
-        brightness, contrast: float f; the factor is uniform in `[max(0, 1 - f), 1 + f]`.
-        rate: float, probability that an image is changed at all.
+        channels: int, the number of channels; or a list of those to change.
+        brightness, contrast: float f; the factor is uniform in `[max(0, 1 - f), 1 + f]`. Defaults
+            to 0.4.
+        rate: float, probability of the operation. Defaults to 0.8.
 
     Raises:
         ValueError: if `channels` is not positive, or a strength is negative.
@@ -78,7 +85,7 @@ class IntensityJitter(RandomApply):
         }
 
     def change(self, xp, images, brightness, contrast):
-        planes = planes_of(images)
+        planes = split_planes(images)
         for place, channel in enumerate(self.channels):
             b, c = (per_image(factors[:, place]) for factors in (brightness, contrast))
             mean = per_image(xp.mean(planes[channel], axis=(1, 2)))
@@ -88,13 +95,13 @@ class IntensityJitter(RandomApply):
 
 @keras.saving.register_keras_serializable("keras_isd")
 class Normalize(Operation):
-    """From [0, 255] to channels of mean 0 and standard deviation 1.
+    """Normalises images in [0, 255] to channels of mean 0 and standard deviation 1.
 
     Args:
-        mean, std: of each channel, for images in [0, 1].
+        mean, std: mean and standard deviation of each channel, for images in [0, 1].
 
     Raises:
-        ValueError: if they are not as many, or not finite, or a deviation is not positive.
+        ValueError: if their lengths differ, or a value is not finite, or a deviation not positive.
     """
 
     def __init__(self, mean, std):
@@ -102,13 +109,13 @@ class Normalize(Operation):
         right = len(self.mean) == len(self.std) > 0 and np.isfinite(self.mean + self.std).all()
         if not right or min(self.std) <= 0:
             raise ValueError(
-                "Argument `statistics` must be means and positive standard deviations of each "
+                "Argument `statistics` must have a mean and a positive standard deviation for each "
                 f"channel, for images in [0, 1]. Received: {mean=}, {std=}"
             )
 
     def apply(self, xp, images):
         planes = [
             plane * (1 / (255 * std)) - mean / std
-            for plane, mean, std in zip(planes_of(images), self.mean, self.std, strict=True)
+            for plane, mean, std in zip(split_planes(images), self.mean, self.std, strict=True)
         ]
         return xp.stack(planes, axis=-1)

@@ -1,4 +1,4 @@
-"""The operations as keras-cv layers, for pipelines that are made of such."""
+"""The operations as keras-cv layers, for pipelines of keras-cv layers."""
 
 import keras
 import keras_cv
@@ -10,20 +10,21 @@ from keras_isd.compat.quiet_tensorflow import tf
 
 @keras.saving.register_keras_serializable("keras_isd")
 class AugmentationLayer(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
-    """An operation of `keras_isd.augmentation`, or a chain of them, as a layer of keras-cv.
+    """Wraps an operation of `keras_isd.augmentation`, or an `Augmenter`, as a keras-cv layer.
 
-    It takes and gives what keras-cv's own layers do, images or dicts with "images", one or a
-    batch, and runs in tf.data under any backend. Unlike keras-cv 0.9's layers it draws what
-    torchvision draws, reproduces under a seed, and computes in float32 under a mixed policy.
+    Inputs and outputs are those of keras-cv's own layers: images, or dicts with "images", single or
+    in a batch. It runs in tf.data under any backend. Unlike keras-cv 0.9's layers it has
+    torchvision's distributions, is reproducible with a seed, and computes in float32 under a mixed
+    policy.
 
-    keras-cv's own layers are not in the paper's views: its colour jitter adds brightness and has
-    one order, its crop draws the aspect ratio uniformly and, when seeded, together with the area,
-    its blur has zeros beyond the border.
+    keras-cv's own layers cannot make the paper's views: its colour jitter adds brightness and has a
+    fixed order, its crop draws the aspect ratio uniformly and, if seeded, correlated with the area,
+    and its blur pads with zeros.
 
     Args:
-        operation: such as `keras_isd.augmentation.ColorJitter()`, or an `Augmenter`, such as
-            `keras_isd.augmentation.strong(32)`: the paper's views in a pipeline of keras-cv layers.
-        seed: int or None. One seed gives one sequence of draws, call after call.
+        operation: an operation such as `keras_isd.augmentation.ColorJitter()`, or an `Augmenter`
+            such as `keras_isd.augmentation.strong(32)`.
+        seed: int, fixes the sequence of random draws, or None. Defaults to None.
         **kwargs: `name`.
 
     Example:
@@ -37,7 +38,7 @@ class AugmentationLayer(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
     def __init__(self, operation, seed=None, **kwargs):
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
-        # keras-cv takes the seed 0 for none.
+        # keras-cv treats the seed 0 as no seed.
         self._random_generator = (
             tf.random.get_global_generator()
             if seed is None

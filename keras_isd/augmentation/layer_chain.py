@@ -1,4 +1,4 @@
-"""Layers of Keras and keras-cv, taken where an `Augmenter` is."""
+"""Layers of Keras and keras-cv in place of an `Augmenter`."""
 
 import inspect
 
@@ -11,7 +11,7 @@ from keras_isd.validation.images import PIXELS
 
 @keras.saving.register_keras_serializable("keras_isd")
 class LayerChain:
-    """Layers one after the other, called as an `Augmenter` is; the numbers they draw are their own.
+    """A chain of layers with the interface of an `Augmenter`; layers draw their own random numbers.
 
     Args:
         layers: list of `keras.layers.Layer`.
@@ -26,7 +26,7 @@ class LayerChain:
 
     def __call__(self, images, numbers=None, training=True):
         for layer in self.layers:
-            # An `Augmenter` of keras-cv knows of no training.
+            # keras-cv's `Augmenter` has no argument `training`.
             named = inspect.signature(type(layer).__call__).parameters.values()
             takes_it = any(p.name == "training" or p.kind == p.VAR_KEYWORD for p in named)
             images = layer(images, training=training) if takes_it else layer(images)
@@ -41,17 +41,17 @@ class LayerChain:
 
 
 def as_views(views):
-    """A dict of what makes views, with layers and chains of them as `LayerChain`s.
+    """Converts the layers in a dict of view functions to `LayerChain`s.
 
-    What such a layer cannot promise is said: its draws are not those of a row and an epoch.
+    Warns that their random draws do not depend on row and epoch, so runs are not reproducible.
     """
     found = {name: as_view(view) for name, view in views.items()}
     for name, view in found.items():
         if isinstance(view, LayerChain):
             logging.warning(
-                "The %s is made by %s: Keras' layers draw from seeds of their own, in the order of "
-                "the calls and some once for a batch. So a run that is resumed, or has other "
-                "batches, has other views, which it has not with `keras_isd.augmentation`.",
+                "The %s is made by %s. Keras layers draw from their own seeds, in the order of the "
+                "calls, and some once per batch: a resumed run is not reproducible. Use "
+                "`keras_isd.augmentation` for that.",
                 name,
                 ", ".join(type(layer).__name__ for layer in view.layers),
             )
@@ -59,10 +59,10 @@ def as_views(views):
 
 
 def as_view(view):
-    """What makes a view; layers and chains of them as a `LayerChain`."""
+    """Converts layers and chains of layers to a `LayerChain`; returns others unchanged."""
     if isinstance(view, Augmenter):
         return view
-    if isinstance(view, keras.Sequential):  # whose own call takes tensors of the backend alone
+    if isinstance(view, keras.Sequential):  # its own call takes only the backend's tensors
         return LayerChain([layer for layer in view.layers if not _is_input(layer)])
     if isinstance(view, keras.layers.Layer):
         return LayerChain([view])

@@ -1,12 +1,12 @@
-"""The views of the paper.
+"""Augmentation policies: the views of the paper.
 
-Each recipe is an `Augmenter`: images `(B, H, W, C)` to views `(B, size, size, C)`, float32,
-normalised. The paper's four pairings are the pairs of `weak` and `strong` as query and key; its
-best is a strong query and a weak key.
+Each policy is an `Augmenter` from images `(B, H, W, C)` to normalised views `(B, size, size, C)`,
+float32. The paper combines `weak` and `strong` as query and key in all four ways; its best
+combination is a strong query and a weak key.
 
-`statistics` are the channels' means and standard deviations, for [0, 1], and say by their number
-what C is. Photographs of 8 bits take those below; of other images
-`keras_isd.data.channel_statistics` measures them, with the range of values that is [0, 1].
+`statistics` are the channels' means and standard deviations for values in [0, 1]; their number is
+C. For 8-bit photographs use those below; for other images `keras_isd.data.channel_statistics`
+measures them, together with the value range that corresponds to [0, 1].
 """
 
 from keras_isd.augmentation.augmenter import Augmenter
@@ -21,12 +21,12 @@ CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 
 
 def weak(size, statistics=IMAGENET):
-    """Random resized crop of area 0.2 to 1, and horizontal flip.
+    """Makes weak views: random resized crop of area 0.2 to 1, and horizontal flip.
 
-    Args:
-        size: int, side of the square view in pixels.
-        statistics: means and standard deviations of C channels, for [0, 1], and if images are not
-            of 8 bits the range of values that this is; see `keras_isd.data.channel_statistics`.
+    Args: size: int, side of the square view in pixels. statistics: means and standard deviations of
+        C channels for values in [0, 1], and, for images
+            of other than 8 bits, the value range that corresponds to it; see
+            `keras_isd.data.channel_statistics`. Defaults to those of ImageNet.
 
     Returns:
         An `Augmenter`.
@@ -42,25 +42,24 @@ def weak(size, statistics=IMAGENET):
 
 
 def strong(size, statistics=IMAGENET, blur=0.5, solarize=0.0, rgb=None):
-    """As `weak`, with colour jitter, random grayscale and Gaussian blur.
+    """Makes strong views: as `weak`, with colour jitter, random grayscale and Gaussian blur.
 
-    Where there is no colour, brightness and contrast of each channel change by themselves:
-    `IntensityJitter` instead of colour jitter and grayscale.
+    Channels without colour get `IntensityJitter` instead of colour jitter and grayscale.
 
     Args:
         size: int, side of the square view in pixels.
         statistics: see `weak`.
-        blur: float, probability of blur. For images of 32 pixels it is usually left out: 0.
+        blur: float, probability of blur; 0 is usual for images of 32 pixels. Defaults to 0.5.
         solarize: float, probability of solarisation. BYOL's two views are
-            `strong(224, blur=1.0)` and `strong(224, blur=0.1, solarize=0.2)`.
-        rgb: triple of ints, which of the channels are red, green and blue: of Sentinel-2's thirteen
-            bands `(3, 2, 1)`. Where there are three channels they are; else None is for no colour.
+            `strong(224, blur=1.0)` and `strong(224, blur=0.1, solarize=0.2)`. Defaults to 0.
+        rgb: triple of ints, the red, green and blue channels: `(3, 2, 1)` for Sentinel-2's thirteen
+            bands. Defaults to None: (0, 1, 2) for three channels, else no colour.
 
     Returns:
         An `Augmenter`.
 
     Raises:
-        ValueError: if `rgb` are not three of the channels.
+        ValueError: if `rgb` has other than three of the channels.
 
     Source: `aug_strong` in the authors' `train_isd_plus.py`: jitter (0.4, 0.4, 0.4,
     0.1) with probability 0.8, grayscale 0.2, blur of sigma 0.1 to 2 with 0.5.
@@ -77,7 +76,7 @@ def strong(size, statistics=IMAGENET, blur=0.5, solarize=0.0, rgb=None):
         chain += [ColorJitter(0.4, 0.4, 0.4, 0.1, rate=0.8, rgb=rgb), Grayscale(0.2, rgb=rgb)]
         if max(rgb) >= channels:
             raise ValueError(
-                f"Argument `rgb` must be three of the {channels} channels. Received: {rgb=}"
+                f"Argument `rgb` must be three of {channels} channels. Received: {rgb=}"
             )
     if without_color := sorted(set(range(channels)) - set(rgb or ())):
         chain.append(IntensityJitter(without_color, 0.4, 0.4, rate=0.8))
@@ -89,13 +88,14 @@ def strong(size, statistics=IMAGENET, blur=0.5, solarize=0.0, rgb=None):
 
 
 def evaluation(size, statistics=IMAGENET, fraction=1.0):
-    """Takes the central square, resizes it to `size` and normalises; nothing is random.
+    """Makes deterministic views: the central square, resized to `size` and normalised.
 
     Args:
         size: int, side of the square view in pixels.
         statistics: see `weak`.
-        fraction: float, side of the square by the image's shorter side. ImageNet's custom, to
-            resize the shorter side to 256 and crop 224, is `evaluation(224, fraction=224 / 256)`.
+        fraction: float, side of the square relative to the image's shorter side. The usual protocol
+            of ImageNet, to resize the shorter side to 256 and crop 224 pixels, is
+            `evaluation(224, fraction=224 / 256)`. Defaults to 1.
 
     Returns:
         An `Augmenter`.
@@ -109,7 +109,7 @@ def evaluation(size, statistics=IMAGENET, fraction=1.0):
 
 
 def _policy(crop, changes, statistics):
-    """An `Augmenter` of a crop, changes of pixels in [0, 255], and normalisation."""
+    """Makes an `Augmenter` of a crop, changes of pixels in [0, 255], and normalisation."""
     mean, std, *value_range = statistics
     rescale = [Rescale(*value_range[0])] if value_range else []
     return Augmenter([crop, *rescale, *changes, Normalize(mean, std)])

@@ -1,4 +1,4 @@
-"""Callbacks for `fit`, and the record of what a run was made with."""
+"""Callbacks for `fit`: evaluation, health, resume, and the record of a run's settings."""
 
 from keras_isd.callbacks.feature_evaluation import FeatureEvaluation, KNNEvaluation, LinearProbe
 from keras_isd.callbacks.health_monitor import HealthMonitor

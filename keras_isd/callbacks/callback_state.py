@@ -1,12 +1,12 @@
-"""What Keras' own callbacks remember from epoch to epoch, for a run that is resumed."""
+"""The state of Keras' callbacks, saved and restored for resumed runs."""
 
 import keras
 import numpy as np
 from absl import logging
 
-# The attributes that change while a run goes on, of each callback that has any. Others, as this
-# package's own, name theirs as `remembered`.
-REMEMBERED = {
+# The attributes of each callback that change during a run. Other callbacks, such as this package's,
+# list theirs in `remembered`.
+STATE_ATTRIBUTES = {
     keras.callbacks.EarlyStopping: (
         "wait",
         "stopped_epoch",
@@ -18,7 +18,7 @@ REMEMBERED = {
     keras.callbacks.ModelCheckpoint: ("best", "_batches_seen_since_last_saving"),
     keras.callbacks.TensorBoard: ("_global_train_batch",),
 }
-NOTHING_TO_REMEMBER = (
+STATELESS = (
     keras.callbacks.BackupAndRestore,
     keras.callbacks.CSVLogger,
     keras.callbacks.History,
@@ -30,13 +30,13 @@ NOTHING_TO_REMEMBER = (
 )
 
 
-def take_down(callbacks):
-    """What callbacks remember: arrays by name, and facts that JSON can hold, one for each."""
+def save_state(callbacks):
+    """Returns the state of callbacks: a dict of arrays, and a JSON-compatible dict for each."""
     arrays: dict = {}
     facts = []
     for number, callback in enumerate(callbacks):
         state = {}
-        for name in _remembered(callback):
+        for name in _state_attributes(callback):
             value = getattr(callback, name, None)
             if isinstance(value, list):  # weights
                 keys = [f"callback/{number:03d}/{name}/{i:05d}" for i in range(len(value))]
@@ -47,8 +47,8 @@ def take_down(callbacks):
     return arrays, facts
 
 
-def give_back(callbacks, arrays, facts):
-    """Gives callbacks what those of the same class, in the same order, had remembered."""
+def restore_state(callbacks, arrays, facts):
+    """Restores the state of callbacks, matched by class and order."""
     left = list(enumerate(facts))
     for callback in callbacks:
         same = [pair for pair in left if pair[1]["class"] == type(callback).__name__]
@@ -65,9 +65,9 @@ def give_back(callbacks, arrays, facts):
             setattr(callback, name, value)
 
 
-def warn_of_unknown(callbacks):
-    """Says which callbacks may remember what is not known here, where a run goes on."""
-    known = (*REMEMBERED, *NOTHING_TO_REMEMBER)
+def warn_of_unknown_state(callbacks):
+    """Warns of callbacks in a resumed run whose state may not be in its checkpoints."""
+    known = (*STATE_ATTRIBUTES, *STATELESS)
     unknown = [
         type(callback).__name__
         for callback in callbacks
@@ -77,14 +77,13 @@ def warn_of_unknown(callbacks):
     ]
     if unknown:
         logging.warning(
-            "What these callbacks remember of the run, if anything, is not in its checkpoints, and "
-            "begins anew: %s",
+            "The state of these callbacks, if any, is not in the checkpoints and starts anew: %s",
             ", ".join(unknown),
         )
 
 
-def _remembered(callback):
-    for kind, names in REMEMBERED.items():
+def _state_attributes(callback):
+    for kind, names in STATE_ATTRIBUTES.items():
         if isinstance(callback, kind):
             return names
     return getattr(callback, "remembered", ())

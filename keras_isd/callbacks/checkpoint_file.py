@@ -1,28 +1,28 @@
-"""A checkpoint as one file that is either whole or not there."""
+"""A checkpoint as one file, written atomically by another thread."""
 
 import concurrent.futures
 import json
 import os
 import zipfile
 
-import ml_dtypes  # noqa: F401 (teaches NumPy the names of bfloat16 and its like)
+import ml_dtypes  # noqa: F401 (registers bfloat16 and other types with NumPy)
 import numpy as np
 from absl import logging
 
-# One thread, which a program that ends waits for; and by folder what it writes.
+# One thread, which a program waits for at its end; and the current write of each folder.
 _WRITER: concurrent.futures.ThreadPoolExecutor
 _WRITING: dict = {}
 
 
-def _start_anew():
+def _reset_writer():
     global _WRITER
     _WRITER = concurrent.futures.ThreadPoolExecutor(1, "keras_isd checkpoints")
     _WRITING.clear()
 
 
-_start_anew()
+_reset_writer()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew)  # the thread stays with the parent
+    os.register_at_fork(after_in_child=_reset_writer)  # the thread stays with the parent
 
 
 class DamagedCheckpointError(Exception):
@@ -30,15 +30,15 @@ class DamagedCheckpointError(Exception):
 
 
 def write(path, arrays, facts):
-    """Writes named arrays and a dict of facts, so that a kill at any moment leaves no half a file.
+    """Writes named arrays and a dict of facts atomically.
 
     Args:
         path: `pathlib.Path`.
         arrays: dict of NumPy arrays.
-        facts: dict that JSON can hold.
+        facts: JSON-compatible dict.
     """
     kinds = {name: str(array.dtype) for name, array in arrays.items()}
-    stored = {f"array/{name}": _as_numpy_has_it(array) for name, array in arrays.items()}
+    stored = {f"array/{name}": _as_numpy_type(array) for name, array in arrays.items()}
     unfinished = path.with_suffix(".unfinished")
     with open(unfinished, "wb") as file:
         np.savez(file, facts=json.dumps({"facts": facts, "dtypes": kinds}), **stored)
@@ -47,17 +47,17 @@ def write(path, arrays, facts):
     os.replace(unfinished, path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)  # the new name too is on the disk before an older file goes
+        os.fsync(folder)  # the new name must be on the disk before an older file is deleted
     finally:
         os.close(folder)
 
 
-def write_beside(path, arrays, facts, then):
-    """Lets another thread `write`, and then call `then()`, while the caller goes on.
+def write_in_background(path, arrays, facts, then):
+    """Calls `write` and then `then()` in another thread.
 
-    The arrays may not change from now on. A folder has one write at a time: one that is due waits
-    for the one before. What goes wrong is logged at once, as `fit` may end by another error and
-    nobody wait, and raised by the next `wait`.
+    The arrays must not change afterwards. Each folder has one write at a time; the next one waits.
+    An error is logged at once, since `fit` may end with another error before the next `wait`, which
+    raises it.
 
     Raises:
         OSError: see `wait`.
@@ -73,24 +73,24 @@ def write_beside(path, arrays, facts, then):
             raise
         try:
             then()
-        except OSError as error:  # the checkpoint itself is there
-            logging.warning("Beside %s not all could be cleared away: %s", path, error)
+        except OSError as error:  # the checkpoint itself is whole
+            logging.warning("Older files next to %s could not be deleted: %s", path, error)
 
     _WRITING[folder] = (path, _WRITER.submit(run))
 
 
 def wait(folder):
-    """Returns when nothing is being written into a folder by this process.
+    """Waits until this process writes nothing into a folder.
 
     Raises:
-        OSError: if what was being written could not be.
+        OSError: if the last write failed.
     """
     folder = folder.resolve()
     found = _WRITING.get(folder)
     if found is None:
         return
     path, writing = found
-    concurrent.futures.wait([writing])  # who interrupts this finds it still being written
+    concurrent.futures.wait([writing])  # after an interrupt here the write is still registered
     if _WRITING.get(folder) is found:
         del _WRITING[folder]
     try:
@@ -99,19 +99,19 @@ def wait(folder):
         raise OSError(f"The checkpoint {path} could not be written: {error}") from error
 
 
-# What reading raises of a file that is not as it was written; RuntimeError where the damage looks
-# like encryption, or like another version of the format.
+# Errors of reading a damaged file; RuntimeError if the damage looks like encryption or another
+# version of the format.
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile)
 
 
 def read(path):
-    """Reads what `write` wrote, and checks every byte against its checksum (the zip file's).
+    """Reads a checkpoint, and checks every byte against the zip file's checksums.
 
     Returns:
         Dict of arrays, and the facts.
 
     Raises:
-        DamagedCheckpointError: if the file is cut short, altered, or no checkpoint.
+        DamagedCheckpointError: if the file is truncated, altered, or not a checkpoint.
     """
     try:
         with np.load(path) as file:
@@ -124,7 +124,7 @@ def read(path):
         raise DamagedCheckpointError(f"{path}: {error}") from error
 
 
-def _as_numpy_has_it(array):
-    """The same bits, of a type that NumPy's files know: bfloat16 becomes uint16."""
+def _as_numpy_type(array):
+    """The same bits as a type that NumPy's files support: bfloat16 becomes uint16."""
     known = array.dtype.isbuiltin == 1
     return array if known else array.view(f"uint{8 * array.dtype.itemsize}")

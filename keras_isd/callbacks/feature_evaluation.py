@@ -1,4 +1,4 @@
-"""What the features are worth, measured while they are learned."""
+"""Evaluation of features during training, by k-NN or a linear probe."""
 
 import keras
 
@@ -13,29 +13,28 @@ NETWORKS = ("student", "teacher")
 
 
 class FeatureEvaluation(keras.callbacks.Callback):
-    """Base of callbacks that measure the features of labelled images after epochs.
+    """Base class of callbacks that measure features of labelled images after epochs.
 
-    A subclass has a `prefix` and defines `accuracy(bank, queries)` of two `Features`. What it finds
-    enters `logs` as `{prefix}_student` and `{prefix}_teacher`, where the callbacks after it in the
+    A subclass has a `prefix` and defines `accuracy(bank, queries)` of two `Features`. The results
+    enter `logs` as `{prefix}_student` and `{prefix}_teacher`, for the callbacks after it in the
     list, such as TensorBoard, `CSVLogger`, `ModelCheckpoint(monitor="knn_teacher", mode="max")` and
-    `EarlyStopping`, see it. Nothing of the run changes.
+    `EarlyStopping`. The training run is not affected.
 
-    It measures after the first epoch, after every n-th and after the last. Images and
-    labels that cannot be measured raise their error before the first step, for which they are gone
-    through once.
+    It measures after the first epoch, every n-th epoch and the last. Invalid images and labels
+    raise an error before the first step, for which all of them are read once.
 
     Args:
-        train: batches of views and labels as `keras_isd.evaluation.extract_features` takes them,
-            that can be gone through again and again: what to compare with, or to learn from. All
-            images each time: a few thousand will do to see a run's course.
-        validation: the same, of images to classify. For a choice between runs or epochs they should
-            not be the test set.
-        every_n_epochs: int >= 1.
-        networks: `"student"`, `"teacher"` or both; of a model whose teacher is no copy of the
-            student, as `DistillationModel`'s, the student is measured alone.
+        train: batches of views and labels as in `keras_isd.evaluation.extract_features`, which can
+            be iterated repeatedly: the labelled images to compare with or to learn from. All are
+            used each time; a few thousand are enough for a curve.
+        validation: the same for images to classify. To choose between runs or epochs, do not use
+            the test set.
+        every_n_epochs: int >= 1. Defaults to 1.
+        networks: `"student"`, `"teacher"` or both. Only the student is measured if the teacher is
+            not a copy of it, as in `DistillationModel`. Defaults to both.
 
     Raises:
-        ValueError: if `every_n_epochs` is not positive or `networks` are others.
+        ValueError: if `every_n_epochs` is not positive, or `networks` has other values.
     """
 
     def __init__(self, train, validation, every_n_epochs=1, networks=NETWORKS):
@@ -57,18 +56,18 @@ class FeatureEvaluation(keras.callbacks.Callback):
         ]
         if not self._measured:
             raise ValueError(
-                f"Argument `networks` must be among those that the model has, of the student's "
-                f"input. Received: networks={self.networks}, of {type(self.model).__name__}"
+                "Argument `networks` must name a network of the model with the student's input. "
+                f"Received: networks={self.networks}, of {type(self.model).__name__}"
             )
         self.check(*self.features(self._measured[0]))
 
     def check(self, bank, queries):
-        """Raises a ValueError if `accuracy` would for these two."""
+        """Raises a ValueError if `accuracy` would raise one."""
         checked_sets(*bank[:2], *queries[:2])
 
     def features(self, network):
-        """`Features` of the images to compare with, or to learn from, and of those to classify."""
-        model = self.model  # which on JAX brings the values of the loop into the variables
+        """Computes `Features` of the labelled images and of the images to classify."""
+        model = self.model  # on JAX this copies the loop's values into the variables
         backbone = getattr(model, f"{network}_backbone")
         return [
             extract_features(backbone, part, verbose=0) for part in (self.train, self.validation)
@@ -81,15 +80,15 @@ class FeatureEvaluation(keras.callbacks.Callback):
 
 
 class KNNEvaluation(FeatureEvaluation):
-    """Measures k-nearest-neighbour accuracy of student and teacher while they train.
+    """Measures k-nearest-neighbour accuracy of student and teacher during training.
 
-    The quickest honest look at what features are worth: no training, a few seconds. The paper finds
-    the teacher ahead of the student until the learning rate falls.
+    The fastest evaluation of features: no training, a few seconds. In the paper the teacher is
+    ahead of the student until the learning rate falls.
 
     Args:
         train, validation, every_n_epochs, networks: see `FeatureEvaluation`.
-        k: int, number of neighbours.
-        temperature: float or None, as of `keras_isd.evaluation.knn_accuracy`.
+        k: int, number of neighbours. Defaults to 20.
+        temperature: float or None, see `keras_isd.evaluation.knn_accuracy`. Defaults to None.
 
     Example:
 
@@ -108,7 +107,7 @@ class KNNEvaluation(FeatureEvaluation):
         self.temperature = temperature
 
     def check(self, bank, queries):
-        self.accuracy(bank, queries)  # a few seconds, and `k` may be too large as well
+        self.accuracy(bank, queries)  # takes a few seconds, and also checks `k`
 
     def accuracy(self, bank, queries):
         arguments = {"k": self.k, "temperature": self.temperature}
@@ -116,13 +115,14 @@ class KNNEvaluation(FeatureEvaluation):
 
 
 class LinearProbe(FeatureEvaluation):
-    """Measures the accuracy of a linear layer on the features of student and teacher.
+    """Measures the accuracy of a linear probe on the features of student and teacher.
 
-    A new layer is trained each time, by `keras_isd.evaluation.linear_probe` in fewer epochs.
+    A new probe is trained each time, by `keras_isd.evaluation.linear_probe` with fewer epochs.
 
     Args:
         train, validation, every_n_epochs, networks: see `FeatureEvaluation`.
-        epochs: int, of the layer's training; the learning rate drops at half and at three quarters.
+        epochs: int, epochs of the probe; the learning rate drops at half and at three quarters of
+            them. Defaults to 10.
         **kwargs: further arguments of `keras_isd.evaluation.linear_probe`.
 
     Example:

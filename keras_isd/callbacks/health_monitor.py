@@ -1,4 +1,4 @@
-"""Says in words what goes wrong in a run, while it can still be stopped."""
+"""Detects collapse and other problems of a run while it can still be stopped."""
 
 import math
 
@@ -18,53 +18,52 @@ from keras_isd.evaluation.health import (
 from keras_isd.validation.arguments import check_in_range
 from keras_isd.validation.features import check_features
 
-# Of the healthy spread `1 / sqrt(D)`. Early in a good run it may fall to a tenth, while a part that
-# all embeddings share is still large.
+# Shares of the healthy spread `1 / sqrt(D)`. Early in a good run it may fall to a tenth, while
+# embeddings still share a large component.
 COLLAPSED_SPREAD = 0.05
 LOW_SPREAD = 0.1
 COLLAPSED_RANK = 1.5
-# Of the most that it can be, `log(K)`.
-BLIND_ENTROPY = 0.95
-# In nats: a teacher that on average gives nine tenths of its weight to one anchor.
+# Share of the maximum, `log(K)`.
+UNIFORM_ENTROPY = 0.95
+# In nats: on average nine tenths of the weight are on one anchor.
 ONE_HOT_ENTROPY = 0.33
 
 
 class HealthMonitor(keras.callbacks.Callback):
-    """Watches a run for collapse and other ills, and says what usually helps.
+    """Monitors a run for collapse and other problems, and logs common remedies.
 
-    After each epoch it puts into `logs`
+    After each epoch it adds to `logs`
 
-    - `effective_rank`: of the keys in the queue, how many directions they spread over, in [1, D]:
+    - `effective_rank`: the number of directions that the keys in the queue spread over, in [1, D]:
       the exponential of the entropy of their singular values;
     - `queue_filled`: the share of the queue's rows that hold keys, in [0, 1]; the rest is random;
     - `collapsed`: 1 or 0, whether all embeddings have become nearly the same;
 
-    and, with `views` of some images that are not trained on, without any label, of the student's
-    features of these
+    and, with `views` of held-out images, without labels, for the student's features
 
-    - `feature_rank`: how many directions they spread over, in [1, F];
+    - `feature_rank`: the number of directions that they spread over, in [1, F];
     - `view_retrieval`: the share of images whose other view is the nearest of all, in [0, 1];
-    - `neighbor_stability`: the share of their ten nearest that images keep since the last time.
+    - `neighbor_stability`: the share of the ten nearest neighbours kept since the last measurement.
 
-    Of 1,000 images of CIFAR-10, after ten epochs of a small network on 10,000 others, the three
+    For 1,000 images of CIFAR-10, after ten epochs of a small network on 10,000 others, the three
     were 42 to 51, 0.064 to 0.109 and 0.87 to 0.93 in three good runs, and 5 to 54, 0.020 to 0.053
-    and 0.23 to 0.95 in three that were spoilt: it is `view_retrieval` that tells.
+    and 0.23 to 0.95 in three bad ones: only `view_retrieval` separates them.
 
     A run is collapsed if `embedding_std` is below a twentieth of `1 / sqrt(D)`, or the effective
-    rank is below 1.5, or the spread is below a tenth and the teacher's entropy above 95 % of the
-    most that it can be. What is wrong is said as a warning, once for each ill, and kept in
-    `findings`.
+    rank is below 1.5, or the spread is below a tenth of the healthy value and the teacher's entropy
+    above 95 % of its maximum. Each problem is logged once as a warning, and kept in `findings`.
 
     Args:
-        stop_on_collapse: bool, whether to stop the run at a collapse.
-        rows: int, how many of the queue's rows the rank is computed of, at most.
-        views: pair of `(N, H, W, C)` arrays, two views of each of some images, as the student sees
-            them; or None. A thousand will do.
-        every_n_epochs: int >= 1, how often the views are looked at; each time as after the first
-            and the last epoch.
+        stop_on_collapse: bool, whether to stop the run at a collapse. Defaults to False.
+        rows: int, the maximum number of queue rows that the rank is computed from. Defaults to
+            2048.
+        views: pair of `(N, H, W, C)` arrays, two views of each of about a thousand images, as the
+            student's input. Defaults to None.
+        every_n_epochs: int >= 1, epochs between measurements of the views, in addition to the first
+            and the last epoch. Defaults to 1.
 
     Attributes:
-        findings: list of pairs, of an epoch from 1 and a sentence.
+        findings: list of pairs of an epoch, from 1, and a sentence.
 
     Source: effective rank: Roy and Vetterli, "The effective rank", EUSIPCO 2007; as a measure of
     learned features: Garrido et al., "RankMe", ICML 2023. Spread: Chen and He, "Exploring simple
@@ -77,7 +76,7 @@ class HealthMonitor(keras.callbacks.Callback):
     []
     """
 
-    remembered = ("neighbors_before",)  # by `Resume`
+    remembered = ("neighbors_before",)  # saved by `Resume`
 
     def __init__(self, stop_on_collapse=False, rows=2048, views=None, every_n_epochs=1):
         super().__init__()
@@ -90,7 +89,7 @@ class HealthMonitor(keras.callbacks.Callback):
         self._views = None if views is None else ViewHealth(*views)
 
     def on_epoch_begin(self, epoch, logs=None):
-        # Not before: where a run goes on, its weights are restored when training begins.
+        # Not earlier: a resumed run restores its weights when training begins.
         if self._views is not None and not self.neighbors_before:
             self.neighbors_before = [self._views.neighbors(self.model)]
 
@@ -112,7 +111,7 @@ class HealthMonitor(keras.callbacks.Callback):
         if signs:
             self._collapsed(epoch, signs)
         elif queue is not None:
-            self._look_for_lesser_ills(epoch, logs, queue.size)
+            self._check_minor_problems(epoch, logs, queue.size)
 
     def _recent_keys(self, queue, filled):
         """The newest keys, oldest first."""
@@ -126,70 +125,70 @@ class HealthMonitor(keras.callbacks.Callback):
         self._warn_once(
             epoch,
             "collapse",
-            f"The run has collapsed: {', and '.join(signs)}. Its features are worth little, and it "
-            "seldom recovers. What usually helps: a lower learning rate or a warm-up, a predictor, "
-            "a teacher temperature below the student's, a teacher momentum nearer to 1.",
+            f"The run has collapsed: {', and '.join(signs)}. It seldom recovers. Common remedies: "
+            "a lower learning rate or a warm-up, a predictor, a teacher temperature below the "
+            "student's, a teacher momentum closer to 1.",
         )
         if self.stop_on_collapse:
             self.model.stop_training = True
 
-    def _look_for_lesser_ills(self, epoch, logs, size):
+    def _check_minor_problems(self, epoch, logs, size):
         if logs["queue_filled"] < 1 and epoch + 1 == max(self.params["epochs"] // 10, 5):
             self._warn_once(
                 epoch,
                 "queue",
-                f"Only {logs['queue_filled']:.0%} of the queue hold keys by now; the rest is "
-                "random and teaches nothing. What usually helps: a smaller `queue_size`.",
+                f"Only {logs['queue_filled']:.0%} of the queue holds keys; the rest is random and "
+                "teaches nothing. Common remedy: a smaller `queue_size`.",
             )
         if "teacher_entropy" not in logs:
             return
-        if logs["teacher_entropy"] > BLIND_ENTROPY * math.log(size):
+        if logs["teacher_entropy"] > UNIFORM_ENTROPY * math.log(size):
             self._warn_once(
                 epoch,
-                "blind",
-                "The teacher finds all anchors about equally similar. What usually helps: a lower "
+                "uniform",
+                "The teacher's distribution is near uniform. Common remedy: a lower "
                 "`teacher_temperature`.",
             )
         if logs["queue_filled"] == 1 and logs["teacher_entropy"] < ONE_HOT_ENTROPY:
             self._warn_once(
                 epoch,
                 "entropy",
-                "The teacher points at one anchor alone and shows no similarities (entropy "
-                f"{logs['teacher_entropy']:.2f} nats). What usually helps: a higher "
+                "The teacher's distribution is nearly one-hot (entropy "
+                f"{logs['teacher_entropy']:.2f} nats). Common remedies: a higher "
                 "`teacher_temperature`, or a larger queue.",
             )
 
-    def _warn_once(self, epoch, ill, sentence):
-        if ill not in self._said:
-            self._said.add(ill)
+    def _warn_once(self, epoch, problem, sentence):
+        if problem not in self._reported:
+            self._reported.add(problem)
             self.findings.append((epoch + 1, sentence))
             logging.warning("After epoch %d: %s", epoch + 1, sentence)
 
     def on_train_begin(self, logs=None):
-        self._said = set()
+        self._reported = set()
 
 
 def signs_of_collapse(logs, dim, queue_size):
-    """Yields, in words, what shows that all embeddings have become nearly the same."""
+    """Yields the signs, as text, that all embeddings have become nearly the same."""
     spread = logs["embedding_std"] * math.sqrt(dim)
-    said = f"the spread of the embeddings is {spread:.1%} of the healthy value"
+    low_spread = f"the spread of the embeddings is {spread:.1%} of the healthy value"
     if spread < COLLAPSED_SPREAD:
-        yield said
+        yield low_spread
     if queue_size is None:
         return
-    entropy = logs.get("teacher_entropy", 0.0)  # of ISD alone
+    entropy = logs.get("teacher_entropy", 0.0)  # ISD only
     if dim > 2 and logs["effective_rank"] < COLLAPSED_RANK:
-        yield "the keys lie in all but one direction"
-    if spread < LOW_SPREAD and entropy > BLIND_ENTROPY * math.log(queue_size):
-        yield f"the teacher finds all anchors equally similar, while {said}"
+        yield "the keys lie in nearly one direction"
+    if spread < LOW_SPREAD and entropy > UNIFORM_ENTROPY * math.log(queue_size):
+        yield f"the teacher's distribution is uniform, and {low_spread}"
 
 
-BATCH = 250
+BATCH_SIZE = 250
 NEIGHBORS = 10
 
 
 class ViewHealth:
-    """Two views of each of N images, and what a student's backbone makes of them.
+    """Health metrics of a student's features, from two views of each of N images.
 
     Args:
         first, second: `(N, H, W, C)` arrays.
@@ -205,17 +204,17 @@ class ViewHealth:
         self.first, self.second = np.asarray(first), np.asarray(second)
 
     def features(self, model, views):
-        batches = [views[start : start + BATCH] for start in range(0, len(views), BATCH)]
+        batches = [views[start : start + BATCH_SIZE] for start in range(0, len(views), BATCH_SIZE)]
         found = extract_features(model.student_backbone, batches, verbose=0).features
         check_features(features=found)
         return found
 
     def neighbors(self, model):
-        """The nearest images of each image, by the first view: `(N, k)` rows."""
+        """The nearest images of each image by their first views: `(N, k)` rows."""
         return self._neighbors(self.features(model, self.first))
 
     def measure(self, model, before):
-        """What goes into the logs, and the neighbours, for the next time."""
+        """The metrics for the logs, and the neighbours for the next measurement."""
         first, second = (self.features(model, views) for views in (self.first, self.second))
         neighbors = self._neighbors(first)
         logs = {

@@ -1,15 +1,15 @@
-"""Says at the end of each epoch which images could not be read."""
+"""Reports images that could not be read, after each epoch."""
 
 import keras
 from absl import logging
 
 
 class ReportUnreadable(keras.callbacks.Callback):
-    """Logs a warning at the end of each epoch that met images which cannot be read.
+    """Logs a warning after each epoch in which images could not be read.
 
     Args:
         source: `keras_isd.data.ImageSource`.
-        names: int, how many to name.
+        names: int, number of images to name. Defaults to 5.
 
     Example:
 
@@ -28,7 +28,7 @@ class ReportUnreadable(keras.callbacks.Callback):
             listed = [f"{name}: {reason}" for name, reason in list(reasons.items())[: self.names]]
             more = len(reasons) - len(listed)
             logging.warning(
-                "Epoch %d: %d of %d images could not be read, and others stood in for them. %s%s",
+                "Epoch %d: %d of %d images could not be read and were replaced by others. %s%s",
                 epoch + 1,
                 len(reasons),
                 len(self.source),

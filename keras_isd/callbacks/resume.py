@@ -1,4 +1,4 @@
-"""Lets a run that was stopped or killed go on, and end as it would have ended."""
+"""Resumes interrupted runs, which end exactly as they would have ended."""
 
 import contextlib
 import math
@@ -17,43 +17,43 @@ from keras_isd.validation.arguments import check_positive_integer
 
 
 class Resume(keras.callbacks.Callback):
-    """Writes checkpoints of a run, and starts the next run from the newest whole one.
+    """Writes checkpoints of a run, and resumes it from the newest whole one.
 
-    A checkpoint holds all that a run is made of: the weights of student and teacher, the queue
+    A checkpoint holds the complete state of a run: the weights of student and teacher, the queue
     with its labels and pointer, the optimizer with the steps that its schedule counts, the seeds of
-    random layers, the running metrics of the epoch, and the place in the data. Training waits until
-    they are copied; another thread writes the copy meanwhile, which takes as much memory again. A
-    file is written beside its name first, so that a kill at any moment leaves the previous ones
-    whole. When `fit` returns, in the process that writes, the last is written. What is read is
-    checked, and where it is damaged the checkpoint before it is taken.
+    random layers, the running metrics of the epoch, and the position in the data. Training waits
+    for a copy, which takes as much memory again and is written by another thread. Files are written
+    atomically: a kill at any moment leaves the previous ones whole. When `fit` returns, the writing
+    process has finished the last file. Files are checked when they are read; if one is damaged, the
+    checkpoint before it is used.
 
-    What Keras' own callbacks remember is kept too (`EarlyStopping`, `ReduceLROnPlateau`,
+    The state of Keras' callbacks is included (`EarlyStopping`, `ReduceLROnPlateau`,
     `ModelCheckpoint`, `TensorBoard`), and so is a rate that a `LearningRateScheduler` set: `fit` of
-    this package's models calls `Resume` after them. A `CSVLogger` is made to append. Of other
-    callbacks a warning tells that what they remember begins anew.
+    this package's models calls `Resume` after them. A `CSVLogger` is set to append. A warning names
+    other callbacks, whose state starts anew.
 
     A run that is killed at any step and resumed ends with the same weights, queue and metrics, to
     the bit on one CPU, if its batches come from `keras_isd.data.two_view_dataset` (or from another
-    dataset that can begin in the middle) without `steps_per_epoch`. With arrays take
-    `every_n_steps=None`. Of an epoch that is resumed in its middle Keras says that the input ran
-    out of data: it expects a whole one.
+    dataset that can start at any step) without `steps_per_epoch`. With arrays use
+    `every_n_steps=None`. If an epoch is resumed in its middle, Keras warns that the input ran out
+    of data, since it expects a whole epoch.
 
     Args:
-        directory: folder of this run's checkpoints, made if absent. An empty one starts anew. Of
-            several workers, or processes of JAX, all read and the first writes.
-        every_n_steps: int >= 1, steps between checkpoints within an epoch; None for one at the end
-            of each epoch alone, which is written in any case.
-        keep: int >= 1, how many of the newest checkpoints to keep.
+        directory: folder of this run's checkpoints, created if absent. An empty one starts a new
+            run. Of several workers, or JAX processes, all read and the first one writes.
+        every_n_steps: int >= 1, steps between checkpoints within an epoch. Defaults to None: only
+            at the end of each epoch, where a checkpoint is always written.
+        keep: int >= 1, number of the newest checkpoints to keep. Defaults to 2.
 
     Attributes:
-        initial_epoch, initial_step: where the run goes on, both 0 where it starts.
+        initial_epoch, initial_step: where the run resumes; both 0 in a new run.
 
     Raises:
-        ValueError: if an argument is outside its range; on `fit`, if the checkpoints are of
-            another model or of a run with other settings, `initial_epoch` is another, or with
-            `every_n_steps` the length of the data is not known.
-        OSError: on `fit`, if a checkpoint could not be written, when the next is due or at the end;
-            if `fit` ended by another error before, it is logged alone.
+        ValueError: if an argument is outside its range; in `fit`, if the checkpoints are of another
+            model or of a run with other settings, `initial_epoch` differs, or with `every_n_steps`
+            the length of the data is not known.
+        OSError: in `fit`, if a checkpoint could not be written, when the next one is due or at the
+            end. If `fit` ends with another error before, it is only logged.
 
     Example:
 
@@ -80,7 +80,7 @@ class Resume(keras.callbacks.Callback):
         self.directory = pathlib.Path(directory).expanduser().resolve()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.every_n_steps = every_n_steps
-        # Keras then reads the logs in another thread, and no step waits for the device.
+        # Keras then reads the logs in another thread, so no step waits for the device.
         self.async_safe = every_n_steps is None
         self.keep = keep
         _, facts = self._newest()
@@ -88,10 +88,10 @@ class Resume(keras.callbacks.Callback):
         self._others = []
 
     def set_other_callbacks(self, callbacks):
-        """Learns of the other callbacks of a `fit`, which are called before this one."""
+        """Receives the other callbacks of a `fit`, which are called before this one."""
         self._others = list(callbacks)
         if self.initial_epoch or self.initial_step:
-            callback_state.warn_of_unknown(callbacks)
+            callback_state.warn_of_unknown_state(callbacks)
             for callback in callbacks:
                 if isinstance(callback, keras.callbacks.CSVLogger):
                     callback.append = True
@@ -121,17 +121,17 @@ class Resume(keras.callbacks.Callback):
             _check_same_settings(facts.get("settings", {}), self._settings, self.directory)
             for name, variable in variables.items():
                 variable.assign(arrays[name])
-            callback_state.give_back(self._others, others, facts.get("callbacks", []))
-            # Before its first step an epoch resets the metrics, and schedulers set the learning
-            # rate, which they had already done where the epoch is resumed in its middle.
+            callback_state.restore_state(self._others, others, facts.get("callbacks", []))
+            # Before the first step of an epoch metrics are reset and schedulers set the learning
+            # rate; in an epoch that is resumed in its middle both must be undone.
             self._to_restore = {
                 n: a for n, a in arrays.items() if n.startswith(("metric/", "optimizer/"))
             }
         if self.every_n_steps and not self.params.get("steps"):
             raise ValueError(
-                "Checkpoints within an epoch take a dataset whose length is known, as that of "
-                "`two_view_dataset` is of a source. With `every_n_steps=None` there is one at the "
-                f"end of each epoch. Received: every_n_steps={self.every_n_steps}"
+                "Argument `every_n_steps` must be None for a dataset of unknown length; that of "
+                "`two_view_dataset` is known for a source. "
+                f"Received: every_n_steps={self.every_n_steps}"
             )
         self._epoch, self._step = place
         self._saved = self._step
@@ -139,8 +139,8 @@ class Resume(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         if epoch != self._epoch:
             raise ValueError(
-                f"The run goes on in epoch {self._epoch}: give `initial_epoch={self._epoch}` to "
-                f"`fit`. Received: a run that begins in epoch {epoch}"
+                f"Argument `initial_epoch` of `fit` must be {self._epoch} to resume the run. "
+                f"Received: initial_epoch={epoch}"
             )
         if self._step and self._to_restore:
             variables = self._variables()
@@ -149,14 +149,14 @@ class Resume(keras.callbacks.Callback):
         self._to_restore = {}
 
     def _newest(self):
-        """Arrays and facts of the newest whole checkpoint; empty, and those of a start, if none."""
-        with contextlib.suppress(OSError):  # of a `fit` that an error ended; it was logged
+        """Arrays and facts of the newest whole checkpoint, or of a new run."""
+        with contextlib.suppress(OSError):  # from a `fit` that another error ended; it was logged
             checkpoint_file.wait(self.directory)
         for path in sorted(self._files(), reverse=True):
             try:
                 return checkpoint_file.read(path)
             except DamagedCheckpointError as error:
-                logging.warning("This checkpoint is damaged, the one before is taken: %s", error)
+                logging.warning("This checkpoint is damaged, using the one before: %s", error)
         return {}, {"epoch": 0, "step": 0}
 
     # Writing
@@ -164,8 +164,8 @@ class Resume(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         first = self.initial_step if self._epoch == self.initial_epoch else 0
         self._step = first + batch + 1
-        # With several steps in one execution not every step comes by. The epoch's last step is
-        # left to its end.
+        # With several steps per execution not every step is seen. `on_epoch_end` writes after the
+        # epoch's last step.
         due = self.every_n_steps and self._step - self._saved >= self.every_n_steps
         if due and self._step < self.params["steps"] and math.isfinite(logs["loss"]):
             self._write()
@@ -179,24 +179,24 @@ class Resume(keras.callbacks.Callback):
 
     def _write(self):
         self._saved = self._step
-        checkpoint_file.wait(self.directory)  # so that there is one copy at a time
-        # All workers read, also those that do not write.
+        checkpoint_file.wait(self.directory)  # one copy at a time
+        # All workers take part in reading sharded variables, also those that do not write.
         arrays = {name: _copy(backend.to_numpy(v)) for name, v in self._variables().items()}
         if not backend.is_chief(self.model):
             return
-        others, remembered = callback_state.take_down(self._others)
+        others, states = callback_state.save_state(self._others)
         arrays |= others
         facts = {
             "epoch": self._epoch,
             "step": self._step,
             "settings": self._settings,
-            "callbacks": remembered,
+            "callbacks": states,
         }
         path = self.directory / f"epoch{self._epoch:06d}_step{self._step:09d}.checkpoint"
-        checkpoint_file.write_beside(path, arrays, facts, lambda: self._remove_others(path))
+        checkpoint_file.write_in_background(path, arrays, facts, lambda: self._remove_others(path))
 
     def _remove_others(self, path):
-        # What is ahead of the run was damaged, or it would have gone on from there.
+        # A later checkpoint is damaged, or the run would have resumed from it.
         ahead = [other for other in self._files() if other.name > path.name]
         old = sorted(set(self._files()) - set(ahead))[: -self.keep]
         for other in (*ahead, *old):
@@ -207,11 +207,11 @@ class Resume(keras.callbacks.Callback):
         return [path for path in self.directory.iterdir() if pattern.fullmatch(path.name)]
 
     def _variables(self):
-        """All variables of the run, by names that are the same in each process."""
-        model = self.model  # which on JAX brings the values of the loop into the variables
-        of_ours = isinstance(model, ValidatedModel)
+        """All variables of the run, by names that are the same in every process."""
+        model = self.model  # on JAX this copies the loop's values into the variables
+        is_own = isinstance(model, ValidatedModel)
         groups = {
-            "model": model.state_variables() if of_ours else model.variables,
+            "model": model.state_variables() if is_own else model.variables,
             "optimizer": model.optimizer.variables,
             "metric": model.metrics_variables,
         }
@@ -223,16 +223,16 @@ class Resume(keras.callbacks.Callback):
 
 
 def _copy(array):
-    """An array that training does not change: one of PyTorch or JAX may be of a variable itself."""
+    """Copies an array that may share memory with a variable of PyTorch or JAX."""
     return array if array.flags.owndata else array.copy()
 
 
 def _check_same_settings(before, now, directory):
-    shared = before.keys() & now.keys()  # an earlier version may have written fewer
+    shared = before.keys() & now.keys()  # earlier versions wrote fewer
     if found := differences(*({name: x[name] for name in sorted(shared)} for x in (before, now))):
         raise ValueError(
-            f"The checkpoints in {directory} are of a run with other settings, and weights of one "
-            f"are not those of the other: give it a folder of its own. Received: {', '.join(found)}"
+            f"The checkpoints in {directory} are of a run with other settings: use another folder. "
+            f"Received: {', '.join(found)}"
         )
 
 

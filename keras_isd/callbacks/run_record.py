@@ -1,4 +1,4 @@
-"""What a run was made with, written beside it, so that it is not taken for another."""
+"""The record of a run's settings, which guards its folder against other runs."""
 
 import json
 import numbers
@@ -13,14 +13,14 @@ from keras_isd.version import __version__
 
 
 def run_facts(**facts):
-    """The facts of a run: those given, the backend, and the versions that it runs on.
+    """Collects the facts of a run: those given, the backend, and versions.
 
     Args:
-        **facts: what the run is made with, such as `seed=0` or `settings={...}`: values, lists and
-            dicts that JSON can hold.
+        **facts: settings of the run, such as `seed=0` or `settings={...}`: JSON-compatible values,
+            lists and dicts.
 
     Returns:
-        Dict of these and of `"backend"` and `"versions"`, as it would be read again from JSON.
+        Dict of these and of `"backend"` and `"versions"`, as JSON would return it.
 
     Example:
 
@@ -34,21 +34,20 @@ def run_facts(**facts):
     return json.loads(json.dumps({**facts, "backend": backend, "versions": versions}))
 
 
-def record_run(path, facts, resume=None, may_differ=()):
-    """Writes the facts of a run, unless it would go on with the checkpoints of another.
+def record_run(path, facts, resume=None, ignore=()):
+    """Writes the facts of a run, unless it would resume the checkpoints of another.
 
-    Weights of one seed or recipe fit a model of another; without this the results of a run that is
-    resumed with other settings would be called by the new ones. Backend and versions may differ.
+    Weights of one seed or recipe fit a model of another; without this check the results of a run
+    that is resumed with other settings would be attributed to the new ones. Backend and versions
+    may differ.
 
-    Args:
-        path: JSON file to write, beside the run's checkpoints.
-        facts: dict, see `run_facts`.
-        resume: the run's `keras_isd.callbacks.Resume`, or None if it goes on from nothing.
-        may_differ: names of facts that may be other where a run goes on: places, what is looked at,
-            its length. Of a fact that is a dict, `"flags"` say, also `"flags.output"`.
+    Args: path: JSON file to write, next to the run's checkpoints. facts: dict, see `run_facts`.
+        resume: the run's `keras_isd.callbacks.Resume`. Defaults to None: the run is new. ignore:
+        names of facts that may differ in a resumed run, such as paths or its length; an item
+            of a dict is named as in `"flags.output"`. Defaults to ().
 
     Raises:
-        ValueError: if the run goes on, and the file tells other facts.
+        ValueError: if the run is resumed and the file has other facts.
 
     Example:
 
@@ -59,9 +58,9 @@ def record_run(path, facts, resume=None, may_differ=()):
     0
     """
     path = pathlib.Path(path)
-    goes_on = resume is not None and (resume.initial_epoch or resume.initial_step)
-    if goes_on and path.is_file():
-        check_same_facts(path, facts, may_differ)
+    is_resumed = resume is not None and (resume.initial_epoch or resume.initial_step)
+    if is_resumed and path.is_file():
+        check_same_facts(path, facts, ignore)
     write_text(path, json.dumps(facts, indent=1))
 
 
@@ -69,7 +68,7 @@ def check_same_facts(path, facts, ignore=()):
     """Raises a ValueError if the facts in a file differ from these; see `record_run`."""
     ignore = {"backend", "versions", *ignore}
     now = json.loads(json.dumps(facts))
-    before, now = (_flat(f, ignore) for f in (json.loads(pathlib.Path(path).read_text()), now))
+    before, now = (_flatten(f, ignore) for f in (json.loads(pathlib.Path(path).read_text()), now))
     if found := differences(before, now):
         raise ValueError(
             "A run can be resumed only with the settings that it was begun with; another run needs "
@@ -86,41 +85,42 @@ def differences(before, now):
     ]
 
 
-def _flat(facts, free):
+def _flatten(facts, ignore):
     """Facts with the items of each dict in its place, named by both keys."""
     flat: dict = {}
     for name, value in facts.items():
         inside = value.items() if isinstance(value, dict) else ()
         flat |= {f"{name}.{inner}": x for inner, x in inside} or {name: value}
-        if name in free:
-            free = {*free, *(f"{name}.{inner}" for inner, _ in inside)}
-    return {name: value for name, value in flat.items() if name not in free}
+        if name in ignore:
+            ignore = {*ignore, *(f"{name}.{inner}" for inner, _ in inside)}
+    return {name: value for name, value in flat.items() if name not in ignore}
 
 
 def run_settings(model, steps):
-    """Single values that a run goes on with: of the model, of its optimizer, and of the data.
+    """Collects the scalar settings of the model, its optimizer and the data.
 
-    Not among them are the learning rate, whose schedule a longer run changes, names, which Keras
-    counts up, and parts, whose variables are looked at by themselves.
+    They distinguish runs whose variables have the same shapes. Left out are the learning rate,
+    whose schedule changes in a longer run, names, which Keras numbers, and sub-models, whose
+    variables are compared separately.
 
     Args:
         model: compiled `keras.Model`.
-        steps: int, batches in an epoch, or None where not known.
+        steps: int, batches in an epoch, or None if not known.
     """
     try:
         config = model.get_config()
-    except NotImplementedError:  # of a subclass that says nothing of itself
+    except NotImplementedError:  # a subclass without a configuration
         config = {}
     optimizer = model.optimizer
     return {
-        **_single_values(config, "model"),
-        **_single_values(optimizer.get_config(), "optimizer"),
+        **_scalars(config, "model"),
+        **_scalars(optimizer.get_config(), "optimizer"),
         "optimizer": type(optimizer).__name__,
         "steps of an epoch": steps,
     }
 
 
-def _single_values(config, prefix):
+def _scalars(config, prefix):
     return {
         f"{prefix} {name}": value
         for name, value in config.items()

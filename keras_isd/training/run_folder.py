@@ -53,7 +53,7 @@ def record(run, resume, is_measured):
         epochs_measured=is_measured,
     )
     # The settings' epochs show whether measured epochs are those asked for.
-    record_run(run.folder / "run.json", facts, resume, may_differ=("epochs_measured",))
+    record_run(run.folder / "run.json", facts, resume, ignore=("epochs_measured",))
 
 
 def check_same_run(run):

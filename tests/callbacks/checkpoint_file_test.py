@@ -65,7 +65,7 @@ def held_back(monkeypatch):
 
 def begin(folder, then=lambda: None):
     path = folder / "epoch000000_step000000001.checkpoint"
-    checkpoint_file.write_beside(path, {"x": np.arange(3)}, {"epoch": 0, "step": 1}, then)
+    checkpoint_file.write_in_background(path, {"x": np.arange(3)}, {"epoch": 0, "step": 1}, then)
 
 
 def test_what_is_written_when_the_wait_for_it_is_interrupted_is_still_waited_for(

@@ -42,7 +42,7 @@ def test_a_run_goes_on_only_as_it_was_begun(resume, tmp_path):
     path = tmp_path / "run.json"
     callbacks.record_run(path, facts())
     longer = facts(flags={"seed": 0, "epochs": 9}, versions=None)
-    callbacks.record_run(path, longer, resume, may_differ=["flags.epochs"])
+    callbacks.record_run(path, longer, resume, ignore=["flags.epochs"])
     assert json.loads(path.read_text())["flags"]["epochs"] == 9
     for changed, told in (
         ({"flags": {"seed": 1, "epochs": 9}}, "flags.seed=1, not 0"),
@@ -54,7 +54,7 @@ def test_a_run_goes_on_only_as_it_was_begun(resume, tmp_path):
         ({"flags": {"seed": 0, "epochs": 9, "width": 4}}, "flags.width=4, not None"),
     ):
         with pytest.raises(ValueError, match=f"Received: {told}.*run.json"):
-            callbacks.record_run(path, facts(**changed), resume, may_differ=["flags.epochs"])
+            callbacks.record_run(path, facts(**changed), resume, ignore=["flags.epochs"])
     assert json.loads(path.read_text())["flags"]["epochs"] == 9  # as it was
 
 
