@@ -27,7 +27,7 @@ def load_package():
     if hasattr(package, "__all__"):
         return
     with standard_error_held_back():
-        package.__spec__.loader.exec_module(package)
+        package.__spec__.loader.exec_module(package)  # type: ignore[union-attr]
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     from absl import logging as absl_logging
 
@@ -70,7 +70,7 @@ def _defer_package():
     """
     if "keras_isd" not in sys.modules:
         spec = importlib.util.find_spec("keras_isd")
-        sys.modules["keras_isd"] = importlib.util.module_from_spec(spec)
+        sys.modules["keras_isd"] = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

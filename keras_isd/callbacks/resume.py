@@ -40,7 +40,8 @@ class Resume(keras.callbacks.Callback):
 
     Args:
         directory: folder of this run's checkpoints, created if absent. An empty one starts a new
-            run. Of several workers, or JAX processes, all read and the first one writes.
+            run. All of several workers, or JAX processes, read it, and the first one
+            writes.
         every_n_steps: int >= 1, steps between checkpoints within an epoch. Defaults to None: only
             at the end of each epoch, where a checkpoint is always written.
         keep: int >= 1, number of the newest checkpoints to keep. Defaults to 2.

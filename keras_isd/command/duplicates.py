@@ -55,8 +55,10 @@ def run(arguments):
 
 
 def _lines(found, groups):
+    from keras_isd.similarity.exact import unit_rows
+
     for number, rows in enumerate(groups):
-        unit = keras_isd.similarity.exact.unit_rows(found.features[rows])
+        unit = unit_rows(found.features[rows])
         for row, similarity in zip(rows, unit @ unit[0]):
             keep = "yes" if row == rows[0] else "no"
             yield number, found.names[row], keep, float(similarity)

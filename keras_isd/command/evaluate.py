@@ -144,7 +144,10 @@ def _rare_classes(arguments, truth):
 
 
 def _transfer(arguments, known, unknown):
-    result = keras_isd.evaluation.logistic_regression(*known, *unknown, seed=arguments.seed)
+    (bank, labels), (queries, truth) = known, unknown
+    result = keras_isd.evaluation.logistic_regression(
+        bank, labels, queries, truth, seed=arguments.seed
+    )
     return {"transfer": result["top1"]}
 
 

@@ -12,7 +12,7 @@ STATISTICS = ("imagenet", "cifar10")  # of keras_isd.augmentation, in upper case
 
 
 def add_image_arguments(parser, images_help="folder, .csv, .npz or tfds:NAME/SPLIT"):
-    """Adds the images and the options that say how to read them."""
+    """Adds the images and the options of reading them."""
     parser.add_argument("images", type=path, metavar="IMAGES", help=images_help)
     parser.add_argument(
         "--labels",
@@ -86,8 +86,8 @@ def split_labelled(arguments):
     test = keras_isd.training.report.fifth_of_each_class(source.labels, arguments.seed)
     if not len(test):
         raise ValueError(
-            "Without --test one class must have at least five images, of which a fifth is "
-            f"classified. Received: at most {np.bincount(source.labels).max()} images a class"
+            "Without --test one class must have at least five images, to classify a fifth of them. "
+            f"Received: at most {np.bincount(source.labels).max()} images a class"
         )
     return source.subset(np.setdiff1d(np.arange(len(source)), test)), source.subset(test)
 

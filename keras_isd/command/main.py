@@ -65,7 +65,7 @@ def make_parser():
         module = importlib.import_module(f"keras_isd.command.{name}")
         subparser = subparsers.add_parser(
             name,
-            help=module.__doc__.splitlines()[0],
+            help=f"{module.__doc__}".splitlines()[0],
             description=module.__doc__,
             formatter_class=_HelpFormatter,
             allow_abbrev=False,

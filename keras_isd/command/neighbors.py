@@ -36,11 +36,12 @@ def run(arguments):
             found.features, k=k, approximate=arguments.approximate
         )
     else:
+        from keras_isd.similarity.neighbors import neighbors_of_rows
+        from keras_isd.validation.features import check_features
+
         queries = [_find_row(names, end, arguments) for end in arguments.query]
-        keras_isd.validation.features.check_features(features=found.features)
-        rows, similarities = keras_isd.similarity.neighbors.neighbors_of_rows(
-            found.features, queries, k
-        )
+        check_features(features=found.features)
+        rows, similarities = neighbors_of_rows(found.features, queries, k)
     write_table(
         output,
         ["name", "neighbor", "similarity"],

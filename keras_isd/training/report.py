@@ -213,7 +213,7 @@ def _without_common_folder(names):
 def _facts(run, count):
     versions = run_facts()["versions"]
     return {
-        "images": f"{len(run.source):,}, of which {count:,} are on the map",
+        "images": f"{len(run.source):,}; {count:,} are on the map",
         "seed": run.seed,
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "date": datetime.date.today().isoformat(),

@@ -3,6 +3,7 @@
 import importlib.util
 import pathlib
 import time
+from typing import Any
 
 import keras
 import numpy as np
@@ -107,7 +108,7 @@ class Run:
         self.teacher_size = teacher_size
         self.teacher_features = None
         self.log_fn = log_fn
-        self.model = None
+        self.model: Any = None
 
     def train(self):
         """Trains the model, or resumes its training, and saves it.

@@ -1,4 +1,4 @@
-"""Networks that are good already, as models from images in [0, 255] to features `(B, D)`."""
+"""Pretrained networks as teachers: models from images in [0, 255] to features `(B, D)`."""
 
 import inspect
 import sys
@@ -9,24 +9,25 @@ from keras_isd.compat.optional_imports import needs_extra
 
 
 def make_teacher(name, size, weights="imagenet"):
-    """Makes a network that is good already, by its name: a frozen teacher.
+    """Makes a pretrained network by its name, as a frozen teacher.
 
-    Weights that are not on this machine are loaded from where Keras and keras-hub keep them.
+    Weights that are not on this machine are downloaded by Keras or keras-hub.
 
     Args:
         name: str, a `.keras` file of a model from images in [0, 255] to features, a network of
             `keras.applications` such as `"EfficientNetV2B0"`, or a preset of keras-hub such as
             `"dinov2_small"` (extra `[hub]`).
-        size: int, pixels of a side that it sees; a file has its own.
-        weights: of `keras.applications`; None for random ones.
+        size: int, side of its images in pixels; ignored for a file.
+        weights: weights of a network of `keras.applications`; None for random ones. Defaults to
+            `"imagenet"`.
 
     Returns:
         A `keras.Model`, `(B, size, size, 3)` in [0, 255] to `(B, D)`.
 
     Raises:
-        ImportError: if keras-hub is not installed, for a preset.
-        OSError: if weights have to be loaded and cannot be.
-        ValueError: if there is no teacher of that name.
+        ImportError: if a preset is given and keras-hub is not installed.
+        OSError: if weights cannot be downloaded.
+        ValueError: if the name is unknown.
 
     Example:
 
@@ -37,26 +38,26 @@ def make_teacher(name, size, weights="imagenet"):
     if name.endswith(".keras"):
         return keras.models.load_model(name)
     if inspect.isfunction(getattr(keras.applications, name, None)):
-        return _of_applications(getattr(keras.applications, name), size, weights)
-    return _of_keras_hub(name, size)
+        return _load_application(getattr(keras.applications, name), size, weights)
+    return _load_preset(name, size)
 
 
-def _of_applications(make, size, weights):
+def _load_application(make, size, weights):
     pixels = keras.Input((size, size, 3))
     arguments = {"include_top": False, "pooling": "avg", "input_shape": tuple(pixels.shape[1:])}
     try:
         network = make(weights=weights, **arguments)
-    except Exception as error:  # Keras raises no class of its own
+    except Exception as error:  # Keras raises no specific class
         if "URL fetch failure" not in str(error):
             raise
         raise OSError(
-            f"The weights of {make.__name__} are not on this machine and cannot be loaded: {error}"
+            f"The weights of {make.__name__} are not on this machine and cannot be downloaded: {error}"
         ) from error
     preprocess = sys.modules[make.__module__].preprocess_input
     return keras.Model(pixels, network(preprocess(pixels)))
 
 
-def _of_keras_hub(preset, size):
+def _load_preset(preset, size):
     with needs_extra("hub"):
         import keras_hub
     try:
@@ -65,16 +66,16 @@ def _of_keras_hub(preset, size):
     except (ValueError, OSError) as error:
         raise ValueError(
             "Argument `name` must be a .keras file, a network of keras.applications or a preset of "
-            f"keras-hub, which says: {error} Received: {preset}"
+            f"keras-hub. Received: {preset} ({error})"
         ) from error
     pixels = keras.Input((size, size, 3))
-    # What the converter does but for the size, which is right already.
+    # The converter without its resizing: images already have the size.
     scale = 1.0 if converter.scale is None else converter.scale
     offset = 0.0 if converter.offset is None else converter.offset
     scaled = keras.layers.Rescaling(scale, offset)(pixels)
     features = backbone(keras.tree.pack_sequence_as(backbone.input, [scaled]))
-    if len(features.shape) == 4:  # a map of features
+    if len(features.shape) == 4:  # a feature map
         features = keras.layers.GlobalAveragePooling2D()(features)
-    elif len(features.shape) == 3:  # tokens, of which the first is of the whole image
+    elif len(features.shape) == 3:  # tokens; the first one describes the whole image
         features = features[:, 0]
     return keras.Model(pixels, features)

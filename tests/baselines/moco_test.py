@@ -146,7 +146,7 @@ def test_a_batch_that_groups_do_not_divide_is_refused():
         ({"shuffle_groups": True}, r"`shuffle_groups`.*Received: shuffle_groups=True"),
         (
             {"shuffle_groups": 2, "synchronized_batch_norm": True},
-            r"`synchronized_batch_norm` or `shuffle_groups`.*Received: shuffle_groups=2",
+            r"`synchronized_batch_norm` and `shuffle_groups`.*Received: shuffle_groups=2",
         ),
         ({"queue_size": 0}, r"`queue_size`.*Received: queue_size=0"),
         ({"symmetric": "no"}, r"`symmetric`.*Received: symmetric='no'"),
@@ -173,5 +173,8 @@ def test_recipes_are_each_methods_own():
     moco = keras_isd.baselines.MoCoModel.from_recipe("moco_cifar_resnet18", backbone=small)
     assert (moco.temperature, moco.queue.size, moco.embedding_dim) == (0.1, 4096, 128)
     assert [layer.name for layer in moco.projector.layers] == [f"projector_{i}" for i in range(3)]
-    with pytest.raises(ValueError, match=r"'cifar_resnet18' is one of ISDModel.*MoCoModel"):
+    with pytest.raises(
+        ValueError,
+        match=r"recipe of MoCoModel. Received: name='cifar_resnet18', a recipe of ISDModel",
+    ):
         keras_isd.baselines.MoCoModel.from_recipe("cifar_resnet18", backbone=small)

@@ -43,7 +43,7 @@ def test_backbone_without_pooling():
 def test_backbone_of_two_outputs():
     images = keras.Input((8, 8, 3))
     features = layers.GlobalAveragePooling2D()(images)
-    with pytest.raises(ValueError, match=r"`backbone` must give one output"):
+    with pytest.raises(ValueError, match=r"`backbone` must have one output"):
         isd(keras.Model(images, [features, features]))
 
 
@@ -229,7 +229,9 @@ def test_an_optimizer_of_another_model_is_refused():
     optimizer = keras.optimizers.SGD(0.1)
     isd().compile(optimizer)
     other = isd()
-    with pytest.raises(ValueError, match=r"`optimizer` must be one of this model alone"):
+    with pytest.raises(
+        ValueError, match=r"`optimizer` must .*Received: an optimizer built for other"
+    ):
         other.compile(optimizer)
     other.compile(keras.optimizers.SGD(0.1))
     other.compile(other.optimizer)  # its own, once more

@@ -88,12 +88,12 @@ def test_parts_that_are_not_float32_are_refused_before_work_is_lost(policy, sett
     settings.set_dtype_policy(policy)
     backbone = keras_isd.backbones.ConvNet((8, 8, 3), (4, 8))
     head = keras_isd.heads.mlp(8, 8, 8, name="predictor")
-    message = rf"`backbone` must have variables in float32.*mixed_bfloat16.*Received: .*{policy}"
+    message = rf"`backbone` must have float32 variables.*mixed_bfloat16.*Received: .*{policy}"
     with pytest.raises(ValueError, match=message):
         keras_isd.ISDModel(backbone, queue_size=8)
     settings.set_dtype_policy("float32")
     backbone = keras_isd.backbones.ConvNet((8, 8, 3), (4, 8))
-    with pytest.raises(ValueError, match=r"`predictor` must have variables in float32"):
+    with pytest.raises(ValueError, match=r"`predictor` must have float32 variables"):
         keras_isd.baselines.BYOLModel(backbone, predictor=head)
 
 
