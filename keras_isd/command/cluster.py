@@ -44,6 +44,6 @@ def run(arguments):
     write_table(output, ["name", "cluster"], zip(found.names, labels.tolist()))
     groups = []
     if len(sizes):
-        groups = keras_isd.exploration.clusters.nearest_to_middle(found.features, labels)
+        groups = keras_isd.exploration.clusters.nearest_to_center(found.features, labels)
     titles = [f"cluster {number}: {len(group):,}" for number, group in enumerate(groups)]
     draw_groups(arguments, output, found.names, groups, titles)

@@ -1,4 +1,4 @@
-"""Clusters of images."""
+"""Clusters of images, and their picture."""
 
 import numpy as np
 
@@ -9,27 +9,26 @@ from keras_isd.validation.features import check_features
 from keras_isd.visualization.image_rows import plot_image_rows
 
 METHODS = ("kmeans", "hdbscan")
-MOST = 100  # clusters that are chosen where none are asked for
+MAX_CLUSTERS = 100  # if their number is not given
 
 
 def cluster_features(features, clusters=None, method="kmeans", min_size=5, seed=0):
-    """Puts images into clusters by their features.
+    """Clusters images by their features.
 
-    Features are divided by their length first. `"kmeans"` makes as many clusters as are asked for,
-    of all images. `"hdbscan"` finds how many there are and leaves out what is in none; it is for
-    sets of some ten thousand images, since its time grows with the square of their number.
+    Features are normalised first. `"kmeans"` assigns all images to a given number of clusters.
+    `"hdbscan"` finds the number of clusters and leaves some images unassigned; it is for up to some
+    ten thousand images, since its time grows with the square of their number.
 
     Args:
         features: `(N, F)` array.
-        clusters: int, how many k-means makes; by default the root of half the number of images, at
-            most 100.
-        method: `"kmeans"` or `"hdbscan"`.
-        min_size: int, images of a cluster that HDBSCAN finds, at least.
-        seed: int, of k-means.
+        clusters: int, number of clusters of k-means. Defaults to the root of half the number of
+            images, at most 100.
+        method: `"kmeans"` or `"hdbscan"`. Defaults to `"kmeans"`.
+        min_size: int, minimum size of HDBSCAN's clusters. Defaults to 5.
+        seed: int, seed of k-means. Defaults to 0.
 
     Returns:
-        `(N,)` int64 array, the cluster of each image; cluster 0 is the largest. It is -1 for an
-        image in none.
+        `(N,)` int64 array, the cluster of each image, -1 for none. Cluster 0 is the largest.
 
     Raises:
         ImportError: if scikit-learn is not installed.
@@ -50,57 +49,61 @@ def cluster_features(features, clusters=None, method="kmeans", min_size=5, seed=
 
     unit = unit_rows(features)
     if method == "hdbscan":
-        return _by_size(HDBSCAN(min_cluster_size=max(2, min_size), copy=True).fit_predict(unit))
+        return _number_by_size(
+            HDBSCAN(min_cluster_size=max(2, min_size), copy=True).fit_predict(unit)
+        )
     if clusters is None:
-        clusters = max(1, min(MOST, round((len(unit) / 2) ** 0.5)))
+        clusters = max(1, min(MAX_CLUSTERS, round((len(unit) / 2) ** 0.5)))
     check_positive_integer("clusters", clusters)
     if clusters > len(unit):
         raise ValueError(
             f"Argument `clusters` must be between 1 and {len(unit)} images. Received: {clusters=}"
         )
-    return _by_size(KMeans(clusters, n_init=4, random_state=seed).fit_predict(unit))
+    return _number_by_size(KMeans(clusters, n_init=4, random_state=seed).fit_predict(unit))
 
 
-def nearest_to_middle(features, labels):
-    """Rows of each cluster, those nearest to its middle first."""
+def nearest_to_center(features, labels):
+    """Rows of each cluster, those nearest to its centre first."""
     unit = unit_rows(features)
     found = [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
-    middles = [unit[rows].mean(axis=0) for rows in found]
-    distances = [np.linalg.norm(unit[rows] - mid, axis=1) for rows, mid in zip(found, middles)]
+    centers = [unit[rows].mean(axis=0) for rows in found]
+    distances = [
+        np.linalg.norm(unit[rows] - center, axis=1) for rows, center in zip(found, centers)
+    ]
     return [rows[np.argsort(d, kind="stable")] for rows, d in zip(found, distances)]
 
 
-def _by_size(labels):
-    """Labels that count from the largest cluster on; -1 stays."""
+def _number_by_size(labels):
+    """Renumbers clusters from the largest on; -1 stays."""
     found, counts = np.unique(labels[labels >= 0], return_counts=True)
-    new = np.full(labels.max() + 2, -1, "int64")  # whose last is that of -1
+    new = np.full(labels.max() + 2, -1, "int64")  # the last one is that of -1
     new[found[np.argsort(-counts, kind="stable")]] = np.arange(len(found))
     return new[labels]
 
 
 def plot_clusters(images, features, clusters=8, columns=10, seed=0, path=None):
-    """Draws a row of images for each of some clusters of their features.
+    """Draws clusters of images, one row per cluster.
 
-    Features are divided by their length and put into clusters by k-means. A row shows the images
-    nearest to the middle of a cluster, the nearest first; the largest cluster is on top.
+    Normalised features are clustered by k-means. A row shows the images nearest to the centre of a
+    cluster, the nearest first; the largest cluster is at the top.
 
     Args:
         images: `(N, H, W, 3)` array in [0, 255], or `(N, H, W, 1)`.
-        features: `(N, F)` array, of the same images.
-        clusters: int in [1, N].
-        columns: int, how many images of each, at most.
-        seed: int, of k-means.
-        path: where to save the figure, or None.
+        features: `(N, F)` array of the same images.
+        clusters: int in [1, N]. Defaults to 8.
+        columns: int, the maximum number of images in a row. Defaults to 10.
+        seed: int, seed of k-means. Defaults to 0.
+        path: where to save the figure, or None. Defaults to None.
 
     Returns:
         The `matplotlib.figure.Figure`.
 
     Raises:
         ImportError: if matplotlib or scikit-learn is not installed.
-        ValueError: if features are not finite or not of the images, or there are more clusters than
-            images.
+        ValueError: if features are not finite, their number differs from that of the images, or
+            there are more clusters than images.
 
-    Source: Figure 4 of the paper shows such rows, of ImageNet.
+    Source: Figure 4 of the paper, for ImageNet.
 
     Example:
 
@@ -113,7 +116,7 @@ def plot_clusters(images, features, clusters=8, columns=10, seed=0, path=None):
     check_features(features=features)
     if len(images) != len(features):
         raise ValueError(
-            "Argument `features` must be of the images. "
+            "Argument `features` must have a row for each image. "
             f"Received: {len(features)} features, {len(images)} images"
         )
     if not 1 <= clusters <= len(features):
@@ -126,5 +129,5 @@ def plot_clusters(images, features, clusters=8, columns=10, seed=0, path=None):
 
 
 def cluster_rows(features, clusters, seed=0):
-    """Rows of each cluster, the nearest to its middle first; the largest cluster first."""
-    return nearest_to_middle(features, cluster_features(features, clusters, seed=seed))
+    """Rows of each cluster, the nearest to its centre first; the largest cluster first."""
+    return nearest_to_center(features, cluster_features(features, clusters, seed=seed))

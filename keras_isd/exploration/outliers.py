@@ -1,4 +1,4 @@
-"""Images of another kind than the rest."""
+"""Outlier images."""
 
 import numpy as np
 
@@ -6,28 +6,28 @@ from keras_isd.similarity.neighbors import find_neighbors
 
 
 def outlier_scores(features, k=None, approximate=False):
-    """How much lonelier each image is than those most like it: the larger, the stranger.
+    """Computes the local outlier factor of each image: the larger, the more unusual.
 
-    The local outlier factor of unit features, in which no distance counts for less than half of
-    what is usual: else what has many copies would make all others strange. About 1 is as usual: as
-    near to its `k` nearest as these are to theirs, so that images of a loose kind are not taken for
-    strange ones.
+    A score of about 1 is usual: the image is as near to its `k` nearest neighbours as these are to
+    theirs, so images of a diverse kind are not outliers. Features are normalised, and distances
+    count at least half of the usual one: otherwise an image with many copies would make all others
+    outliers.
 
-    It is for single strange images, and finds groups of fewer than `k` where these are not too much
-    alike. What is all but the same to the network is no outlier: fifty handwritten digits among
-    5,000 photographs were not found. They are a cluster: see `cluster_features`.
+    It finds single unusual images, and groups of fewer than `k` if they are not too similar. Images
+    that are nearly equal for the network form a cluster instead (see `cluster_features`): fifty
+    handwritten digits among 5,000 photographs were not found.
 
     Args:
         features: `(N, F)` array.
-        k: int, how many neighbours, fewer where there are fewer images; by default a fiftieth of
-            the images, from 10 to 100.
-        approximate: bool, see `find_neighbors`.
+        k: int, number of neighbours, limited by the number of images. Defaults to a fiftieth of the
+            images, from 10 to 100.
+        approximate: bool, see `find_neighbors`. Defaults to False.
 
     Returns:
         `(N,)` float32 array, above 0.
 
     Raises:
-        ValueError: if features are not finite or of one image alone.
+        ValueError: if features are not finite, or have a single row.
 
     Source: Breunig, Kriegel, Ng and Sander, "LOF: identifying density-based local outliers", SIGMOD
     2000.
@@ -41,10 +41,10 @@ def outlier_scores(features, k=None, approximate=False):
     k = max(10, min(100, len(features) // 50)) if k is None else k
     k = min(k, max(1, len(features) - 1))
     rows, similarities = find_neighbors(features, k=k, approximate=approximate)
-    distances = np.sqrt(np.maximum(2 - 2 * similarities, 0))  # of unit vectors
-    # No image is nearer to another than that one's farthest neighbour is: of what is nearer still
-    # the distances are chance.
+    distances = np.sqrt(np.maximum(2 - 2 * similarities, 0))  # between unit vectors
+    # The reachability distance: an image counts as no nearer to another than that one's k-th
+    # neighbour, since distances within the neighbourhood are noise.
     usual = np.median(distances[:, -1])
     reach = np.maximum(distances, np.maximum(distances[rows, -1], usual / 2))
-    density = 1 / (reach.mean(axis=1) + 1e-10)  # as scikit-learn has it, where all are copies
+    density = 1 / (reach.mean(axis=1) + 1e-10)  # as in scikit-learn, if all are copies
     return (density[rows].mean(axis=1) / density).astype("float32")

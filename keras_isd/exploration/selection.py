@@ -1,4 +1,4 @@
-"""Which images to label first."""
+"""Selection of images to label first."""
 
 import numpy as np
 
@@ -9,31 +9,31 @@ from keras_isd.validation.arguments import check_positive_integer
 from keras_isd.validation.features import check_features
 
 METHODS = ("typiclust", "k_center")
-MOST_CLUSTERS = 500  # and neighbours of an image that tell how typical it is: of TypiClust
-NEIGHBORS = 20
+MAX_CLUSTERS = 500  # of TypiClust
+TYPICALITY_NEIGHBORS = 20
 
 
 def select_rows(features, count, method="typiclust", labelled=(), seed=0):
-    """Selects the images that are most worth a label.
+    """Selects the images that are most worth labelling.
 
-    `"typiclust"`, for few labels: as many clusters as there will be labels, and the most typical
-    image of each that has none, the largest cluster first. `"k_center"`, for many: each next image
-    is the one farthest from all that are chosen, so that none is far from a label. It also takes
-    what is strange.
+    `"typiclust"` is for few labels: it makes as many clusters as there will be labels, and takes
+    the most typical image of each cluster without one, the largest cluster first. `"k_center"` is
+    for many labels: each next image is the farthest from all selected ones, so that every image is
+    near a label. It also selects outliers.
 
     Args:
         features: `(N, F)` array.
-        count: int, how many.
-        method: `"typiclust"` or `"k_center"`.
-        labelled: rows that have a label already.
-        seed: int, of k-means.
+        count: int, number of images.
+        method: `"typiclust"` or `"k_center"`. Defaults to `"typiclust"`.
+        labelled: rows that have a label. Defaults to ().
+        seed: int, seed of k-means. Defaults to 0.
 
     Returns:
-        `(count,)` int64 array of rows, the most wanted first.
+        `(count,)` int64 array of rows, the highest priority first.
 
     Raises:
         ImportError: if scikit-learn is not installed, for `"typiclust"`.
-        ValueError: if features are not finite, or there are fewer images without a label.
+        ValueError: if features are not finite, or `count` exceeds the images without a label.
 
     Source: Hacohen, Dekel and Weinshall, "Active learning on a budget", ICML 2022 (TypiClust);
     Sener and Savarese, "Active learning for convolutional neural networks: a core-set approach",
@@ -62,15 +62,15 @@ def select_rows(features, count, method="typiclust", labelled=(), seed=0):
         )
     if method == "k_center":
         return _k_center(unit_rows(features), count, labelled)
-    return _typical(features, count, labelled, seed)
+    return _typiclust(features, count, labelled, seed)
 
 
 def _k_center(unit, count, labelled):
-    # The first of all, where none has a label, is the one nearest to the middle.
+    # Without labels the first image is the one nearest to the mean.
     chosen: list[int] = []
     if not len(labelled):
         chosen = [int(np.argmax(unit @ unit.mean(axis=0)))]
-    nearest = np.full(len(unit), -np.inf, "float32")  # similarity to the nearest chosen one
+    nearest = np.full(len(unit), -np.inf, "float32")  # similarity to the nearest selected image
     for row in [*labelled, *chosen]:
         np.maximum(nearest, unit @ unit[row], out=nearest)
     nearest[labelled] = np.inf
@@ -83,27 +83,27 @@ def _k_center(unit, count, labelled):
     return np.array(chosen, "int64")
 
 
-def _typical(features, count, labelled, seed):
-    clusters = min(len(labelled) + count, MOST_CLUSTERS, len(features))
+def _typiclust(features, count, labelled, seed):
+    clusters = min(len(labelled) + count, MAX_CLUSTERS, len(features))
     cluster_of = cluster_features(features, clusters, seed=seed)
     free = np.ones(len(features), bool)
     free[labelled] = False
     members = [np.flatnonzero(cluster_of == number) for number in range(clusters)]
-    ranked = [_most_typical_first(features, rows) for rows in members]
+    ranked = [_rank_by_typicality(features, rows) for rows in members]
     waiting = [[row for row in rows if free[row]] for rows in ranked]
     taken = np.array([len(rows) for rows in members]) - [len(rows) for rows in waiting]
     chosen: list[int] = []
     while len(chosen) < count:
-        # Of the clusters with the fewest labels the largest; clusters are in order of their size.
+        # The largest of the clusters with the fewest labels; clusters are ordered by size.
         number = min((n for n in range(clusters) if waiting[n]), key=lambda n: (taken[n], n))
         chosen.append(waiting[number].pop(0))
         taken[number] += 1
     return np.array(chosen, "int64")
 
 
-def _most_typical_first(features, rows):
-    """Rows of a cluster in the order of how near their nearest within it are."""
+def _rank_by_typicality(features, rows):
+    """Orders the rows of a cluster by similarity to their nearest neighbours in it."""
     if len(rows) < 2:
         return rows
-    _, similarities = find_neighbors(features[rows], k=min(NEIGHBORS, len(rows) - 1))
+    _, similarities = find_neighbors(features[rows], k=min(TYPICALITY_NEIGHBORS, len(rows) - 1))
     return rows[np.argsort(-similarities.mean(axis=1), kind="stable")]

@@ -1,4 +1,4 @@
-"""Checkpoints of the authors' PyTorch code, and of others of the same shape, there and back."""
+"""Reading and writing PyTorch checkpoints of the authors' code, MoCo and BYOL."""
 
 from keras_isd.interop.backbone import load_torch_backbone
 from keras_isd.interop.checkpoint import load_torch_checkpoint, save_torch_checkpoint

@@ -1,10 +1,10 @@
-"""What model a state dict is of: told from its names and shapes."""
+"""The model of a state dict, inferred from its names and shapes."""
 
 from collections.abc import Callable
 
 from keras_isd import backbones
 from keras_isd.heads import mlp
-from keras_isd.interop.methods import arguments_of, method_of_state
+from keras_isd.interop.methods import find_method, model_arguments
 
 # Blocks of the four stages, and whether they are bottlenecks.
 _RESNETS: dict[tuple[tuple[int, ...], bool], Callable] = {
@@ -15,23 +15,24 @@ _RESNETS: dict[tuple[tuple[int, ...], bool], Callable] = {
 
 
 def build(shapes, settings, input_shape=None):
-    """The model that a state dict fits, with weights of its own.
+    """Builds the model that a state dict fits, with new weights.
 
     Args:
         shapes: dict from names to shapes, without the `module.` of parallel training.
         settings: dict of the training script's arguments, as far as they are known.
-        input_shape: `(height, width, channels)`, or None for 224 pixels, 32 of a small stem.
+        input_shape: `(height, width, channels)`. Defaults to None: 224 pixels, or 32 for a small
+            stem.
 
     Returns:
-        The model, of a class of `methods.METHODS`.
+        The model, of a class in `methods.METHODS`.
 
     Raises:
-        ValueError: if it is of no network or method that is known here.
+        ValueError: if the network or the method is unknown.
     """
     parts = {
         "backbone": build_backbone(shapes, "encoder_q.", input_shape),
-        "projector": _head(shapes, "encoder_q.fc", "projector"),
-        "predictor": _head(shapes, "predict_q", "predictor"),
+        "projector": _build_head(shapes, "encoder_q.fc", "projector"),
+        "predictor": _build_head(shapes, "predict_q", "predictor"),
     }
     queue_shape = shapes.get("queue")
     if queue_shape is None and parts["predictor"] is None:
@@ -40,18 +41,18 @@ def build(shapes, settings, input_shape=None):
             f"Received: {_some(shapes)}"
         )
     width = (parts["projector"] or parts["backbone"]).output_shape[-1]
-    method = method_of_state(queue_shape, width, parts["projector"] is not None, settings)
-    arguments = arguments_of(method, settings)
+    method = find_method(queue_shape, width, parts["projector"] is not None, settings)
+    arguments = model_arguments(method, settings)
     if queue_shape is not None:
         arguments["queue_size"] = queue_shape[method.queue_axis]
     return method.model(**parts, **arguments)
 
 
 def build_backbone(shapes, prefix, input_shape=None):
-    """The ResNet whose names in a state dict begin with `prefix`, such as `"encoder_q."`.
+    """Builds the ResNet whose names in a state dict begin with `prefix`, such as `"encoder_q."`.
 
     Raises:
-        ValueError: if it is none that is known here.
+        ValueError: if the network is unknown.
     """
     names = [name.removeprefix(prefix) for name in shapes if name.startswith(prefix)]
     depths = tuple(
@@ -62,18 +63,18 @@ def build_backbone(shapes, prefix, input_shape=None):
     stem = shapes.get(f"{prefix}conv1.weight", ())
     if (depths, bottleneck) not in _RESNETS or len(stem) != 4 or stem[-1] not in (3, 7):
         raise ValueError(
-            f"A checkpoint must be of a ResNet-18, 34 or 50 under {prefix!r}. Received: stages of "
+            f"A checkpoint must have a ResNet-18, 34 or 50 under {prefix!r}. Received: stages of "
             f"{depths} blocks, conv1 of shape {stem or None}, among {_some(shapes)}"
         )
-    small = stem[-1] == 3
-    input_shape = input_shape or ((32, 32, stem[1]) if small else (224, 224, stem[1]))
+    is_small = stem[-1] == 3
+    input_shape = input_shape or ((32, 32, stem[1]) if is_small else (224, 224, stem[1]))
     return _RESNETS[depths, bottleneck](
-        input_shape, stem="small" if small else "imagenet", width=stem[0]
+        input_shape, stem="small" if is_small else "imagenet", width=stem[0]
     )
 
 
-def _head(shapes, prefix, name):
-    """The head under a prefix, or None: two linear layers, with or without batch norm between."""
+def _build_head(shapes, prefix, name):
+    """Builds the head under a prefix, two linear layers with or without batch norm; or None."""
     first = shapes.get(f"{prefix}.0.weight")
     if first is None:
         return None

@@ -1,27 +1,26 @@
-"""A ResNet alone of a PyTorch file: torchvision's, MoCo's, the authors', or another's."""
+"""The ResNet of a PyTorch file: torchvision's, MoCo's, the authors', or another."""
 
 from keras_isd.interop.architecture import build_backbone
-from keras_isd.interop.names import entries, to_keras
-from keras_isd.interop.state_dict import read_state_dict
+from keras_isd.interop.state_dict import entries, read_state_dict, to_keras
 
 
 def load_torch_backbone(path, prefix=None, input_shape=None):
-    """Makes a backbone of the ResNet in a file that PyTorch has written.
+    """Loads the ResNet of a PyTorch file as a backbone.
 
-    For weights of which there is no whole model to be had: torchvision's `resnet18`, `resnet34` and
-    `resnet50`, the encoders that MoCo's authors publish, and any other with torchvision's names,
-    `conv1.weight`, `layer1.0.conv1.weight` and so on, behind a prefix or none. Heads (`fc`), queue
-    and all else in the file are left out. Features equal the PyTorch network's within 1e-4.
+    For files without a whole model: torchvision's `resnet18`, `resnet34` and `resnet50`, the
+    encoders published by MoCo's authors, and any other with torchvision's names, `conv1.weight`,
+    `layer1.0.conv1.weight` and so on, with or without a prefix. Heads (`fc`), the queue and
+    everything else in the file are ignored. Features equal the PyTorch network's within 1e-4.
 
-    The file is read with PyTorch's `weights_only`: no code in it is run.
+    The file is read with PyTorch's `weights_only`: code in it is not run.
 
     Args:
-        path: of a `.pth` file: a dict with a `"state_dict"` or `"model"`, or a state dict.
-        prefix: str, what stands before `conv1.weight` in the names, such as `"encoder_q."` or
-            `"backbone."`; `module.` is not counted. None takes the only one there is, or MoCo's and
-            the authors' `"encoder_q."`, the student.
-        input_shape: `(height, width, channels)` of the images; None for 224 pixels, or 32 where
-            the network has a stem for small images. `(None, None, 3)` takes any.
+        path: path of a `.pth` file: a dict with a `"state_dict"` or `"model"`, or a state dict.
+        prefix: str, the prefix of `conv1.weight` in the names, without `module.`, such as
+            `"encoder_q."` or `"backbone."`. Defaults to None: the only prefix, or `"encoder_q."`,
+            the student of MoCo and the authors.
+        input_shape: `(height, width, channels)` of the images; `(None, None, 3)` accepts any size.
+            Defaults to None: 224 pixels, or 32 for a stem for small images.
 
     Returns:
         A `keras_isd.backbones` ResNet, `(B, H, W, C)` to `(B, F)`.
@@ -30,9 +29,9 @@ def load_torch_backbone(path, prefix=None, input_shape=None):
         ImportError: if PyTorch is not installed.
         FileNotFoundError: if there is no such file.
         ValueError: if the file is damaged, holds other than tensors and settings, or has no ResNet
-            under the prefix, or several under others.
+            under the prefix, or several without a prefix given.
 
-    Example, of a file of torchvision's:
+    Example:
 
     >>> import tempfile, os, torch
     >>> path = os.path.join(tempfile.mkdtemp(), "isd.pth")
@@ -48,21 +47,21 @@ def load_torch_backbone(path, prefix=None, input_shape=None):
     shapes = {name: array.shape for name, array in state.items() if name.startswith(prefix)}
     backbone = build_backbone(shapes, prefix, input_shape)
     wanted = {name: variable for variable, name in entries(backbone, prefix.removesuffix("."))}
-    unfit = [
+    wrong = [
         f"{name} of shape {shapes.get(name)}"
         for name, variable in wanted.items()
         if name not in state or to_keras(variable, state[name]).shape != variable.shape
     ]
     trunk = tuple(f"{prefix}{part}" for part in ("conv1.", "bn1.", "layer"))
-    more = [
-        f"{name}, which it does not have"
+    unknown = [
+        f"unknown {name}"
         for name in sorted(set(shapes) - set(wanted))
         if name.startswith(trunk) and not name.endswith("num_batches_tracked")
     ]
-    if unfit or more:
+    if wrong or unknown:
         raise ValueError(
             f"A ResNet under {prefix!r} must have {len(wanted)} arrays. "
-            f"Received: {path}, with {'; '.join([*unfit, *more][:10])}"
+            f"Received: {path}, with {'; '.join([*wrong, *unknown][:10])}"
         )
     for name, variable in wanted.items():
         variable.assign(to_keras(variable, state[name]))
@@ -70,7 +69,7 @@ def load_torch_backbone(path, prefix=None, input_shape=None):
 
 
 def _prefix(path, state, wanted):
-    """The prefix of the ResNet to be read; raises a ValueError unless it is clear which."""
+    """The prefix of the ResNet to read; raises a ValueError if it is ambiguous or missing."""
     start, block = "conv1.weight", "layer1.0.conv1.weight"
     found = [
         name.removesuffix(start)
@@ -82,7 +81,7 @@ def _prefix(path, state, wanted):
     if wanted is None and "encoder_q." in found:
         return "encoder_q."
     raise ValueError(
-        "Argument `prefix` must be what stands before `conv1.weight` in the names of a ResNet. "
-        f"Received: {wanted!r}, of {path}, with ResNets under {found or 'none'}; it has "
+        "Argument `prefix` must be the prefix of `conv1.weight` in the names of a ResNet. "
+        f"Received: {wanted!r}; {path} has ResNets under {found}, and names such as "
         f"{sorted(state)[:8]}"
     )

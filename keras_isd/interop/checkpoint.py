@@ -1,4 +1,4 @@
-"""Files of PyTorch training scripts: a whole model read, and written."""
+"""Checkpoints of PyTorch training scripts, read into models and written from them."""
 
 import argparse
 
@@ -6,27 +6,26 @@ import numpy as np
 from keras import ops
 
 from keras_isd.interop.architecture import build
-from keras_isd.interop.methods import method_of_model, settings_of
-from keras_isd.interop.names import entries, to_keras, to_torch
-from keras_isd.interop.state_dict import import_torch, read_state_dict
+from keras_isd.interop.methods import script_arguments, script_method
+from keras_isd.interop.state_dict import entries, import_torch, read_state_dict, to_keras, to_torch
 
 
 def load_torch_checkpoint(path, input_shape=None):
-    """Makes a model of a checkpoint that the authors' PyTorch code has written.
+    """Loads a checkpoint of the authors' PyTorch code as a model.
 
-    Student, teacher, heads, queue, labels and pointer are taken over; temperatures and momentum
-    are those of the script's arguments in the file, or where there are none its defaults. The
-    optimizer's state is not. Features equal the PyTorch network's within 1e-4.
+    It restores student, teacher, heads, queue, labels and pointer; temperatures and momentum come
+    from the script's arguments in the file, or from the script's defaults. The optimizer's state is
+    ignored. Features equal the PyTorch network's within 1e-4.
 
-    Plain checkpoints of MoCo v2 and of BYOL with the same names become a
-    `keras_isd.baselines.MoCoModel` (of `shuffle_groups=1`: no file tells) and a `BYOLModel`.
+    Checkpoints of MoCo v2 and BYOL with the same names become a `keras_isd.baselines.MoCoModel`
+    (with `shuffle_groups=1`, which files do not record) and a `BYOLModel`.
 
-    The file is read with PyTorch's `weights_only`: no code in it is run.
+    The file is read with PyTorch's `weights_only`: code in it is not run.
 
     Args:
-        path: of a `.pth` file: a dict with a `"state_dict"` or `"model"`, or a state dict.
-        input_shape: `(height, width, channels)` of the images; None for 224 pixels, or 32 where
-            the network has a stem for small images. `(None, None, 3)` takes any.
+        path: path of a `.pth` file: a dict with a `"state_dict"` or `"model"`, or a state dict.
+        input_shape: `(height, width, channels)` of the images; `(None, None, 3)` accepts any size.
+            Defaults to None: 224 pixels, or 32 for a stem for small images.
 
     Returns:
         An `ISDModel`, `MoCoModel` or `BYOLModel`, not compiled.
@@ -34,8 +33,8 @@ def load_torch_checkpoint(path, input_shape=None):
     Raises:
         ImportError: if PyTorch is not installed.
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is damaged, holds other than tensors and settings, or is of another
-            network: what did not fit is listed.
+        ValueError: if the file is damaged, holds other than tensors and settings, or has another
+            network, with a list of the differences.
 
     Source: `state` in the authors' `train_isd_plus.py`.
 
@@ -52,29 +51,29 @@ def load_torch_checkpoint(path, input_shape=None):
     """
     state, settings = read_state_dict(path)
     model = build({name: array.shape for name, array in state.items()}, settings, input_shape)
-    method = method_of_model(model)
+    method = script_method(model)
     wanted = dict(_variables(model, method))
     _check_fit(path, method, wanted, state)
     for name, variable in wanted.items():
         variable.assign(_to_keras_layout(method, name, variable, state[name]))
-    if hasattr(model, "queue"):  # no script writes down how much of its queue is filled
+    if hasattr(model, "queue"):  # scripts do not record how much of the queue is filled
         model.queue.filled.assign(model.queue.size)
     return model
 
 
 def save_torch_checkpoint(model, path, epoch=0):
-    """Writes a model as the authors' PyTorch code would have, for their scripts to read.
+    """Saves a model as a checkpoint for the authors' PyTorch scripts.
 
     Args:
-        model: `ISDModel`, `MoCoModel` or `BYOLModel` of a ResNet of `keras_isd.backbones` and heads
-            of `keras_isd.heads.mlp`, named `"projector"` and `"predictor"`.
+        model: `ISDModel`, `MoCoModel` or `BYOLModel` with a ResNet of `keras_isd.backbones` and
+            heads of `keras_isd.heads.mlp`, named `"projector"` and `"predictor"`.
         path: where to write.
-        epoch: int, that the file is to tell.
+        epoch: int, the epoch recorded in the file. Defaults to 0.
 
     Raises:
         ImportError: if PyTorch is not installed.
-        ValueError: if the file would not give this model back: its backbone or heads are of another
-            kind or name, or it is of another method.
+        ValueError: if the file would not restore this model: its backbone, heads or method are not
+            supported.
 
     Example: see `load_torch_checkpoint`.
     """
@@ -83,18 +82,18 @@ def save_torch_checkpoint(model, path, epoch=0):
     for name in [name for name in state if name.endswith("running_var")]:
         state[name.replace("running_var", "num_batches_tracked")] = np.array(0)
     tensors = {_parallel_name(method, name): torch.tensor(array) for name, array in state.items()}
-    options = argparse.Namespace(**settings_of(method, model))
+    options = argparse.Namespace(**script_arguments(method, model))
     torch.save({"opt": options, "state_dict": tensors, "epoch": epoch}, path)
 
 
 def _method_and_state(model):
-    """A model's method and state; raises a ValueError unless it would be read as such a model."""
-    method = method_of_model(model)
+    """A model's method and state; raises a ValueError if they would not restore the model."""
+    method = script_method(model)
     state = method and {
         name: _to_torch_layout(method, name, variable)
         for name, variable in _variables(model, method)
     }
-    if method is None or not _comes_back(model, method, state):
+    if method is None or not _is_restorable(model, method, state):
         parts = (model.student_backbone, model.projector, model.predictor)
         raise ValueError(
             "Argument `model` must be an ISDModel, a MoCoModel, or a BYOLModel with a predictor, "
@@ -105,20 +104,20 @@ def _method_and_state(model):
     return method, state
 
 
-def _comes_back(model, method, state):
-    """Whether what is built of the model's state has the method and the variables of the model."""
+def _is_restorable(model, method, state):
+    """Whether a model built from the state has the same method and variables."""
     shapes = {name: array.shape for name, array in state.items()}
     try:
-        twin = build(shapes, settings_of(method, model), model.student_backbone.input_shape[1:])
+        twin = build(
+            shapes, script_arguments(method, model), model.student_backbone.input_shape[1:]
+        )
     except ValueError:
         return False
-    return method_of_model(twin) is method and {n for n, _ in _variables(twin, method)} == set(
-        state
-    )
+    return script_method(twin) is method and {n for n, _ in _variables(twin, method)} == set(state)
 
 
 def _parallel_name(method, name):
-    """The name of an entry once the script has made what it runs in parallel so."""
+    """The name of an entry after the script wrapped parts, or all, for parallel training."""
     if not method.parallel_parts:
         return f"module.{name}"
     part, _, rest = name.partition(".")
@@ -126,7 +125,7 @@ def _parallel_name(method, name):
 
 
 def _variables(model, method):
-    """Yields pairs of a name in a checkpoint and the variable that it is of."""
+    """Yields pairs of a name in a checkpoint and its variable."""
     parts = {
         "encoder_q": model.student_backbone,
         "encoder_k": model.teacher_backbone,
@@ -166,7 +165,7 @@ def _to_torch_layout(method, name, variable):
 
 
 def _check_fit(path, method, wanted, state):
-    """Raises a ValueError that lists what of a checkpoint does not fit its model."""
+    """Raises a ValueError that lists the differences between a checkpoint and its model."""
     missing = sorted(set(wanted) - set(state))
     ignored = ("num_batches_tracked",)
     unknown = sorted(n for n in set(state) - set(wanted) if not n.endswith(ignored))
@@ -176,14 +175,14 @@ def _check_fit(path, method, wanted, state):
         if name in state
         and _to_keras_layout(method, name, variable, state[name]).shape != variable.shape
     ]
-    found = {"missing": missing, "not known": unknown, "of another shape": wrong}
+    found = {"missing": missing, "unknown": unknown, "wrong shape": wrong}
     if any(found.values()):
-        told = "; ".join(
+        listed = "; ".join(
             f"{kind}: {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}"
             for kind, names in found.items()
             if names
         )
         raise ValueError(
-            f"Expected a checkpoint of the authors' networks. Received: {path}, of which do not "
-            f"fit, {told}"
+            f"Argument `path` must be a checkpoint of the authors' networks. "
+            f"Received: {path}, with {listed}"
         )

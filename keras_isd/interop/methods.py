@@ -1,4 +1,4 @@
-"""How each method's PyTorch script writes a model: one table, for reading and for writing.
+"""The checkpoint format of each method's PyTorch script: one table, for reading and writing.
 
 Sources: `train_isd_plus.py`, `train_isd_r18.py` and `train_byol.py` of ISD's authors;
 `main_moco.py` and `moco/builder.py` of facebookresearch.
@@ -16,15 +16,14 @@ class Method(NamedTuple):
 
     Attributes:
         model: class of the model.
-        queue_axis: along which axis of `queue` the embeddings lie: 0, each is a row; 1, each is a
-            column; None, there is no queue.
-        has_projector: True, False, or None where there may be one or not.
+        queue_axis: the axis of `queue` along which embeddings are numbered: 0 if they are rows, 1
+            if they are columns; None without a queue.
+        has_projector: True, False, or None if it is optional.
         keeps_labels: whether the queue's labels are in the file.
-        parallel_parts: what the script runs in parallel, and so names `module.` in a state dict:
-            parts of the model by their prefixes, or the whole where there are none.
-        arguments: from an argument of the model to the script's names for it, of which the first is
-            written.
-        defaults: the script's own, where a file does not tell.
+        parallel_parts: prefixes of the parts that the script wraps for parallel training, and so
+            names `module.` in a state dict; empty if it wraps the whole model.
+        arguments: from arguments of the model to the script's names for them; the first is written.
+        defaults: the script's defaults, for files without arguments.
     """
 
     model: Any
@@ -95,8 +94,8 @@ METHODS = (
 )
 
 
-def method_of_model(model):
-    """The method of a model, or None if there is no script of it."""
+def script_method(model):
+    """The method of a model, or None if no script writes it."""
     for method in METHODS:
         if isinstance(model, method.model) and method.has_projector in (
             None,
@@ -106,17 +105,17 @@ def method_of_model(model):
     return None
 
 
-def method_of_state(queue_shape, width, has_projector, settings):
-    """The method that a state dict is of.
+def find_method(queue_shape, width, has_projector, settings):
+    """Finds the method of a state dict.
 
     Args:
-        queue_shape: of `queue`, or None if there is none.
-        width: int, D, of an embedding.
+        queue_shape: shape of `queue`, or None without one.
+        width: int, D, width of an embedding.
         has_projector: bool.
         settings: dict of the script's arguments, as far as they are known.
 
     Raises:
-        ValueError: if the queue is of no method, or as well of one as of another.
+        ValueError: if no method fits the queue, or more than one.
     """
     fitting = [
         method
@@ -124,13 +123,13 @@ def method_of_state(queue_shape, width, has_projector, settings):
         if _fits(method.queue_axis, queue_shape, width)
         and method.has_projector in (None, has_projector)
     ]
-    if len(fitting) > 1:  # a queue of as many embeddings as they are wide
-        fitting = [m for m in fitting if _names_of_it_alone(m, fitting) & set(settings)]
+    if len(fitting) > 1:  # the queue is square
+        fitting = [m for m in fitting if _distinctive_names(m, fitting) & set(settings)]
     if len(fitting) != 1:
         raise ValueError(
-            f"`queue` of a checkpoint must be a matrix of embeddings {width} wide, which are its "
-            "rows (ISD) or its columns (MoCo); where either could be, the arguments of the script "
-            f"must tell. Received: queue of shape {queue_shape}"
+            f"`queue` of a checkpoint must have embeddings of width {width} as rows (ISD) or as "
+            "columns (MoCo); for a square queue the script's arguments must show the method. "
+            f"Received: queue of shape {queue_shape}"
         )
     return fitting[0]
 
@@ -141,10 +140,10 @@ def _fits(axis, queue_shape, width):
     return len(queue_shape) == 2 and queue_shape[1 - axis] == width
 
 
-def _names_of_it_alone(method, methods):
-    """The script's arguments that no other of the methods has.
+def _distinctive_names(method, methods):
+    """The script's arguments that no other method has.
 
-    MoCo's script too has a `momentum`, of its SGD.
+    `momentum` is not one: MoCo's script has one for its SGD.
     """
     own, others = (
         {name for m in group for names in m.arguments.values() for name in names}
@@ -153,17 +152,17 @@ def _names_of_it_alone(method, methods):
     return own - others - {"momentum"}
 
 
-def arguments_of(method, settings):
-    """The model's arguments that a script's are, those that it does not tell by its defaults."""
+def model_arguments(method, settings):
+    """Converts a script's arguments, or its defaults, to arguments of the model."""
     found = dict(method.defaults)
     for argument, names in method.arguments.items():
-        told = [settings[name] for name in names if name in settings]
-        if told:
-            found[argument] = told[0]
+        given = [settings[name] for name in names if name in settings]
+        if given:
+            found[argument] = given[0]
     return found
 
 
-def settings_of(method, model):
-    """The script's arguments that a model's are; a momentum that follows a schedule is not told."""
+def script_arguments(method, model):
+    """Converts a model's arguments to the script's; a momentum with a schedule is left out."""
     values = {names[0]: getattr(model, argument) for argument, names in method.arguments.items()}
     return {name: float(value) for name, value in values.items() if not callable(value)}

@@ -51,7 +51,7 @@ def _load_application(make, size, weights):
         if "URL fetch failure" not in str(error):
             raise
         raise OSError(
-            f"The weights of {make.__name__} are not on this machine and cannot be downloaded: {error}"
+            f"The weights of {make.__name__} are not stored here and cannot be downloaded: {error}"
         ) from error
     preprocess = sys.modules[make.__module__].preprocess_input
     return keras.Model(pixels, network(preprocess(pixels)))

@@ -5,9 +5,8 @@ Needs the extra `[plots]`.
 
 import importlib
 
-from keras_isd.visualization.csv_log import read_csv_log
 from keras_isd.visualization.embedding import plot_embedding
-from keras_isd.visualization.history import plot_history
+from keras_isd.visualization.history import plot_history, read_csv_log
 from keras_isd.visualization.image_rows import plot_image_rows
 from keras_isd.visualization.neighbors import plot_neighbors
 from keras_isd.visualization.report import write_report

@@ -1,4 +1,4 @@
-"""What the teacher sees: images, and the anchors that it finds alike."""
+"""Images and the anchors that are most similar to them for the teacher."""
 
 import keras
 import numpy as np
@@ -7,36 +7,37 @@ from keras import ops
 from keras_isd.augmentation import IMAGENET
 from keras_isd.validation.images import PIXELS
 from keras_isd.visualization.figure import new_grid, save
-from keras_isd.visualization.views import in_color, to_unit_range
+from keras_isd.visualization.views import select_rgb, to_unit_range
 
 
 def plot_neighbors(model, batch, images, count=6, neighbors=8, statistics=IMAGENET, path=None):
-    """Draws images, and for each the anchors to which the teacher gives the largest weights.
+    """Draws images, and for each the anchors with the largest weights of the teacher.
 
-    A row shows an image's two views, and its nearest anchors with the probability that the teacher
-    gives each: what ISD has the student learn. A contrastive loss with one positive would call each
-    of them a negative and give it 0. The queue must keep the images' numbers:
-    `ISDModel(..., queue_indices=True)`, trained on `two_view_dataset(..., with_index=True)`.
+    A row shows an image's two views, and its nearest anchors with the teacher's probabilities,
+    which the student learns in ISD. A contrastive loss with one positive would treat all of them as
+    negatives. The queue must keep the images' numbers: `ISDModel(..., queue_indices=True)`, trained
+    on `two_view_dataset(..., with_index=True)`.
 
-    The views are embedded as in inference, by moving statistics.
+    The views are embedded as in inference, with moving statistics.
 
     Args:
-        model: `ISDModel`, trained for long enough that its queue holds keys.
-        batch: `{"query": (B, H, W, 3), "key": (B, H, W, 3)}`, views as `fit` takes them, or a pair
-            of that and labels.
-        images: `(N, H, W, C)` array, by the numbers that the queue keeps; or a source of images, or
-            a function from a number to an image.
-        count: int, rows, at most.
-        neighbors: int, anchors in a row, at most K.
-        statistics: channel means and standard deviations with which the views were normalised.
-        path: where to save the figure, or None.
+        model: `ISDModel`, trained long enough that its queue holds keys.
+        batch: `{"query": (B, H, W, 3), "key": (B, H, W, 3)}`, views as for `fit`, or a pair of that
+            and labels.
+        images: `(N, H, W, C)` array, indexed by the numbers in the queue; or an `ImageSource`, or a
+            function from a number to an image.
+        count: int, the maximum number of rows. Defaults to 6.
+        neighbors: int, anchors in a row, at most K. Defaults to 8.
+        statistics: channel means and standard deviations that the views were normalised with.
+            Defaults to those of ImageNet.
+        path: where to save the figure, or None. Defaults to None.
 
     Returns:
         The `matplotlib.figure.Figure`.
 
     Raises:
         ImportError: if matplotlib is not installed.
-        ValueError: if the queue keeps no numbers of images, or knows none yet.
+        ValueError: if the queue keeps no image numbers, or all are unknown.
 
     Source: Figure 1 of the paper.
 
@@ -57,38 +58,40 @@ def plot_neighbors(model, batch, images, count=6, neighbors=8, statistics=IMAGEN
     indices, weights = nearest_anchors(model, keys, neighbors)
     pictures = [to_unit_range(views[name][:count], statistics) for name in ("query", "key")]
     low, high = statistics[2] if len(statistics) > 2 else PIXELS
-    find = images if callable(images) else images.__getitem__  # also a source's
+    get_image = images if callable(images) else images.__getitem__
     figure, axes = new_grid(len(indices), 2 + indices.shape[1], 1.1, 1.35, ticks=False)
     for row, line in enumerate(axes):
         for axis, name, views_of in zip(line, ("query", "key"), pictures):
-            axis.imshow(in_color(views_of[row]))
+            axis.imshow(select_rgb(views_of[row]))
             axis.set_title(name, fontsize=8)
         for axis, index, weight in zip(line[2:], indices[row], weights[row], strict=True):
             if index >= 0:
-                image = (np.asarray(find(int(index)), "float32") - low) / np.subtract(high, low)
-                axis.imshow(in_color(np.clip(image, 0, 1)))
+                image = (np.asarray(get_image(int(index)), "float32") - low) / np.subtract(
+                    high, low
+                )
+                axis.imshow(select_rgb(np.clip(image, 0, 1)))
             axis.set_title(f"{weight:.2f}", fontsize=8)
-    figure.suptitle("The teacher's weights of its nearest anchors; contrastive learning gives 0")
+    figure.suptitle("The teacher's weights of its nearest anchors; in contrastive learning: 0")
     save(figure, path)
     return figure
 
 
 def nearest_anchors(model, keys, count):
-    """Images `(B, n)` of the anchors nearest to key views, and the teacher's weights of them.
+    """Finds the images `(B, n)` of the anchors nearest to key views, and their teacher weights.
 
-    An unknown image is -1. Weights are shares of the whole queue's: a row adds up to at most 1.
+    An unknown image is -1. The weights over the whole queue add up to 1.
     """
     queue = model.queue
     if queue.indices is None:
         raise ValueError(
             "Argument `model` must keep the images of its anchors: ISDModel(queue_indices=True). "
-            "Received: a model that does not"
+            f"Received: {model.name} with queue_indices=False"
         )
     numbers = ops.convert_to_numpy(queue.indices)
     if (numbers < 0).all():
         raise ValueError(
-            "The queue must know the images of its anchors: train on batches with an `index`, "
-            "such as two_view_dataset(..., with_index=True). Received: a queue that knows none"
+            "Argument `model` must be trained on batches with an `index`, such as those of "
+            "two_view_dataset(..., with_index=True). Received: a queue of unknown images"
         )
     embeddings = ops.convert_to_numpy(model.embed_key(keys, training=False))
     anchors = ops.convert_to_numpy(ops.cast(queue.embeddings, "float32"))

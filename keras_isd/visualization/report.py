@@ -1,4 +1,4 @@
-"""Tables and figures on one page that needs nothing else."""
+"""HTML pages of tables and figures, each in one file."""
 
 import base64
 import html
@@ -7,17 +7,17 @@ import pathlib
 
 
 def write_report(path, title, facts, tables, figures):
-    """Writes an HTML page of tables and figures that opens in any browser, without a network.
+    """Writes an HTML page of tables and figures, which any browser opens offline.
 
-    Pictures are in the page itself; there is no script.
+    Pictures are embedded; the page has no script.
 
     Args:
         path: where to write.
-        title: str.
-        facts: dict of str to values, what the page is about: model, data, seed.
-        tables: dict from a heading to a list of rows, the first of column titles. Floats are
-            written with three digits.
-        figures: dict from a heading to a `matplotlib.figure.Figure`.
+        title: str, title of the page.
+        facts: dict from names to values, such as model, data and seed.
+        tables: dict from headings to lists of rows, the first with column titles. Floats have three
+            digits.
+        figures: dict from headings to `matplotlib.figure.Figure`s.
 
     Example:
 
@@ -47,11 +47,11 @@ dt { font-weight: 600; } dd { margin: 0 0 .4rem 0; overflow-wrap: anywhere; }
 
 
 def write_page(path, title, parts, styles=(), head=()):
-    """Writes a page of HTML parts, with styles after the common one and more of its head."""
+    """Writes a page of HTML parts, with additional styles and elements of the head."""
     lines = [
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        '<link rel="icon" href="data:,">',  # or a browser asks for one
+        '<link rel="icon" href="data:,">',  # otherwise browsers request one
         f"<title>{html.escape(title)}</title>",
         *head,
         *(f"<style>{style}</style>" for style in (STYLE, *styles)),
@@ -63,13 +63,13 @@ def write_page(path, title, parts, styles=(), head=()):
 
 
 def fact_list(facts):
-    """What a page is about, by name."""
+    """HTML of a list of facts."""
     lines = (f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in facts.items())
     return "\n".join(["<dl>", *lines, "</dl>"])
 
 
 def table(heading, rows):
-    """A table under its heading; the first row is of column titles."""
+    """HTML of a heading and a table, whose first row has the column titles."""
     titles, *rest = rows
     lines = [_row("th", titles), *(_row("td", row) for row in rest)]
     return "\n".join(
@@ -78,19 +78,19 @@ def table(heading, rows):
 
 
 def picture(heading, figure):
-    """A `matplotlib.figure.Figure` under its heading, in the page itself."""
+    """HTML of a heading and an embedded `matplotlib.figure.Figure`."""
     contents = io.BytesIO()
     figure.savefig(contents, format="png", dpi=150)
     encoded = base64.b64encode(contents.getvalue()).decode()
     image = f'<img alt="{text(heading)}" src="data:image/png;base64,{encoded}">'
-    # On a narrow screen a wide figure scrolls, and is not made too small to read.
+    # On a narrow screen a wide figure scrolls instead of shrinking.
     width = min(48.0, 3.75 * figure.get_figwidth())
     place = f'<div class="wide"><div style="min-width:{width:.1f}rem">{image}</div></div>'
     return f"<h2>{text(heading)}</h2>\n{place}"
 
 
 def text(value):
-    """A value as it stands in HTML, floats with three digits."""
+    """A value as escaped HTML text, floats with three digits."""
     return html.escape(f"{value:.3f}" if isinstance(value, float) else str(value))
 
 

@@ -1,4 +1,4 @@
-"""The two views of images, as the networks see them."""
+"""Views of images as the networks receive them."""
 
 import keras
 import numpy as np
@@ -8,21 +8,22 @@ from keras_isd.visualization.figure import new_grid, save
 
 
 def plot_views(dataset, images=8, statistics=IMAGENET, originals=None, path=None, rgb=None):
-    """Draws query and key views in columns, one for each image.
+    """Draws the query and key views of images, one column per image.
 
-    The first thing to look at before a long run: whether views are of one image, in range, and
-    as strong as they are meant to be.
+    Check it before a long run: are both views of one image, in range, and as strong as intended?
 
     Args:
-        dataset: iterable of batches as `fit` takes them, such as
-            `keras_isd.data.two_view_dataset(...)`. Its first batch is drawn, which the first epoch
-            of training then sees all the same. A teacher's features are left out.
-        images: int, how many columns.
-        statistics: channel means and standard deviations with which the views were normalised.
-        originals: `(N, H, W, 3)` in [0, 255], images of that batch, for a first row; or None.
-        path: where to save the figure, or None.
-        rgb: triple of ints, which channels to draw as red, green and blue. By default the first
-            three; of one or two channels the first, as grey.
+        dataset: iterable of batches as for `fit`, such as `keras_isd.data.two_view_dataset(...)`.
+            Its first batch is drawn, and still part of the first epoch of training. Features of a
+            teacher are not drawn.
+        images: int, number of columns. Defaults to 8.
+        statistics: channel means and standard deviations that the views were normalised with.
+            Defaults to those of ImageNet.
+        originals: `(N, H, W, 3)` in [0, 255], images of that batch, for a first row. Defaults to
+            None.
+        path: where to save the figure, or None. Defaults to None.
+        rgb: triple of ints, the channels to draw as red, green and blue. Defaults to None: the
+            first three, or the first one as grey.
 
     Returns:
         The `matplotlib.figure.Figure`.
@@ -53,19 +54,19 @@ def plot_views(dataset, images=8, statistics=IMAGENET, originals=None, path=None
     for (name, pictures), line in zip(rows.items(), axes, strict=True):
         line[0].set_ylabel(name)
         for axis, picture in zip(line, pictures, strict=True):
-            axis.imshow(in_color(picture, rgb))
+            axis.imshow(select_rgb(picture, rgb))
     save(figure, path)
     return figure
 
 
 def to_unit_range(views, statistics):
-    """Views as they were before they were normalised, in [0, 1]."""
+    """Undoes the normalisation of views: values in [0, 1]."""
     mean, std = (np.array(values, "float32") for values in statistics[:2])
     return np.clip(keras.ops.convert_to_numpy(views) * std + mean, 0.0, 1.0)
 
 
-def in_color(image, rgb=None):
-    """Of an image `(H, W, C)` three channels to draw, or a grey one of fewer."""
+def select_rgb(image, rgb=None):
+    """Selects three channels of an image `(H, W, C)` to draw, or repeats the first one."""
     if rgb is None:
         rgb = (0, 1, 2) if image.shape[-1] >= 3 else (0, 0, 0)
     return image[..., list(rgb)]

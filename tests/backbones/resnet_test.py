@@ -80,7 +80,7 @@ def test_what_is_beyond_the_border_is_never_the_largest():
     images = -np.arange(1.0, 10, dtype="float32").reshape(1, 3, 3, 1)
     pooled = MaxPooling2D(3, 2, border=1, data_format="channels_last")(images)
     assert ops.convert_to_numpy(pooled).tolist() == [[[[-1], [-2]], [[-4], [-5]]]]
-    with pytest.raises(ValueError, match="`border` must .*Received: border=1"):
+    with pytest.raises(ValueError, match=r"`border` must .*Received: border=1"):
         MaxPooling2D(3, 2, border=1, data_format="channels_first")
 
 

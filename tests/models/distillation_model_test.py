@@ -399,5 +399,5 @@ def test_a_teacher_of_the_students_variables_and_a_second_one_are_refused():
     with pytest.raises(ValueError, match="`network` must not share variables"):
         keras_isd.DistillationModel(student, student, queue_size=8)
     model = distillation(network())
-    with pytest.raises(ValueError, match="cannot be replaced.*Received: "):
+    with pytest.raises(ValueError, match=r"cannot be replaced.*Received: "):
         model.attach_teacher(network())

@@ -1,4 +1,4 @@
-"""A page on which to look at images as their features see them."""
+"""The explorer: an HTML page of a map of images, their neighbours, clusters and duplicates."""
 
 import html
 import importlib.resources
@@ -7,19 +7,19 @@ import json
 import numpy as np
 
 from keras_isd.data import ImageSource
-from keras_isd.exploration.page.map import draw_map, grouping
+from keras_isd.exploration.page.map import draw_map, make_grouping
 from keras_isd.exploration.page.rows import cluster_section, duplicate_section
 from keras_isd.exploration.page.thumbnails import make_sheets
 from keras_isd.similarity.exact import unit_rows
 from keras_isd.similarity.neighbors import neighbors_of_all
 from keras_isd.validation.arguments import check_positive_integer, check_seed
 from keras_isd.validation.features import check_features
-from keras_isd.visualization.plane import plane_points
+from keras_isd.visualization.embedding import plane_points
 from keras_isd.visualization.report import fact_list, picture, table, write_page
 
 METHODS = {"tsne": "t-SNE", "pca": "principal components", "umap": "UMAP"}
-_HOW = "Scroll to zoom, drag to move; click a point or a picture to see what is nearest to it."
-# The browser itself then refuses to ask for anything.
+_USAGE = "Scroll to zoom, drag to move; click a point or a picture to see its nearest images."
+# With it the browser refuses all requests.
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'unsafe-inline'; img-src data:; font-src data:"
@@ -45,47 +45,47 @@ def write_explorer(
     summary=None,
     seed=0,
 ):
-    """Writes an HTML page to look through images by their features, in any browser.
+    """Writes an HTML page to explore images by their features, in any browser.
 
-    On top is a map with a point for each image, alike ones near each other, to move and zoom.
-    Under the pointer an image is shown with its name; a click shows it larger, with the images
-    nearest to it, found exactly, which can be clicked on in turn. Below are rows of clusters,
-    duplicates side by side, figures, tables and facts, where there are any.
+    At the top is a map to pan and zoom, with a point for each image and similar images near each
+    other. Pointing at an image shows it with its name; a click shows it larger, with its exact
+    nearest neighbours, which can be clicked in turn. Below are rows of clusters, duplicates side by
+    side, figures, tables and facts, if given.
 
-    All is in one file that needs no network and asks for nothing. Each image is read once, for a
-    thumbnail. Colours of 8 bits stay as they are; other depths are scaled by percentiles of some
-    of the images, and of other than three channels those are drawn that `plot_views` draws. An
-    image that cannot be read is a grey square.
+    The page is one file that makes no network requests. Each image is read once, for a thumbnail.
+    8-bit colours are unchanged; other depths are scaled by percentiles of some of the images, and
+    for other than three channels the channels of `plot_views` are drawn. An image that cannot be
+    read is a grey square.
 
-    Cost: a page of 20,000 images has 26 MB of 32 by 32 pixels, and 41 MB of thumbnails of 64; the
-    quality of thumbnails is chosen for pages of up to 60 MB. t-SNE of as many took four minutes on
-    two cores, principal components and the rest 10 to 20 seconds.
+    Cost: a page of 20,000 images has 26 MB for thumbnails of 32 pixels, and 41 MB for 64 pixels;
+    the quality of thumbnails is chosen for pages of up to 60 MB. For as many images t-SNE took four
+    minutes on two cores, principal components and the rest 10 to 20 seconds.
 
     Args:
         path: where to write.
         features: `(N, F)` array.
-        images: the N images, of any channels and depth: an array, a `keras_isd.data.ImageSource`,
+        images: N images with any channels and depth: an array, a `keras_isd.data.ImageSource`,
             another sequence, or a function from a row to an image `(H, W, C)` or `(H, W)`.
-        names: list of N str, such as paths; by default those of the source, or "image 0" and so on.
-        labels: `(N,)` integers, -1 where unknown; by default those of the source, if any.
-        class_names: list of str, by label; by default those of the source, or the labels.
-        clusters: `(N,)` integers, the cluster of each image, -1 for none; or None.
-        duplicates: list of lists of rows, images that are alike; or None.
-        method: `"tsne"`, neighbours near each other; `"pca"`, the two directions of the largest
-            variance, at once; or `"umap"` (extra `[umap]`).
-        neighbors: int, how many nearest images are shown of each.
-        thumbnail: int, pixels of the longer side of a thumbnail, at most. Smaller
-            images stay as they are.
-        facts: dict of str to values, what the page is about: versions, date, counts; or None.
-        tables: dict from a heading to a list of rows, the first of column titles; or None.
-        figures: dict from a heading to a `matplotlib.figure.Figure`; or None.
-        title: str.
-        summary: str, a paragraph under the title, or None.
-        seed: int, of t-SNE and UMAP.
+        names: list of N str, such as paths. Defaults to those of the source, or "image 0" etc.
+        labels: `(N,)` integers, -1 if unknown. Defaults to those of the source, if any.
+        class_names: list of str, by label. Defaults to those of the source, or the labels.
+        clusters: `(N,)` integers, the cluster of each image, -1 for none. Defaults to None.
+        duplicates: list of lists of rows, groups of near-duplicates. Defaults to None.
+        method: `"tsne"`, which keeps neighbours close; `"pca"`, the two directions of the largest
+            variance, which is fast; or `"umap"` (extra `[umap]`). Defaults to `"tsne"`.
+        neighbors: int, number of nearest images shown for each image. Defaults to 8.
+        thumbnail: int, maximum of the longer side of thumbnails in pixels; smaller images are not
+            enlarged. Defaults to 64.
+        facts: dict from names to values, such as versions, date and counts. Defaults to None.
+        tables: dict from headings to lists of rows, the first with column titles. Defaults to None.
+        figures: dict from headings to `matplotlib.figure.Figure`s. Defaults to None.
+        title: str, title of the page. Defaults to `"A map of the images"`.
+        summary: str, a paragraph under the title. Defaults to None.
+        seed: int, seed of t-SNE and UMAP. Defaults to 0.
 
     Raises:
         ImportError: if Bokeh, or scikit-learn or umap-learn for their methods, is not installed.
-        ValueError: if an argument is not of the images, or none of them can be read.
+        ValueError: if an argument does not match the images, or no image can be read.
 
     Source: van der Maaten and Hinton, "Visualizing data using t-SNE", 2008.
 
@@ -111,7 +111,7 @@ def write_explorer(
     check_positive_integer("neighbors", neighbors)
     check_positive_integer("thumbnail", thumbnail)
     check_seed("seed", seed)
-    groupings = _groupings(count, labels, class_names, clusters)
+    groupings = _make_groupings(count, labels, class_names, clusters)
 
     points = plane_points(unit_rows(features), method, seed)
     place, map_script, library = draw_map(points, groupings)
@@ -123,8 +123,8 @@ def write_explorer(
     about = f"{count:,} images, placed by {METHODS[method]} of {features.shape[1]:,} features. "
     parts = [f"<h1>{html.escape(title)}</h1>"]
     parts += [f"<p>{html.escape(summary)}</p>"] if summary else []
-    parts.append(f'<p class="lead">{about}{_HOW}</p>')
-    parts.append(_explorer(place, groupings))
+    parts.append(f'<p class="lead">{about}{_USAGE}</p>')
+    parts.append(_map_section(place, groupings))
     if clusters is not None:
         parts.append(cluster_section(features, groupings, names, sheets))
     if duplicates:
@@ -133,46 +133,52 @@ def write_explorer(
     parts += [table(heading, rows) for heading, rows in (tables or {}).items()]
     if facts:
         parts += ["<h2>About</h2>", fact_list(facts)]
-    parts += [_json("explorer-data", data), f"<script>{_file('explorer.js')}</script>", map_script]
+    parts += [
+        _json_script("explorer-data", data),
+        f"<script>{_read_file('explorer.js')}</script>",
+        map_script,
+    ]
     policy = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-    write_page(path, title, parts, [_file("explorer.css"), sheets.style()], head=[policy, library])
+    write_page(
+        path, title, parts, [_read_file("explorer.css"), sheets.style()], head=[policy, library]
+    )
 
 
 def _check(count, images, names, method, duplicates):
     if hasattr(images, "__len__") and len(images) != count:
         raise ValueError(
-            "Argument `features` must be of the images. "
+            "Argument `features` must have a row for each image. "
             f"Received: {count} features, {len(images)} images"
         )
     if len(names) != count:
-        raise ValueError(
-            f"Argument `names` must be of the {count} images. Received: {len(names)} names"
-        )
+        raise ValueError(f"Argument `names` must have {count} names. Received: {len(names)} names")
     if method not in METHODS:
         raise ValueError(f"Argument `method` must be one of {(*METHODS,)}. Received: {method=}")
     for group in duplicates or ():
         rows = np.asarray(group)
-        integers = rows.ndim == 1 and rows.dtype.kind in "iu"
-        if not integers or rows.min() < 0 or rows.max() >= count:
+        is_integer = rows.ndim == 1 and rows.dtype.kind in "iu"
+        if not is_integer or rows.min() < 0 or rows.max() >= count:
             raise ValueError(
                 f"Argument `duplicates` must be lists of rows in [0, {count}). Received: {group}"
             )
 
 
-def _groupings(count, labels, class_names, clusters):
-    """What the map may be coloured by."""
+def _make_groupings(count, labels, class_names, clusters):
+    """The groupings that can colour the map: classes and clusters."""
     found = []
     if labels is not None:
         labels = _integers(count, labels=labels)
-        found.append(grouping("class", labels, _namer(labels, class_names), "unlabelled"))
+        found.append(
+            make_grouping("class", labels, _label_names(labels, class_names), "unlabelled")
+        )
     if clusters is not None:
         clusters = _integers(count, clusters=clusters)
-        found.append(grouping("cluster", clusters, "cluster {}".format, "no cluster"))
+        found.append(make_grouping("cluster", clusters, "cluster {}".format, "no cluster"))
     return found
 
 
 def _integers(count, **named):
-    """The argument given by name as an array of one integer an image."""
+    """Checks the argument given by name and returns it as one integer per image."""
     [(name, values)] = named.items()
     values = np.asarray(values)
     if values.shape != (count,) or values.dtype.kind not in "iu":
@@ -183,8 +189,8 @@ def _integers(count, **named):
     return values.astype("int64")
 
 
-def _namer(labels, class_names):
-    """Function from a label to its name."""
+def _label_names(labels, class_names):
+    """A function from a label to its name."""
     if class_names is None:
         return str
     if labels.max() >= len(class_names):
@@ -196,7 +202,7 @@ def _namer(labels, class_names):
 
 
 def _neighbors(features, count):
-    """The nearest other rows of each, and their similarities in thousandths."""
+    """The nearest other rows of each row, and their similarities in thousandths."""
     if len(features) == 1:
         return {"neighbors": [[]], "similarities": [[]]}
     rows, similarities = neighbors_of_all(features, min(count, len(features) - 1))
@@ -204,8 +210,8 @@ def _neighbors(features, count):
     return {"neighbors": rows.tolist(), "similarities": thousandths.tolist()}
 
 
-def _explorer(place, groupings):
-    """HTML of the map with its legends, and of where the image that is chosen is shown."""
+def _map_section(place, groupings):
+    """HTML of the map with its legends, and of the panel of the selected image."""
     controls = ""
     if len(groupings) > 1:
         options = "".join(f'<option value="{by.kind}">{by.kind}</option>' for by in groupings)
@@ -218,18 +224,18 @@ def _explorer(place, groupings):
         f'<section class="explorer"><div>{controls}'
         f'<div class="map" role="group" aria-label="Map of the images">{place}'
         f'<div class="tip" hidden></div></div>{legends}</div>\n'
-        '<aside class="chosen" aria-live="polite" aria-label="The image that is chosen">'
+        '<aside class="chosen" aria-live="polite" aria-label="The selected image">'
         '<p class="hint">Click a point of the map.</p></aside></section>'
     )
 
 
-def _json(name, data):
-    """Data that no text in it can end or be taken for markup."""
+def _json_script(name, data):
+    """JSON in a script element, escaped so that no text in it is parsed as markup."""
     written = json.dumps(data, separators=(",", ":"))
     for sign in "<>&":
         written = written.replace(sign, f"\\u{ord(sign):04x}")
     return f'<script type="application/json" id="{name}">{written}</script>'
 
 
-def _file(name):
+def _read_file(name):
     return importlib.resources.files(__package__).joinpath(name).read_text("utf-8")

@@ -1,4 +1,4 @@
-"""The map of an explorer: points that Bokeh draws, and what they are coloured by."""
+"""The map of the explorer: points drawn by Bokeh, and their colours."""
 
 import html
 from typing import NamedTuple
@@ -6,22 +6,22 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_isd.compat.optional_imports import needs_extra
-from keras_isd.visualization.colors import class_colors
+from keras_isd.visualization.figure import class_colors
 
 _NONE = "#b0b0b0"
-# Bokeh's events, and the function of explorer.js that each calls.
+# Bokeh's events, each with the function of explorer.js that it calls.
 _EVENTS = {"mousemove": "hover", "mouseleave": "leave", "tap": "tap"}
 
 
 class Grouping(NamedTuple):
-    """What points may be coloured by.
+    """A grouping of images that can colour the points.
 
     Attributes:
         kind: str, such as `"class"`.
-        values: `(N,)` integers, -1 for none.
-        codes: `(N,)` integers, which of the names each image has.
+        values: `(N,)` integers, -1 for no group.
+        codes: `(N,)` integers, the index of each image's name.
         names: list of str.
-        colors: list of str, one a name.
+        colors: list of str, one per name.
     """
 
     kind: str
@@ -31,11 +31,11 @@ class Grouping(NamedTuple):
     colors: list[str]
 
     def for_script(self):
-        """What explorer.js reads of it."""
+        """The part that explorer.js reads."""
         return {"kind": self.kind, "names": self.names, "codes": self.codes.tolist()}
 
     def legend(self, hidden):
-        """HTML of the names in their colours; a click on one dims the others."""
+        """HTML of the names with their colours; a click on one dims the others."""
         items = (
             f'<li><button type="button" data-code="{code}" aria-pressed="false">'
             f'<i style="background:{color}"></i>{html.escape(name)} '
@@ -46,8 +46,8 @@ class Grouping(NamedTuple):
         return f'<ul class="legend" data-kind="{self.kind}"{state}>{"".join(items)}</ul>'
 
 
-def grouping(kind, values, name_of, none):
-    """A `Grouping` by integers, those below 0 in grey under the name `none`."""
+def make_grouping(kind, values, name_of, none):
+    """Makes a `Grouping` by integers; negative ones are grey with the name `none`."""
     values = np.maximum(values, -1)
     found, codes = np.unique(values, return_inverse=True)
     colors = iter(class_colors(int((found >= 0).sum())))
@@ -61,7 +61,7 @@ def grouping(kind, values, name_of, none):
 
 
 def draw_map(points, groupings):
-    """HTML of the map, its script, and Bokeh's own: all that is needed to show it.
+    """Draws the map: its HTML, its script, and Bokeh's library.
 
     Args:
         points: `(2, N)` array.
@@ -75,7 +75,7 @@ def draw_map(points, groupings):
         from bokeh.resources import Resources
 
     script, place = components(_figure(points.astype("float32"), groupings))
-    # Without what only widgets, tables, formulas and WebGL need.
+    # Without the parts for widgets, tables, formulas and WebGL.
     library = Resources("inline", components=["bokeh"]).render_js()
     return place, script, library
 
@@ -88,19 +88,19 @@ def _figure(points, groupings):
     plot = figure(
         name="map",
         sizing_mode="stretch_both",
-        # Not WebGL: without a graphics card 20,000 points took many times as long to move.
+        # WebGL without a graphics card moves 20,000 points many times slower.
         output_backend="canvas",
         tools="pan,wheel_zoom,box_zoom,reset",
         active_scroll="wheel_zoom",
         x_range=Range1d(*_limits(x)),
         y_range=Range1d(*_limits(y)),
         min_border=0,
-        # While more than these move, one in five is drawn, in grey.
+        # During interaction with more points than this, one in five is drawn.
         lod_threshold=10_000,
         lod_factor=5,
     )
-    plot.toolbar.logo = None  # a link to its makers
-    plot.axis.visible = False  # which have no unit
+    plot.toolbar.logo = None  # it is a link
+    plot.axis.visible = False  # coordinates have no unit
     plot.grid.visible = False
     plot.outline_line_color = "#d8dce2"
     columns = {"x": x, "y": y, "alpha": np.full(len(x), 0.8, "float32")}

@@ -2,19 +2,19 @@
 
 import numpy as np
 
-from keras_isd.exploration.clusters import nearest_to_middle
+from keras_isd.exploration.clusters import nearest_to_center
 from keras_isd.visualization.report import text
 
-IN_A_ROW = 24  # images of a cluster that are shown, those nearest to its middle
-GROUPS = 200  # of duplicates that are shown
+MAX_CLUSTER_IMAGES = 24  # shown, those nearest to the centre
+MAX_GROUPS = 200  # of duplicates, shown
 _CAUTION = (
-    ", of images that are nearly the same to the network. To one that has learned little many are: "
-    "look before anything is deleted."
+    ", with nearly equal features. After little training many images are alike for the network: "
+    "inspect them before you delete anything."
 )
 
 
 def cluster_section(features, groupings, names, sheets):
-    """HTML of a row of images for each cluster, the largest on top."""
+    """HTML of a row of images for each cluster, the largest first."""
     by_kind = {by.kind: by for by in groupings}
     clusters, classes = by_kind["cluster"].values, by_kind.get("class")
     found = _rows_of_clusters(features, clusters)
@@ -23,17 +23,17 @@ def cluster_section(features, groupings, names, sheets):
         parts.append(f"<p>Not in a cluster: {_count(outside, 'image')}.</p>")
     for cluster, rows in found.items():
         about = f"<b>Cluster {cluster}</b> {_count(len(rows), 'image')}{_mostly(rows, classes)}"
-        strip = _strip(rows[:IN_A_ROW], names, sheets)
+        strip = _strip(rows[:MAX_CLUSTER_IMAGES], names, sheets)
         parts.append(f'<div class="group"><p>{about}</p>{strip}</div>')
     return "\n".join(parts)
 
 
 def duplicate_section(duplicates, names, sheets):
-    """HTML of groups of images that are alike, with their names."""
+    """HTML of groups of near-duplicates, with their names."""
     about = _count(len(duplicates), "group")
-    if len(duplicates) > GROUPS:
-        about += f", of which the first {GROUPS} are shown"
-    strips = (_strip(rows, names, sheets, named=True) for rows in duplicates[:GROUPS])
+    if len(duplicates) > MAX_GROUPS:
+        about += f" (the first {MAX_GROUPS} are shown)"
+    strips = (_strip(rows, names, sheets, named=True) for rows in duplicates[:MAX_GROUPS])
     return "\n".join(
         [
             "<h2>Duplicates</h2>",
@@ -46,10 +46,10 @@ def duplicate_section(duplicates, names, sheets):
 
 
 def _rows_of_clusters(features, clusters):
-    """Rows of each cluster by its number, the nearest to its middle first; the largest first."""
+    """Rows of each cluster by its number, the nearest to its centre first; the largest first."""
     numbers = np.unique(clusters[clusters >= 0])
     places = np.where(clusters >= 0, np.searchsorted(numbers, clusters), -1)
-    found = zip(numbers.tolist(), nearest_to_middle(features, places))
+    found = zip(numbers.tolist(), nearest_to_center(features, places))
     return dict(sorted(found, key=lambda item: -len(item[1])))
 
 
@@ -66,13 +66,13 @@ def _mostly(rows, classes):
 
 
 def _strip(rows, names, sheets, named=False):
-    """Pictures beside each other, in what scrolls where they are too many."""
+    """HTML of pictures side by side, which scroll if there are too many."""
     thumbs = (_thumb(int(row), names[row], sheets.place(row), named) for row in rows)
     return f'<div class="strip">{"".join(thumbs)}</div>'
 
 
 def _thumb(row, name, place, named):
-    """A picture to click on; explorer.js makes the same."""
+    """HTML of a picture to click on; explorer.js makes the same."""
     sheet, position = place
     caption = f'<span class="name">{text(name)}</span>' if named else ""
     return (

@@ -14,7 +14,7 @@ from PIL import Image
 import keras_isd
 from keras_isd.exploration import write_explorer
 from keras_isd.exploration.page import thumbnails
-from keras_isd.visualization.plane import plane_points
+from keras_isd.visualization.embedding import plane_points
 from tests.support.browser import open_page
 
 pytest.importorskip("bokeh", reason="the map is Bokeh's")
