@@ -23,9 +23,10 @@ CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 def weak(size, statistics=IMAGENET):
     """Makes weak views: random resized crop of area 0.2 to 1, and horizontal flip.
 
-    Args: size: int, side of the square view in pixels. statistics: means and standard deviations of
-        C channels for values in [0, 1], and, for images
-            of other than 8 bits, the value range that corresponds to it; see
+    Args:
+        size: int, side of the square view in pixels.
+        statistics: means and standard deviations of C channels for values in [0, 1], and, for
+            images of other than 8 bits, the value range that corresponds to it; see
             `keras_isd.data.channel_statistics`. Defaults to those of ImageNet.
 
     Returns:

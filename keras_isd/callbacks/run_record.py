@@ -41,10 +41,12 @@ def record_run(path, facts, resume=None, ignore=()):
     that is resumed with other settings would be attributed to the new ones. Backend and versions
     may differ.
 
-    Args: path: JSON file to write, next to the run's checkpoints. facts: dict, see `run_facts`.
-        resume: the run's `keras_isd.callbacks.Resume`. Defaults to None: the run is new. ignore:
-        names of facts that may differ in a resumed run, such as paths or its length; an item
-            of a dict is named as in `"flags.output"`. Defaults to ().
+    Args:
+        path: JSON file to write, next to the run's checkpoints.
+        facts: dict, see `run_facts`.
+        resume: the run's `keras_isd.callbacks.Resume`. Defaults to None: the run is new.
+        ignore: names of facts that may differ in a resumed run, such as paths or its length; an
+            item of a dict is named as in `"flags.output"`. Defaults to ().
 
     Raises:
         ValueError: if the run is resumed and the file has other facts.

@@ -17,12 +17,13 @@ def plot_embedding(features, labels=None, method="tsne", class_names=None, seed=
     Rows are normalised first, since training compares directions. All panels show the same images;
     colours show the classes.
 
-    Args: features: `(N, F)` array, or a dict from titles to such arrays, for example by epoch,
-        drawn in
-            this order.
-        labels: `(N,)` integers. Defaults to None: one colour. method: `"tsne"` (scikit-learn),
-        which keeps neighbours close; or `"pca"`, the two directions
-            of the largest variance of the last panel, used for all. Defaults to `"tsne"`.
+    Args:
+        features: `(N, F)` array, or a dict from titles to such arrays, for example by epoch, drawn
+            in this order.
+        labels: `(N,)` integers. Defaults to None: one colour.
+        method: `"tsne"` (scikit-learn), which keeps neighbours close; or `"pca"`, the two
+            directions of the largest variance of the last panel, used for all. Defaults to
+            `"tsne"`.
         class_names: list of str for the legend, by label. Defaults to None.
         seed: int, seed of t-SNE. Defaults to 0.
         path: where to save the figure, or None. Defaults to None.

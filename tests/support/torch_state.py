@@ -3,19 +3,21 @@
 import keras
 import numpy as np
 
-from keras_isd.interop import names
+from keras_isd.interop import state_dict
 
 
 def load(model, state, prefix):
-    for variable, name in names.entries(model, prefix):
-        variable.assign(names.to_keras(variable, state[name]))
+    for variable, name in state_dict.entries(model, prefix):
+        variable.assign(state_dict.to_keras(variable, state[name]))
 
 
 def largest_difference(model, state, prefix):
     """Largest absolute difference between the model's weights and the state's."""
     differences = [
-        np.abs(keras.ops.convert_to_numpy(variable) - names.to_keras(variable, state[name])).max()
-        for variable, name in names.entries(model, prefix)
+        np.abs(
+            keras.ops.convert_to_numpy(variable) - state_dict.to_keras(variable, state[name])
+        ).max()
+        for variable, name in state_dict.entries(model, prefix)
     ]
     assert differences, f"nothing under {prefix}"
     return max(differences)
