@@ -11,8 +11,8 @@ from keras_isd.callbacks.due_epochs import is_due
 from keras_isd.evaluation.features import extract_features
 from keras_isd.evaluation.health import (
     effective_rank,
+    find_all_neighbors,
     kept_neighbors,
-    neighbors_of_all,
     view_retrieval,
 )
 from keras_isd.validation.arguments import check_in_range
@@ -226,4 +226,4 @@ class ViewHealth:
         return logs, neighbors
 
     def _neighbors(self, features):
-        return neighbors_of_all(features, min(NEIGHBORS, len(features) - 1))[0]
+        return find_all_neighbors(features, min(NEIGHBORS, len(features) - 1))[0]

@@ -38,7 +38,7 @@ def run(arguments):
     else:
         queries = [_find_row(names, end, arguments) for end in arguments.query]
         keras_isd.validation.features.check_features(features=found.features)
-        rows, similarities = keras_isd.similarity.neighbors.neighbors_of_rows(
+        rows, similarities = keras_isd.similarity.neighbors.find_row_neighbors(
             found.features, queries, k
         )
     write_table(

@@ -9,7 +9,7 @@ from keras_isd.augmentation import Rescale
 from keras_isd.compat.progress_bar import progress_bar
 from keras_isd.data.sources.image_source import ImageSource
 from keras_isd.validation.arguments import check_interval, check_positive_integer, check_seed
-from keras_isd.validation.images import PIXELS
+from keras_isd.validation.images import PIXEL_RANGE
 
 PIXELS_OF_AN_IMAGE = 512  # that percentiles are taken of
 BLOCK = 64  # images that are read at a time
@@ -92,7 +92,7 @@ def channel_statistics(
         check_positive_integer("images", images)
         rows = np.sort(np.random.default_rng(seed).permutation(rows)[:images])
     if value_range is None and source.dtype == "uint8":
-        value_range = PIXELS
+        value_range = PIXEL_RANGE
     if value_range is not None:
         Rescale(*value_range)  # raises where it is none
     count, total, squares, sampled = _sums(source, rows, seed, verbose)

@@ -6,7 +6,7 @@ import numpy as np
 from keras_isd.evaluation.accuracy import accuracies, rank
 from keras_isd.evaluation.features import extract_features
 from keras_isd.optimizers import SGD
-from keras_isd.validation.features import check_classes, checked_labels
+from keras_isd.validation.features import check_classes, check_labels
 
 
 def mean_and_variance(features):
@@ -44,7 +44,7 @@ def train_classifier(classifier, train_batches, epochs, verbose):
 def classify(classifier, batches, train_labels, verbose):
     """Accuracies of a model of scores, one for each class from 0, on batches with labels."""
     found = extract_features(classifier, batches, verbose=verbose)
-    labels = checked_labels(found.features, labels=found.labels)
+    labels = check_labels(found.features, labels=found.labels)
     check_classes(train_labels, labels)
     return accuracies(rank(found.features, np.arange(found.features.shape[1])), labels)
 

@@ -9,7 +9,7 @@ from keras import ops
 from keras_isd import backend
 from keras_isd.compat.progress_bar import progress_bar
 from keras_isd.data import ImageSource
-from keras_isd.validation.images import SAMPLE, warn_of_views
+from keras_isd.validation.images import SAMPLED_IMAGES, warn_of_views
 
 
 class _Triple(NamedTuple):
@@ -100,7 +100,7 @@ def extract_features(model, dataset, dtype="float32", verbose="auto", names=None
             images = ops.take(images, np.flatnonzero(readable), axis=0)
             labels, indices = labels if labels is None else labels[readable], indices[readable]
         if number == 1:
-            warn_of_views(ops.convert_to_numpy(images[:SAMPLE]))
+            warn_of_views(ops.convert_to_numpy(images[:SAMPLED_IMAGES]))
         if len(indices):
             features = _features(model, images, batch_size).astype(dtype)
             _check(features, number - 1)

@@ -13,7 +13,7 @@ from keras_isd.heads import linear
 from keras_isd.models.teacher import clone
 from keras_isd.optimizers import epoch_cosine
 from keras_isd.validation.arguments import check_positive_integer
-from keras_isd.validation.features import checked_labels
+from keras_isd.validation.features import check_labels
 
 
 def fine_tune(
@@ -134,4 +134,4 @@ def _labels(batches):
             )
         parts.append(keras.ops.convert_to_numpy(batch[1]))
     labels = np.concatenate(parts)
-    return checked_labels(labels, train_labels=labels)
+    return check_labels(labels, train_labels=labels)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_isd.similarity.exact import nearest_rows
-from keras_isd.similarity.neighbors import neighbors_of_all
+from keras_isd.similarity.neighbors import find_all_neighbors
 from keras_isd.validation.arguments import check_positive_integer
 from keras_isd.validation.features import check_features
 
@@ -88,7 +88,7 @@ def neighbor_stability(before, after, k=10):
         raise ValueError(
             f"Argument `k` must be below the number of images, {len(before)}. Received: {k=}"
         )
-    return kept_neighbors(*(neighbors_of_all(features, k)[0] for features in (before, after)))
+    return kept_neighbors(*(find_all_neighbors(features, k)[0] for features in (before, after)))
 
 
 def kept_neighbors(before, after):

@@ -5,7 +5,7 @@ import numpy as np
 from keras_isd.evaluation.accuracy import accuracies, rank
 from keras_isd.similarity.exact import nearest_rows
 from keras_isd.validation.arguments import check_positive
-from keras_isd.validation.features import check_features, checked_labels, checked_sets
+from keras_isd.validation.features import check_features, check_labels, check_sets
 
 
 def knn_accuracy(
@@ -53,7 +53,7 @@ def knn_accuracy(
     >>> knn_accuracy(bank, classes, features, labels, k=1)["top1"]
     0.5
     """
-    train_labels, labels = checked_sets(train_features, train_labels, features, labels)
+    train_labels, labels = check_sets(train_features, train_labels, features, labels)
     ranked = _ranked(train_features, train_labels, features, k, temperature, max_bytes)
     return accuracies(ranked, labels)
 
@@ -109,7 +109,7 @@ def knn_predict(train_features, train_labels, features, k=20, temperature=None, 
            [3, 5]])
     """
     check_features(train_features=train_features, features=features)
-    train_labels = checked_labels(train_features, train_labels=train_labels)
+    train_labels = check_labels(train_features, train_labels=train_labels)
     return _ranked(train_features, train_labels, features, k, temperature, max_bytes)
 
 

@@ -17,7 +17,7 @@ from keras_isd.heads import linear
 from keras_isd.models.teacher import clone
 from keras_isd.optimizers import epoch_steps
 from keras_isd.similarity.exact import unit_rows
-from keras_isd.validation.features import checked_labels, checked_sets
+from keras_isd.validation.features import check_labels, check_sets
 
 
 def linear_probe(
@@ -72,7 +72,7 @@ def linear_probe(
     >>> found["top1"]
     1.0
     """
-    train_labels, labels = checked_sets(train_features, train_labels, features, labels)
+    train_labels, labels = check_sets(train_features, train_labels, features, labels)
     classes, targets = np.unique(train_labels, return_inverse=True)
     train_features = unit_rows(train_features)
     width = train_features.shape[1]
@@ -135,7 +135,7 @@ def linear_probe_on_images(
     """
     steps = number_of_batches(train_batches)
     reference = extract_features(backbone, reference_batches, verbose=verbose)
-    train_labels = checked_labels(reference.features, labels=reference.labels)
+    train_labels = check_labels(reference.features, labels=reference.labels)
     frozen = clone(backbone, "backbone")
     frozen.trainable = False
     images = keras.Input(backbone.input_shape[1:])

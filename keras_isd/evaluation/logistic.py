@@ -7,7 +7,7 @@ from keras_isd.data.subsets import label_fraction
 from keras_isd.evaluation.accuracy import accuracies, rank
 from keras_isd.evaluation.classifier import mean_and_variance
 from keras_isd.similarity.exact import unit_rows
-from keras_isd.validation.features import checked_sets
+from keras_isd.validation.features import check_sets
 
 
 def logistic_regression(
@@ -60,7 +60,7 @@ def logistic_regression(
     >>> found["top1"]
     1.0
     """
-    train_labels, labels = checked_sets(train_features, train_labels, features, labels)
+    train_labels, labels = check_sets(train_features, train_labels, features, labels)
     if len(strengths) == 0 or not min(strengths) > 0:
         raise ValueError(f"Argument `strengths` must be positive numbers. Received: {strengths=}")
     if not 0 < held_out < 1:

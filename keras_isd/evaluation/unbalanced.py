@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_isd.data.subsets import rows_of_each_class
 from keras_isd.evaluation.knn import knn_accuracy
-from keras_isd.validation.features import check_features, checked_labels
+from keras_isd.validation.features import check_features, check_labels
 
 
 def balanced_rows(labels, per_class=None, seed=0):
@@ -84,7 +84,7 @@ def unbalanced_accuracy(
     (0.5, 0.0)
     """
     check_features(train_features=train_features, features=features)
-    train_labels = checked_labels(train_features, train_labels=train_labels)
+    train_labels = check_labels(train_features, train_labels=train_labels)
     rare = sorted({int(c) for c in rare_classes})
     missing = set(rare) - set(np.unique(labels).tolist())
     if missing or not rare:

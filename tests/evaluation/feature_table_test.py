@@ -85,7 +85,9 @@ def test_a_table_of_something_else_is_refused(tmp_path, contents):
         load_features(tmp_path / "clusters.csv")
 
 
-@pytest.mark.parametrize(("path", "word"), [("no.csv", "does not exist"), (__file__, "must end in")])
+@pytest.mark.parametrize(
+    ("path", "word"), [("no.csv", "does not exist"), (__file__, "must end in")]
+)
 def test_what_is_no_table_is_named(path, word):
     with pytest.raises(ValueError, match=word):
         load_features(path)

@@ -7,7 +7,7 @@ from keras import ops
 from keras_isd.data.decoding.resizing import crop_and_resize
 from keras_isd.data.sources.image_source import ImageSource
 from keras_isd.validation.arguments import check_positive_integer, check_seed
-from keras_isd.validation.images import PIXELS, SAMPLE, warn_of_pixels
+from keras_isd.validation.images import PIXEL_RANGE, SAMPLED_IMAGES, warn_of_pixels
 
 
 class ViewBatches:
@@ -52,8 +52,8 @@ class ViewBatches:
                 "Arguments `images` and `labels` must be as many. "
                 f"Received: {len(images)} images, {len(self.labels)} labels"
             )
-        first = images[0][None] if isinstance(images, ImageSource) else images[:SAMPLE]
-        warn_of_pixels(ops.convert_to_numpy(first), getattr(view, "value_range", PIXELS))
+        first = images[0][None] if isinstance(images, ImageSource) else images[:SAMPLED_IMAGES]
+        warn_of_pixels(ops.convert_to_numpy(first), getattr(view, "value_range", PIXEL_RANGE))
 
     def __len__(self):
         return -(-len(self.images) // self.batch_size)

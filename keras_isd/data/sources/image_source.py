@@ -79,10 +79,10 @@ class ImageSource:
             raise ValueError(
                 f'Argument `on_error` must be "skip" or "raise". Received: {on_error=}'
             )
-        labels = None if labels is None else checked_labels(labels, class_names)
+        labels = None if labels is None else check_labels(labels, class_names)
         is_whole = rows is None and bool(total)
         # Of millions of files the rows of all are to take no memory.
-        rows = range(total) if is_whole else checked_rows(rows, total)
+        rows = range(total) if is_whole else check_rows(rows, total)
         self._stored = stored(images)
         self._whole = {"images": self._stored, "labels": labels, "count": count, "names": names}
         self._whole |= {"class_names": class_names, "on_error": on_error, "decoder": decoder}
@@ -196,7 +196,7 @@ class ImageSource:
 
     def subset(self, rows):
         """The source of these rows of this one, in this order."""
-        return ImageSource(**self._whole, rows=np.array(self._rows)[checked_rows(rows, len(self))])
+        return ImageSource(**self._whole, rows=np.array(self._rows)[check_rows(rows, len(self))])
 
     def cache(self, max_bytes=16 * GIBIBYTE):
         """This source with the contents of its files in memory, all read now.
@@ -299,7 +299,7 @@ def _made_again(arguments):
     return ImageSource(**arguments)
 
 
-def checked_rows(rows, count):
+def check_rows(rows, count):
     """Row numbers of a source of `count` images, as an array of int64."""
     rows = np.asarray(rows)
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or len(rows) == 0:
@@ -314,7 +314,7 @@ def checked_rows(rows, count):
     return rows.astype("int64")
 
 
-def checked_labels(labels, class_names):
+def check_labels(labels, class_names):
     """Labels as an array of int32."""
     labels = np.asarray(labels)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":

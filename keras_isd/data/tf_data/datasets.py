@@ -14,7 +14,7 @@ from keras_isd.data.tf_data.order import EpochOrder
 from keras_isd.data.tf_data.views import ViewMaker
 from keras_isd.validation.arguments import check_positive_integer
 from keras_isd.validation.first_batch import FirstBatchCheck, check_in_graph
-from keras_isd.validation.images import PIXELS, warn_of_pixels
+from keras_isd.validation.images import PIXEL_RANGE, warn_of_pixels
 
 MANY_IMAGES = 1000  # in a pass, from which on more threads pay for their start
 
@@ -343,7 +343,7 @@ def check_pixels(dataset, ranges):
     """
     spec = None if isinstance(dataset, ImageSource) else dataset.element_spec
     dtype = dataset.dtype if spec is None else (spec[0] if isinstance(spec, tuple) else spec).dtype
-    ranges = [r for r in ranges.values() if dtype != "uint8" or r != PIXELS]
+    ranges = [r for r in ranges.values() if dtype != "uint8" or r != PIXEL_RANGE]
     if not ranges:
         return
     first = dataset.dataset().take(8) if spec is None else dataset.take(8)
