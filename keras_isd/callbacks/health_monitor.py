@@ -12,7 +12,7 @@ from keras_isd.evaluation.features import extract_features
 from keras_isd.evaluation.health import (
     effective_rank,
     find_all_neighbors,
-    kept_neighbors,
+    neighbor_overlap,
     view_retrieval,
 )
 from keras_isd.validation.arguments import check_in_range
@@ -221,7 +221,7 @@ class ViewHealth:
         logs = {
             "feature_rank": effective_rank(first),
             "view_retrieval": view_retrieval(first, second),
-            "neighbor_stability": kept_neighbors(before, neighbors),
+            "neighbor_stability": neighbor_overlap(before, neighbors),
         }
         return logs, neighbors
 
