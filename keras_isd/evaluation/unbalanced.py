@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_isd.data.subsets import rows_of_each_class
+from keras_isd.data.subsets import draw_class_rows
 from keras_isd.evaluation.knn import knn_accuracy
 from keras_isd.validation.features import check_features, check_labels
 
@@ -36,7 +36,7 @@ def balanced_rows(labels, per_class=None, seed=0):
             f"Argument `per_class` must be in [1, {counts.min()}], the size of class "
             f"{classes[counts.argmin()]}. Received: {per_class=}"
         )
-    return rows_of_each_class(labels, lambda c, n: per_class, seed)
+    return draw_class_rows(labels, lambda c, n: per_class, seed)
 
 
 def unbalanced_accuracy(
