@@ -1,6 +1,6 @@
 """Keeps arithmetic in float32 whatever `keras.config.floatx()` is.
 
-A module of its own, because layers, metrics and models of several rooms import it.
+A module of its own, because augmentation, layers, losses, models and optimizers import it.
 """
 
 import functools

@@ -23,7 +23,7 @@ def own_trainable_variables(layer):
 
 
 def base_optimizer(model):
-    """Returns the optimizer that updates the model, without loss scaling; None before `compile`."""
+    """Returns the model's optimizer without its wrapper for loss scaling; None before `compile`."""
     optimizer = getattr(model, "optimizer", None)
     return getattr(optimizer, "inner_optimizer", optimizer)
 

@@ -1,6 +1,6 @@
 """Optional packages, each installed by an extra of this package.
 
-A module of its own, because every room imports it.
+A module of its own, because seven rooms import it.
 """
 
 import contextlib

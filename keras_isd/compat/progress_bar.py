@@ -1,6 +1,6 @@
 """A progress bar for work outside of `fit`, where Keras does not resolve `verbose="auto"`.
 
-A module of its own, because the rooms for data, evaluation and exploration import it.
+A module of its own, because `data` and `evaluation` import it.
 """
 
 import keras

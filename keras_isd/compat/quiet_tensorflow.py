@@ -5,8 +5,8 @@ sets that variable too). So standard error is held back during the import, and s
 fails. If another backend computes, TensorFlow must not see the GPUs: on its first use it would
 reserve nearly all of their memory. If TensorFlow was imported before, it stays as it is.
 
-A module of its own, because the import itself is its effect: every other module imports `tf` from
-here.
+A module of its own, because the import itself has the effect: the modules that read data import
+`tf` from here.
 """
 
 import sys

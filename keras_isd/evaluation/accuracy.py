@@ -1,4 +1,7 @@
-"""Ranks classes by score, and computes accuracies from the ranks."""
+"""Ranks classes by score, and computes accuracies from the ranks.
+
+A module of its own, because the k-NN, logistic and trained classifiers share it.
+"""
 
 import numpy as np
 

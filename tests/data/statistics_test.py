@@ -31,7 +31,7 @@ def test_means_and_deviations_equal_those_of_numpy(dtype, count, channels):
     np.testing.assert_allclose(found.std, scaled.std(axis=(0, 1, 2)), rtol=1e-6)
 
 
-def test_the_range_is_that_of_bytes_of_percentiles_or_as_given():
+def test_the_value_range_is_given_or_that_of_bytes_or_percentiles():
     images = make_images()
     source = data.from_arrays(images)
     assert data.channel_statistics(source, (0, 4095), verbose=0).value_range == (0, 4095)

@@ -83,7 +83,7 @@ class EpochOrder:
             # Otherwise the order would also depend on TensorFlow's global seed.
             graph = tf.compat.v1.get_default_graph()
             global_seed, graph.seed = graph.seed, 1
-            # The odd factor prevents that seed + 1 has the orders of other epochs of seed.
+            # With the factor, neighbouring seeds do not share orders of different epochs.
             mixed = tf.cast(self.seed, tf.int64) * 1_000_003 + epoch
             numbered = numbered.shuffle(self.shuffle_buffer, mixed, reshuffle_each_iteration=False)
             graph.seed = global_seed  # restored because the user's functions may depend on it

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from keras_isd import augmentation, data
 
-numpy_only = pytest.mark.one_backend("NumPy is the same under any backend")
+one_backend = pytest.mark.one_backend("NumPy is the same under any backend")
 
 
 def epochs(batches, count):
@@ -17,7 +17,7 @@ def epochs(batches, count):
         batches.on_epoch_end()
 
 
-@numpy_only
+@one_backend
 @settings(max_examples=30, deadline=None)
 @given(
     rows=st.integers(1, 30),
@@ -37,7 +37,7 @@ def test_an_epoch_has_every_row_once_except_a_dropped_remainder(rows, batch_size
         assert {len(batch) for batch in epoch[:-1]} <= {batch_size}
 
 
-@numpy_only
+@one_backend
 def test_a_resumed_run_has_the_order_of_its_epochs():
     whole = list(epochs(data.ArrayBatches(np.arange(9), batch_size=4, seed=3), 4))
     rest = data.ArrayBatches(np.arange(9), batch_size=4, seed=3, initial_epoch=2)
@@ -47,7 +47,7 @@ def test_a_resumed_run_has_the_order_of_its_epochs():
     assert next(epochs(other, 1)) != whole[0]
 
 
-@numpy_only
+@one_backend
 def test_all_arrays_have_the_same_order():
     images, labels = np.arange(10) * 2, np.arange(10)
     batches = data.ArrayBatches(images, labels, batch_size=3, seed=0)
@@ -55,13 +55,13 @@ def test_all_arrays_have_the_same_order():
         np.testing.assert_array_equal(x, 2 * y)
 
 
-@numpy_only
+@one_backend
 def test_unshuffled_rows_keep_their_order():
     batches = data.ArrayBatches(np.arange(5), batch_size=2, shuffle=False)
     assert list(epochs(batches, 2)) == [[[0, 1], [2, 3], [4]]] * 2
 
 
-@numpy_only
+@one_backend
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -74,7 +74,7 @@ def test_impossible_batch_sizes_are_refused(arguments, message):
         data.ArrayBatches(np.arange(5), **arguments)
 
 
-@numpy_only
+@one_backend
 def test_arrays_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match=r"length\. Received: arrays of \[4, 5\] rows"):
         data.ArrayBatches(np.arange(5), np.arange(4), batch_size=2)
