@@ -97,8 +97,8 @@ def test_a_pytorch_data_loader_accepts_a_source(folder, workers):
     torch = pytest.importorskip("torch", reason="provides the loader")
     source = data.from_folder(folder).subset([3, 1, 7])
     loader = torch.utils.data.DataLoader(source, batch_size=None, num_workers=workers)
-    for found, wanted in zip(loader, source, strict=True):
-        np.testing.assert_array_equal(found, wanted)
+    for found, expected in zip(loader, source, strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 class OfSource(keras.utils.PyDataset):
@@ -159,9 +159,9 @@ def crop_square(image, size):
 def test_batches_of_one_size_equal_pillows_central_squares(folder):
     source = data.from_folder(folder)
     batches = data.ImageBatches(source, size=32, batch_size=3, shuffle=False, drop_remainder=False)
-    wanted = [crop_square(image, 32) for image in source]
+    expected = [crop_square(image, 32) for image in source]
     found = [batches[number] for number in range(len(batches))]
-    np.testing.assert_array_equal(np.concatenate([images for images, _ in found]), wanted)
+    np.testing.assert_array_equal(np.concatenate([images for images, _ in found]), expected)
     assert np.concatenate([labels for _, labels in found]).tolist() == source.labels.tolist()
 
 
@@ -262,11 +262,11 @@ def test_evaluation_views_equal_those_of_tf_data(folder):
     source = data.from_folder(folder)
     view = augmentation.evaluation(24, fraction=0.8)
     batches = data.one_view_dataset(source, view, 3)
-    for (found, labels), (wanted, wanted_labels) in zip(
+    for (found, labels), (expected, expected_labels) in zip(
         data.ViewBatches(source, None, view, 3), batches, strict=True
     ):
-        np.testing.assert_allclose(keras.ops.convert_to_numpy(found), wanted, atol=1e-4)
-        assert labels.tolist() == wanted_labels.numpy().tolist()
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(found), expected, atol=1e-4)
+        assert labels.tolist() == expected_labels.numpy().tolist()
 
 
 def test_unreadable_images_have_no_features(folder):

@@ -85,9 +85,9 @@ def test_view_batches_equal_those_of_tf_data():
     view, labels = augmentation.evaluation(8), np.arange(7)
     found = data.ViewBatches(images, labels, view, batch_size=3)
     pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's")
-    wanted = data.one_view_dataset(data.from_arrays(images, labels), view, batch_size=3)
+    expected = data.one_view_dataset(data.from_arrays(images, labels), view, batch_size=3)
     assert len(found) == 3
-    for one, other in zip(found, wanted, strict=True):
+    for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one[0], other[0], atol=1e-4)
         np.testing.assert_array_equal(one[1], other[1])
     assert [len(batch) for batch in data.ViewBatches(images, None, view, batch_size=4)] == [1, 1]

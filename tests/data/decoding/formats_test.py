@@ -116,20 +116,20 @@ KINDS = {
 
 
 def kind(name):
-    contents, wanted = KINDS[name]
+    contents, expected = KINDS[name]
     contents = contents() if callable(contents) else contents
-    if wanted is None:
-        wanted = tifffile.imread(io.BytesIO(contents))
-    return contents, wanted
+    if expected is None:
+        expected = tifffile.imread(io.BytesIO(contents))
+    return contents, expected
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_values_of_any_depth_and_number_of_channels_are_preserved(name):
-    contents, wanted = kind(name)
-    dtype = "float32" if wanted.dtype == "float64" else str(wanted.dtype)
-    found = Decoder(wanted.shape[-1], dtype)(contents)
+    contents, expected = kind(name)
+    dtype = "float32" if expected.dtype == "float64" else str(expected.dtype)
+    found = Decoder(expected.shape[-1], dtype)(contents)
     assert found.dtype == dtype
-    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_a_coloured_png_keeps_its_16_bits():
@@ -150,8 +150,8 @@ def test_pillow_converts_colours_that_tifffile_does_not():
         if mode == "LAB":
             image = Image.new("LAB", (9, 8), (120, 140, 90))
         contents = saved(image.convert(mode), "TIFF")
-        wanted = Image.open(io.BytesIO(contents)).convert("RGB")
-        np.testing.assert_array_equal(Decoder()(contents), np.asarray(wanted))
+        expected = Image.open(io.BytesIO(contents)).convert("RGB")
+        np.testing.assert_array_equal(Decoder()(contents), np.asarray(expected))
     contents = tiff(np.full((8, 9), 250, "uint8"), photometric="miniswhite")
     assert Decoder()(contents).max() == 5
 
@@ -196,8 +196,8 @@ EIGHT_BITS = {
 
 @pytest.mark.parametrize("name", EIGHT_BITS)
 def test_photographs_are_read_as_pillow_reads_them(name):
-    wanted = Image.open(io.BytesIO(EIGHT_BITS[name])).convert("RGB")
-    np.testing.assert_array_equal(Decoder()(EIGHT_BITS[name]), np.asarray(wanted))
+    expected = Image.open(io.BytesIO(EIGHT_BITS[name])).convert("RGB")
+    np.testing.assert_array_equal(Decoder()(EIGHT_BITS[name]), np.asarray(expected))
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P", "CMYK"])
@@ -211,9 +211,9 @@ def test_channels_are_converted_as_pillow_does(mode, channels):
     opened = Image.open(io.BytesIO(contents))
     if mode in ("P", "CMYK"):
         opened = opened.convert("RGB")
-    wanted = np.asarray(opened.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels]))
+    expected = np.asarray(opened.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels]))
     found = Decoder(channels)(contents)
-    np.testing.assert_array_equal(found, wanted.reshape(found.shape))
+    np.testing.assert_array_equal(found, expected.reshape(found.shape))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -222,8 +222,8 @@ def test_images_are_turned_by_their_orientation(orientation, form):
     exif = Image.Exif()
     exif[0x0112] = orientation
     contents = saved(photograph().crop((0, 0, 60, 40)), form, exif=exif)
-    wanted = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(contents))).convert("RGB"))
-    np.testing.assert_array_equal(Decoder()(contents), wanted)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(contents))).convert("RGB"))
+    np.testing.assert_array_equal(Decoder()(contents), expected)
 
 
 @pytest.mark.parametrize(

@@ -38,10 +38,10 @@ LARGE = [Image.fromarray(p).resize((1920, 1280), Image.Resampling.LANCZOS) for p
 def test_a_turned_jpeg_is_read_as_pillow_reads_it(orientation):
     contents = turn(Image.fromarray(photographs()[0]), orientation)
     size, found = read_header(tf.constant(contents))
-    wanted = Decoder()(contents)
+    expected = Decoder()(contents)
     assert int(found) == orientation
-    assert size.numpy().tolist() == list(wanted.shape[:2])
-    np.testing.assert_array_equal(decode_quickly(tf.constant(contents), found), wanted)
+    assert size.numpy().tolist() == list(expected.shape[:2])
+    np.testing.assert_array_equal(decode_quickly(tf.constant(contents), found), expected)
 
 
 def add_comment(contents):
@@ -114,8 +114,8 @@ def test_large_crops_are_decoded_at_full_scale(tmp_path):
     source = data.from_folder(tmp_path)
     view = augmentation.evaluation(300)
     [found] = data.one_view_dataset(source, view, 1)
-    [wanted] = data.one_view_dataset(whole_images(source), view, 1)
-    np.testing.assert_array_equal(found, wanted)
+    [expected] = data.one_view_dataset(whole_images(source), view, 1)
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("contents", [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a"])

@@ -224,9 +224,9 @@ def test_every_image_is_listed_once_in_an_order_independent_of_the_disk(
     tmp_path_factory, parts, random
 ):
     folder = tmp_path_factory.mktemp("images")
-    wanted = {"/".join([*(f"{part}+" for part in path), "image.png"]) for path in parts}
-    for name in random.sample(sorted(wanted), len(wanted)):
+    expected = {"/".join([*(f"{part}+" for part in path), "image.png"]) for path in parts}
+    for name in random.sample(sorted(expected), len(expected)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (2, 2)).save(folder / name)
     source = data.from_folder(folder, labels=None)
-    assert list_names(source, folder) == sorted(wanted, key=lambda path: path.split("/"))
+    assert list_names(source, folder) == sorted(expected, key=lambda path: path.split("/"))
