@@ -10,7 +10,7 @@ from keras_isd.validation.features import check_classes, check_labels
 
 
 def compute_moments(features):
-    """Computes the mean and the unbiased variance of each column, plus 1e-5 as the authors do."""
+    """Computes each column's mean, and its unbiased variance plus 1e-5, as the authors do."""
     mean = features.mean(axis=0, dtype="float64")
     variance = features.var(axis=0, dtype="float64", ddof=min(1, len(features) - 1))
     return mean, variance + 1e-5

@@ -139,7 +139,7 @@ LARGE_PIXELS = 1_000_000  # pixels of a photograph that counts as large
 MAX_TRIES = 20  # files to try from each sampled place on, until one can be read
 
 
-def decoder_for(files, names, channels=None, dtype=None, decode=None):
+def make_decoder(files, names, channels=None, dtype=None, decode=None):
     """Makes the `Decoder` of files; reads three files to find channels and data type if needed.
 
     Args:

@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from keras_isd.data.decoding.decoder import decoder_for
+from keras_isd.data.decoding.decoder import make_decoder
 from keras_isd.data.sources.image_source import ImageSource
 from keras_isd.data.sources.storage import FilesOnDisk
 
@@ -186,7 +186,7 @@ def make_path_source(paths, labels, class_names, on_error, channels=None, dtype=
     files = FilesOnDisk(paths)
     is_printable = all(path.isprintable() for path in paths)
     names = paths if is_printable else [*map(_to_printable, paths)]
-    decoder = decoder_for(files, names, channels, dtype, decode)
+    decoder = make_decoder(files, names, channels, dtype, decode)
     return ImageSource(
         files,
         labels,
