@@ -5,7 +5,7 @@ import keras
 from keras_isd.augmentation.array_namespace import array_namespace, is_tensorflow
 from keras_isd.augmentation.intensity import Normalize, Rescale
 from keras_isd.compat.float32 import in_float32
-from keras_isd.validation.images import PIXELS
+from keras_isd.validation.images import PIXEL_RANGE
 
 
 @keras.saving.register_keras_serializable("keras_isd")
@@ -49,7 +49,7 @@ class Augmenter:
         normalize = [o for o in self.operations if isinstance(o, Normalize)]
         self.channels = len(normalize[0].mean) if normalize else None
         rescale = [o for o in self.operations if isinstance(o, Rescale)]
-        self.value_range = (rescale[0].low, rescale[0].high) if rescale else PIXELS
+        self.value_range = (rescale[0].low, rescale[0].high) if rescale else PIXEL_RANGE
 
     @in_float32
     def __call__(self, images, numbers=None):

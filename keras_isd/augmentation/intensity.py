@@ -11,7 +11,7 @@ from keras_isd.augmentation.operation import (
     split_planes,
 )
 from keras_isd.validation.arguments import check_in_range, check_positive_integer
-from keras_isd.validation.images import PIXELS
+from keras_isd.validation.images import PIXEL_RANGE
 
 
 @keras.saving.register_keras_serializable("keras_isd")
@@ -38,7 +38,7 @@ class Rescale(Operation):
 
     def apply(self, xp, images):
         low, high = np.asarray(self.low, "float64"), np.asarray(self.high, "float64")
-        scale = PIXELS[1] / (high - low)
+        scale = PIXEL_RANGE[1] / (high - low)
         return (images - low.astype("float32")) * scale.astype("float32")
 
 

@@ -6,7 +6,7 @@ import keras
 from absl import logging
 
 from keras_isd.augmentation.augmenter import Augmenter
-from keras_isd.validation.images import PIXELS
+from keras_isd.validation.images import PIXEL_RANGE
 
 
 @keras.saving.register_keras_serializable("keras_isd")
@@ -19,7 +19,7 @@ class LayerChain:
 
     draws = 0
     channels = None
-    value_range = PIXELS
+    value_range = PIXEL_RANGE
 
     def __init__(self, layers):
         self.layers = layers

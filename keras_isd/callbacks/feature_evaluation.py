@@ -7,7 +7,7 @@ from keras_isd.evaluation.features import extract_features
 from keras_isd.evaluation.knn import knn_accuracy
 from keras_isd.evaluation.linear import linear_probe
 from keras_isd.validation.arguments import check_in_range
-from keras_isd.validation.features import checked_sets
+from keras_isd.validation.features import check_sets
 
 NETWORKS = ("student", "teacher")
 
@@ -63,7 +63,7 @@ class FeatureEvaluation(keras.callbacks.Callback):
 
     def check(self, bank, queries):
         """Raises a ValueError if `accuracy` would raise one."""
-        checked_sets(*bank[:2], *queries[:2])
+        check_sets(*bank[:2], *queries[:2])
 
     def features(self, network):
         """Computes `Features` of the labelled images and of the images to classify."""

@@ -11,8 +11,8 @@ from keras_isd.callbacks.due_epochs import is_due
 from keras_isd.evaluation.features import extract_features
 from keras_isd.evaluation.health import (
     effective_rank,
-    kept_neighbors,
-    neighbors_of_all,
+    find_all_neighbors,
+    neighbor_overlap,
     view_retrieval,
 )
 from keras_isd.validation.arguments import check_in_range
@@ -220,9 +220,9 @@ class ViewHealth:
         logs = {
             "feature_rank": effective_rank(first),
             "view_retrieval": view_retrieval(first, second),
-            "neighbor_stability": kept_neighbors(before, neighbors),
+            "neighbor_stability": neighbor_overlap(before, neighbors),
         }
         return logs, neighbors
 
     def _neighbors(self, features):
-        return neighbors_of_all(features, min(NEIGHBORS, len(features) - 1))[0]
+        return find_all_neighbors(features, min(NEIGHBORS, len(features) - 1))[0]

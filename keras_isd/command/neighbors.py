@@ -36,12 +36,12 @@ def run(arguments):
             found.features, k=k, approximate=arguments.approximate
         )
     else:
-        from keras_isd.similarity.neighbors import neighbors_of_rows
+        from keras_isd.similarity.neighbors import find_row_neighbors
         from keras_isd.validation.features import check_features
 
         queries = [_find_row(names, end, arguments) for end in arguments.query]
         check_features(features=found.features)
-        rows, similarities = neighbors_of_rows(found.features, queries, k)
+        rows, similarities = find_row_neighbors(found.features, queries, k)
     write_table(
         output,
         ["name", "neighbor", "similarity"],

@@ -1,4 +1,7 @@
-"""Arithmetic that stays float32 whatever `keras.config.floatx()` is."""
+"""Keeps arithmetic in float32 whatever `keras.config.floatx()` is.
+
+A module of its own, because augmentation, layers, losses, models and optimizers import it.
+"""
 
 import functools
 
@@ -6,11 +9,12 @@ import keras
 
 
 def in_float32(function):
-    """Decorator of a function during which `keras.config.floatx()` is float32.
+    """Decorates a function so that it runs with `keras.config.floatx()` set to float32.
 
-    On PyTorch Keras gives a Python number in arithmetic with a tensor the type `floatx`, by which a
-    teacher's momentum of 0.99 would be 0.988 in bfloat16; metrics sum in it on every backend, and
-    overflow in float16. Where it is float32, as nearly always, this costs a comparison.
+    On PyTorch, Keras converts a Python number to `floatx` when it meets a tensor, so that in
+    bfloat16 a teacher's momentum of 0.99 would become 0.988. On every backend metrics sum in
+    `floatx`, and overflow in float16. If `floatx` is float32, which is nearly always the case, the
+    decorator costs one comparison.
     """
 
     @functools.wraps(function)

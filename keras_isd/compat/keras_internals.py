@@ -1,58 +1,58 @@
-"""The private attributes of Keras and PyTorch that this package reads, each with its reason.
+"""Access to private attributes of Keras and PyTorch, each with its reason.
 
-Those of JAX alone are in `keras_isd.backend.jax`. A subclass that overrides or reads a private
-attribute of its own base gives the reason in place: `ValidatedModel`, `BatchNormalization`, `SGD`
-and `AugmentationLayer`.
+JAX's private attributes are in `keras_isd.backend.jax`. A subclass that overrides or reads a
+private attribute of its own base class gives the reason there: `ValidatedModel`,
+`BatchNormalization`, `SGD` and `AugmentationLayer`.
 """
 
 
 def all_layers(model):
-    """Every layer of a model, itself first, containers before what they contain.
+    """Lists every layer of a model: the model first, and each container before its layers.
 
-    `layers` has the outermost alone, and layers that are not models have no such list.
+    The public `layers` lists only the outermost ones, and layers that are not models lack it.
     """
     return model._flatten_layers()
 
 
-def made_trainable(layer):
-    """The layer's own variables that were made to be trained, whether or not it is frozen now.
+def own_trainable_variables(layer):
+    """Lists the layer's own variables that were created as trainable, even if it is frozen now.
 
-    `trainable_variables` is empty of a frozen layer, and holds those of its sub-layers too.
+    The public `trainable_variables` is empty for a frozen layer, and includes its sub-layers'.
     """
     return layer._trainable_variables
 
 
 def base_optimizer(model):
-    """The optimizer that updates the model, within loss scaling; None before `compile`."""
+    """Returns the model's optimizer without its wrapper for loss scaling; None before `compile`."""
     optimizer = getattr(model, "optimizer", None)
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
-def batches_seen(optimizer):
-    """The variable that counts batches.
+def batch_counter(optimizer):
+    """Returns the variable that counts batches.
 
-    `iterations` is divided by `gradient_accumulation_steps`, and so counts updates.
+    The public `iterations` is divided by `gradient_accumulation_steps`, and so counts updates.
     """
     return optimizer._iterations
 
 
 def optimized_variables(optimizer):
-    """The variables that an optimizer was built for; none before."""
+    """Lists the variables that an optimizer was built for; empty before `build`."""
     return getattr(optimizer, "_trainable_variables", [])
 
 
 def epoch_loss(model):
-    """The sum of the losses of the epoch's batches so far, finite as long as each of them is.
+    """Returns the sum of the epoch's losses so far, which is finite only if each loss was.
 
-    `metrics` has it only behind a name that a model may use for another.
+    The public `metrics` identifies it only by a name that a model may also give another metric.
     """
     return model._loss_tracker.total
 
 
-def without_workers(loader):
-    """A copy of a PyTorch DataLoader, without the workers that the original may keep running.
+def detach_workers(loader):
+    """Removes a DataLoader copy's reference to the workers that the original may keep running.
 
-    They have the original's functions.
+    Those workers hold the original's functions, not the copy's.
     """
     loader._iterator = None
     return loader

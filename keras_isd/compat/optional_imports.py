@@ -1,11 +1,14 @@
-"""Packages that only some functions need, each brought by an extra of this one."""
+"""Optional packages, each installed by an extra of this package.
+
+A module of its own, because seven rooms import it.
+"""
 
 import contextlib
 
 
 @contextlib.contextmanager
 def needs_extra(extra):
-    """Context of imports; where one fails the error says which extra brings the package."""
+    """Context for imports; if one fails, the error names the extra that installs the package."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,9 +1,12 @@
-"""TensorFlow for reading data where another backend computes: quiet, and without the accelerator.
+"""Imports TensorFlow for reading data: without its start-up messages, and without the accelerator.
 
-Its start-up lines are not kept out by `TF_CPP_MIN_LOG_LEVEL` alone (tensorflow/tensorflow issue
-100442; JAX sets that variable too), so that what is written to standard error during the import is
-held back, and shown if that fails. On its first use TensorFlow would take nearly all memory of each
-GPU, which the other backend needs. Whoever imports TensorFlow first has it as it is.
+`TF_CPP_MIN_LOG_LEVEL` alone does not suppress the messages (tensorflow/tensorflow issue 100442; JAX
+sets that variable too). So standard error is held back during the import, and shown if the import
+fails. If another backend computes, TensorFlow must not see the GPUs: on its first use it would
+reserve nearly all of their memory. If TensorFlow was imported before, it stays as it is.
+
+A module of its own, because the import itself has the effect: the modules that read data import
+`tf` from here.
 """
 
 import sys

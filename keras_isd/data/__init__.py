@@ -1,7 +1,7 @@
-"""Where images come from, and how they become batches of views.
+"""Image sources, and batches of images and views made from them.
 
-What makes batches of views runs on tf.data, and loads TensorFlow on first use; the rest does
-without it.
+`one_view_dataset` and `two_view_dataset` use tf.data and import TensorFlow on first use. The other
+names work without TensorFlow.
 """
 
 import importlib
@@ -19,7 +19,7 @@ from keras_isd.data.subsets import label_fraction, long_tail, of_classes, unbala
 _ON_FIRST_USE = {
     "one_view_dataset": "keras_isd.data.tf_data.datasets",
     "two_view_dataset": "keras_isd.data.tf_data.datasets",
-    # A callback, and so above this folder; it was here in version 0.1, and its name stays.
+    # A callback, which this folder must not import at once. Version 0.1 had it here.
     "ReportUnreadable": "keras_isd.callbacks",
 }
 

@@ -1,4 +1,4 @@
-"""Fingerprints that identify a set of images, and features of one."""
+"""Fingerprints that identify a set of images or a set of features."""
 
 import hashlib
 import os
@@ -6,14 +6,21 @@ import zlib
 
 import numpy as np
 
-SAMPLED_ROWS = 16  # rows of arrays that a fingerprint is made of
+SAMPLED_ROWS = 16  # rows of an array that its fingerprint depends on
 
 
 def source_fingerprint(source):
-    """A hash that identifies the images of a source: of their paths, or of some of their pixels.
+    """Computes a hash that identifies the images of a source.
 
-    Paths are absolute: a relative one depends on the working directory, and another folder may hold
-    files of the same names.
+    It depends on the images' names, or on the pixels of some images if they have no names. Paths
+    are made absolute, because a relative path depends on the working directory, and another folder
+    may hold files of the same names.
+
+    Args:
+        source: `keras_isd.data.ImageSource`.
+
+    Returns:
+        str of 16 hexadecimal digits.
     """
     if source.names is not None:
         content = "\n".join(map(absolute_name, source.names)).encode("utf-8", "surrogateescape")
@@ -23,13 +30,13 @@ def source_fingerprint(source):
 
 
 def features_fingerprint(features):
-    """A checksum that identifies features `(N, D)`, of some of their rows."""
+    """Computes a checksum that identifies features `(N, D)`, from some of their rows."""
     rows = np.asarray(features[_sampled_rows(len(features))])
     return zlib.crc32(np.ascontiguousarray(rows).tobytes())
 
 
 def absolute_name(name):
-    """A name that leads to the file from any working directory; URLs stay as they are."""
+    """Makes a path absolute; URLs stay as they are."""
     return name if "://" in name else os.path.abspath(name)
 
 

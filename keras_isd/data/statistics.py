@@ -1,4 +1,4 @@
-"""Means and deviations of the channels of images, and the range of their values."""
+"""Measures the mean, the standard deviation and the value range of image channels."""
 
 import concurrent.futures
 from typing import Any, NamedTuple
@@ -9,18 +9,18 @@ from keras_isd.augmentation import Rescale
 from keras_isd.compat.progress_bar import progress_bar
 from keras_isd.data.sources.image_source import ImageSource
 from keras_isd.validation.arguments import check_interval, check_positive_integer, check_seed
-from keras_isd.validation.images import PIXELS
+from keras_isd.validation.images import PIXEL_RANGE
 
-PIXELS_OF_AN_IMAGE = 512  # that percentiles are taken of
-BLOCK = 64  # images that are read at a time
+SAMPLED_PIXELS = 512  # pixels of each image that percentiles are computed from
+BLOCK_IMAGES = 64  # images that are read at a time
 
 
 class ChannelStatistics(NamedTuple):
-    """What `weak`, `strong` and `evaluation` take as `statistics`.
+    """Channel statistics: argument `statistics` of `weak`, `strong` and `evaluation`.
 
     Attributes:
-        mean, std: tuples of C floats, for values in [0, 1].
-        value_range: pair, the values that 0 and 1 stand for: floats, or lists of C.
+        mean, std: tuples of C floats, for values scaled to [0, 1].
+        value_range: pair, the values that are scaled to 0 and 1: floats, or lists of C floats.
 
     Example:
 
@@ -43,32 +43,33 @@ def channel_statistics(
     seed=0,
     verbose="auto",
 ):
-    """Measures the statistics that views of images are normalised with.
+    """Measures the statistics with which views of images are normalised.
 
-    For all images but photographs of 8 bits, whose `keras_isd.augmentation.IMAGENET` is the usual
-    default. Each image is read once, and what is kept of it does not depend on its size. Those that
-    cannot be read are left out.
+    Photographs of 8 bits usually take `keras_isd.augmentation.IMAGENET` instead, which is the
+    default of the augmentations; measure the statistics of all other images. Each image is read
+    once, and the memory does not depend on its size. Unreadable images are omitted.
 
-    The range of values is what brightness, contrast and colours reckon with; nothing is cut off
-    outside of it but by colour jitter, whose result stays within.
+    Brightness, contrast and colour operations use the value range. Values outside of it are kept,
+    except by colour jitter, which clips its result to the range.
 
     Args:
         source: `keras_isd.data.ImageSource`.
-        value_range: pair of floats (low, high). By default (0, 255) of images of 8 bits; of others
-            `percentiles` of their values, so that a few odd pixels do not set it.
-        percentiles: pair of floats in [0, 100].
-        per_channel: bool, whether each channel has percentiles of its own, as it should where they
-            are of different units.
-        images: int, how many images to read, drawn by `seed`; all by default.
-        seed: int.
-        verbose: `"auto"`, 0 for no progress bar, 1, or 2 for one line at the end.
+        value_range: pair of floats (low, high); None for (0, 255) if the images have 8 bits, and
+            for `percentiles` of the values otherwise, so that a few odd pixels do not determine it.
+            Defaults to None.
+        percentiles: pair of floats in [0, 100]. Defaults to (0.1, 99.9).
+        per_channel: bool, whether to compute percentiles for each channel separately, which is
+            right if channels have different units. Defaults to False.
+        images: int, number of images to read, drawn by `seed`; None for all. Defaults to None.
+        seed: int. Defaults to 0.
+        verbose: `"auto"`, 0 for no progress bar, 1, or 2 for one line at the end. Defaults to
+            `"auto"`.
 
     Returns:
-        `ChannelStatistics`, for `weak(size, statistics)` and the like.
+        `ChannelStatistics`, for `weak(size, statistics)`, `strong` and `evaluation`.
 
     Raises:
-        ValueError: if an argument is out of its range, no image can be read, or a channel has the
-            same value everywhere.
+        ValueError: if an argument is out of range, no image can be read, or a channel is constant.
 
     Example:
 
@@ -82,8 +83,8 @@ def channel_statistics(
     """
     if not isinstance(source, ImageSource):
         raise ValueError(
-            "Argument `source` must be a `keras_isd.data.ImageSource`, as `from_folder` and "
-            f"`from_arrays` give. Received: {type(source).__name__}"
+            "Argument `source` must be a `keras_isd.data.ImageSource`, such as `from_folder` and "
+            f"`from_arrays` make. Received: {type(source).__name__}"
         )
     check_seed("seed", seed)
     check_interval("percentiles", percentiles, 0, 100)
@@ -92,50 +93,54 @@ def channel_statistics(
         check_positive_integer("images", images)
         rows = np.sort(np.random.default_rng(seed).permutation(rows)[:images])
     if value_range is None and source.dtype == "uint8":
-        value_range = PIXELS
+        value_range = PIXEL_RANGE
     if value_range is not None:
-        Rescale(*value_range)  # raises where it is none
-    count, total, squares, sampled = _sums(source, rows, seed, verbose)
+        Rescale(*value_range)  # raises if the range is invalid
+    count, total, squares, pixels = _sum_pixels(source, rows, seed, verbose)
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
     if (constant := np.flatnonzero(std <= 1e-6 * np.maximum(np.abs(mean), 1e-6))).size:
         raise ValueError(
-            "Channels must differ from place to place, to be normalised. Received: channel "
-            f"{constant[0]} of {source.channels}, everywhere {mean[constant[0]]:g}"
+            "Argument `source` must have no constant channel, because it cannot be normalised. "
+            f"Received: channel {constant[0]} of {source.channels}, constant "
+            f"{mean[constant[0]]:g}"
         )
     if value_range is None:
         axis = 0 if per_channel else None
-        low, high = np.percentile(sampled, percentiles, axis=axis)
-        high = np.where(high > low, high, low + 1)  # all but a few of one value
+        low, high = np.percentile(pixels, percentiles, axis=axis)
+        high = np.where(high > low, high, low + 1)  # equal if nearly all pixels have one value
         value_range = (low.tolist(), high.tolist())
     low, high = (np.asarray(limit, "float64") for limit in value_range)
     mean, std = (mean - low) / (high - low), std / (high - low)
     return ChannelStatistics(tuple(mean.tolist()), tuple(std.tolist()), tuple(value_range))
 
 
-def _sums(source, rows, seed, verbose):
-    """Number of pixels, sums `(C,)` of values and of their squares, and some pixels `(n, C)`."""
+def _sum_pixels(source, rows, seed, verbose):
+    """Counts pixels, sums their values and squares `(C,)`, and samples some pixels `(n, C)`."""
     progress = progress_bar(len(rows), verbose)
-    count, total, squares, sampled = 0, 0.0, 0.0, []
+    count, total, squares, samples = 0, 0.0, 0.0, []
 
     def read(row):
-        image, of = source.read_one(row)
-        if of != row:  # which is another's
+        image, read_row = source.read_one(row)
+        if read_row != row:  # the file is unreadable, and this is another image
             return None
         pixels = image.reshape(-1, image.shape[-1])
-        some = np.random.default_rng([seed, row]).integers(0, len(pixels), PIXELS_OF_AN_IMAGE)
-        sums = (pixels.astype("float64") ** power for power in (1, 2))
-        return len(pixels), *(values.sum(axis=0) for values in sums), pixels[some]
+        sampled = np.random.default_rng([seed, row]).integers(0, len(pixels), SAMPLED_PIXELS)
+        powers = (pixels.astype("float64") ** power for power in (1, 2))
+        return len(pixels), *(values.sum(axis=0) for values in powers), pixels[sampled]
 
     with concurrent.futures.ThreadPoolExecutor() as readers:
-        for start in range(0, len(rows), BLOCK):
-            for found in readers.map(read, rows[start : start + BLOCK].tolist()):
-                if found is not None:
+        for start in range(0, len(rows), BLOCK_IMAGES):
+            for sums in readers.map(read, rows[start : start + BLOCK_IMAGES].tolist()):
+                if sums is not None:
                     count, total, squares = (
-                        old + new for old, new in zip((count, total, squares), found)
+                        old + new for old, new in zip((count, total, squares), sums)
                     )
-                    sampled.append(found[3])
-            progress.update(min(start + BLOCK, len(rows)))
-    if not sampled:
-        raise ValueError("Argument `source` must have an image that can be read. Received: none")
-    return count, total, squares, np.concatenate(sampled)
+                    samples.append(sums[3])
+            progress.update(min(start + BLOCK_IMAGES, len(rows)))
+    if not samples:
+        raise ValueError(
+            "Argument `source` must have a readable image. "
+            f"Received: {len(rows)} images, none of them readable"
+        )
+    return count, total, squares, np.concatenate(samples)

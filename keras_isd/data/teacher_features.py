@@ -1,4 +1,4 @@
-"""Features that a teacher has of all images, by row: in an array, or in a file."""
+"""A teacher's features of all images, read by row from an array or a file."""
 
 import mmap
 import os
@@ -6,21 +6,21 @@ from typing import Any
 
 import numpy as np
 
-BLOCK = 1_000  # rows that are looked at together
+BLOCK_ROWS = 1_000  # rows that are checked together
 
 
 class TeacherFeatures:
-    """Rows of features `(N, D)`, read when they are asked for.
+    """Features `(N, D)` whose rows are read on demand.
 
     Args:
-        features: `(N, D)` array of floats, or the path of a `.npy` file of one. Of a file, or of
-            one that is mapped into memory whole, only the rows that are asked for are in memory,
-            and no longer than they are used.
-        count: int, N, the number of images that they must be of, or None if it is not known.
+        features: `(N, D)` array of floats, or the path of a `.npy` file. From a file, or from a
+            memory map of a whole file, only the requested rows are read into memory, and they are
+            released after use.
+        count: int, the expected N; None if it is unknown. Defaults to None.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if they are not of shape `(count, D)` or not floats, or some are not finite.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if features are not floats of shape `(count, D)`, or not finite.
     """
 
     def __init__(self, features, count=None):
@@ -33,18 +33,18 @@ class TeacherFeatures:
                 f"({'images' if count is None else count}, features), one row for each image. "
                 f"Received: shape {array.shape}, {array.dtype}"
             )
-        # What is read through a map counts as the process' memory, with much around it.
-        mapped = isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap)
-        in_file = mapped and array.filename and array.mode != "c" and array.flags.c_contiguous
-        self._file = (array.filename, array.offset, array.dtype) if in_file else None
-        self._array: Any = None if in_file else array
+        # Pages read through a memory map, and many around them, would count as the process' memory.
+        is_mapped = isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap)
+        is_file = is_mapped and array.filename and array.mode != "c" and array.flags.c_contiguous
+        self._file = (array.filename, array.offset, array.dtype) if is_file else None
+        self._array: Any = None if is_file else array
         self.count, self.dim = array.shape
         self._check_finite()
 
     def _check_finite(self):
         wrong = []
-        for start in range(0, self.count, BLOCK):
-            rows = self.rows(np.arange(start, min(start + BLOCK, self.count)))
+        for start in range(0, self.count, BLOCK_ROWS):
+            rows = self.rows(np.arange(start, min(start + BLOCK_ROWS, self.count)))
             wrong += (start + np.flatnonzero(~np.isfinite(rows).all(axis=1))).tolist()
         if wrong:
             raise ValueError(
@@ -53,17 +53,20 @@ class TeacherFeatures:
             )
 
     def rows(self, rows):
-        """The features of some rows, `(B, D)` float32; of one row `(D,)`."""
+        """Reads the features of rows `(B,)`, or of a single row: `(B, D)` or `(D,)` float32."""
         rows = np.asarray(rows)
         if rows.size and rows.max() >= self.count:
-            raise IndexError(f"There are features of {self.count} images. Received: {rows.max()}")
+            raise IndexError(
+                f"Argument `rows` must be in [0, {self.count}), the number of images that have "
+                f"features. Received: row {rows.max()}"
+            )
         if self._file is None:
             return np.asarray(self._array[rows], "float32")
         path, offset, dtype = self._file
-        found = np.empty((*rows.shape, self.dim), dtype)
+        features = np.empty((*rows.shape, self.dim), dtype)
         with open(path, "rb", buffering=0) as file:
-            for row, place in zip(rows.flat, found.reshape(-1, self.dim), strict=True):
-                file.seek(offset + int(row) * place.nbytes)
-                if file.readinto(place.data) != place.nbytes:
-                    raise OSError(f"{path} has become shorter: row {row} is not in it.")
-        return found.astype("float32", copy=False)
+            for row, values in zip(rows.flat, features.reshape(-1, self.dim), strict=True):
+                file.seek(offset + int(row) * values.nbytes)
+                if file.readinto(values.data) != values.nbytes:
+                    raise OSError(f"{path} was shortened: it no longer contains row {row}")
+        return features.astype("float32", copy=False)

@@ -1,4 +1,4 @@
-"""Evaluation: what the features are worth."""
+"""Evaluation of features: k-NN, linear probe, fine-tuning, transfer and label-free metrics."""
 
 from keras_isd.evaluation.feature_file import cache_features
 from keras_isd.evaluation.feature_table import load_features, save_features

@@ -1,4 +1,4 @@
-"""Features of many images in a file, written in pieces, of which no work is lost."""
+"""Writes the features of many images to a file; an interrupted run resumes."""
 
 import importlib.util
 import itertools
@@ -14,33 +14,34 @@ from keras_isd.evaluation.features import extract_features
 from keras_isd.files import write_text
 from keras_isd.validation.arguments import check_positive_integer
 
-PIECE = 4096  # images between two notes of how far it is, at most
+PIECE_IMAGES = 4096  # largest number of images between two notes of the progress
 
 
 def cache_features(model, source, view, path, batch_size=64, dtype="float32", verbose="auto"):
-    """Writes the features of all images of a source to a `.npy` file, once.
+    """Computes the features of all images of a source once and writes them to a `.npy` file.
 
-    For a teacher's features, see `keras_isd.DistillationModel`, or for any set that is larger than
-    memory. Where a run was stopped it goes on from the last piece that was written; where the file
-    is there already, only the first rows are computed, to see that they are the same. A row of an
-    image that cannot be read is zeros.
+    It serves for a teacher's features (see `keras_isd.DistillationModel`) and for sets larger than
+    memory. An interrupted run resumes after the last piece that was written. If the file exists
+    already, only the first rows are computed, to check that the file belongs to the model. Images
+    that cannot be read have rows of zeros.
 
     Args:
         model: `keras.Model` from images to features `(B, F)`.
         source: `keras_isd.data.ImageSource`.
-        view: `keras_isd.augmentation.Augmenter` that makes of an image what the model takes, such
-            as `keras_isd.augmentation.evaluation(224)`.
-        path: of the file, `.npy`. While it is made it has another name, `.npy.part`.
-        batch_size: int.
-        dtype: `"float32"`, or `"float16"`, which takes half of the room.
-        verbose: `"auto"`, 0 for no progress bar, 1, or 2.
+        view: `keras_isd.augmentation.Augmenter` that makes the model's input from an image, such as
+            `keras_isd.augmentation.evaluation(224)`.
+        path: path of the file, which ends in `.npy`. Until the file is complete its name ends in
+            `.npy.part`.
+        batch_size: int. Defaults to 64.
+        dtype: `"float32"`, or `"float16"`, which takes half of the space. Defaults to `"float32"`.
+        verbose: `"auto"`, 0 for no progress bar, 1, or 2. Defaults to `"auto"`.
 
     Returns:
         `(N, F)` array, a read-only memory map of the file.
 
     Raises:
-        ValueError: if the file, or the part of it, is of another model, view, dtype or number of
-            images, or does not end in `.npy`, or a feature is not finite.
+        ValueError: if the file or its unfinished part belongs to another model, view, dtype or
+            number of images, if `path` does not end in `.npy`, or if a feature is not finite.
 
     Example:
 
@@ -71,43 +72,43 @@ def _write(model, source, view, path, batch_size, dtype, verbose):
         _check_same(model, source, view, part, dtype)
         features = np.lib.format.open_memmap(part, "r+")
         done = json.loads(note.read_text())["rows"]
-        logging.info("%s: goes on after %d of %d images", path, done, len(source))
-    # Of about one size: a last one of a few files might have none that can be read.
-    ends = np.linspace(0, len(source), -(-len(source) // PIECE) + 1).astype("int64")
+        logging.info("%s: resuming after %d of %d images", path, done, len(source))
+    # Pieces have about equal sizes: a last piece of a few files might have no readable image.
+    ends = np.linspace(0, len(source), -(-len(source) // PIECE_IMAGES) + 1).astype("int64")
     for start, end in itertools.pairwise(ends[ends >= done]):
         rows = np.arange(start, end)
-        batches = _batches(source.subset(rows), view, batch_size)
-        found = extract_features(model, batches, dtype=dtype, verbose=verbose)
+        batches = _make_batches(source.subset(rows), view, batch_size)
+        values, _, indices = extract_features(model, batches, dtype=dtype, verbose=verbose)
         if features is None:
-            shape = (len(source), found.features.shape[1])
+            shape = (len(source), values.shape[1])
             features = np.lib.format.open_memmap(part, "w+", dtype, shape)
-        features[start + found.indices] = found.features
+        features[start + indices] = values
         features.flush()
         write_text(note, json.dumps({"rows": int(end)}))
     os.replace(part, path)
     note.unlink()
 
 
-def _batches(source, view, batch_size):
-    """Batches of the view, by tf.data where that is installed: it reads on all cores."""
+def _make_batches(source, view, batch_size):
+    """Makes batches of a view, with tf.data if it is installed, because it reads on all cores."""
     if importlib.util.find_spec("tensorflow") is None:
         return ViewBatches(source, None, view, batch_size)
-    from keras_isd.data import one_view_dataset  # here, and not above: it loads TensorFlow
+    from keras_isd.data import one_view_dataset  # imported here because it loads TensorFlow
 
     return one_view_dataset(source, view, batch_size)
 
 
 def _check_same(model, source, view, path, dtype):
-    """Raises a ValueError unless the first rows of a file are what would be written now."""
+    """Raises a ValueError unless the first rows of a file equal those of this model and view."""
     rows = range(min(8, len(source)))
-    batches = _batches(source.subset(rows), view, len(rows))
-    found = extract_features(model, batches, dtype=dtype, verbose=0)
-    there = np.load(path, mmap_mode="r")
-    wanted = (len(source), found.features.shape[1])
-    same = there.shape == wanted and there.dtype == found.features.dtype
-    if not same or not np.allclose(there[found.indices], found.features, rtol=1e-2, atol=1e-3):
+    batches = _make_batches(source.subset(rows), view, len(rows))
+    values, _, indices = extract_features(model, batches, dtype=dtype, verbose=0)
+    stored = np.load(path, mmap_mode="r")
+    shape = (len(source), values.shape[1])
+    is_same_kind = stored.shape == shape and stored.dtype == values.dtype
+    if not is_same_kind or not np.allclose(stored[indices], values, rtol=1e-2, atol=1e-3):
         raise ValueError(
-            "Argument `path` must be a new file, or one of these images, this model and this view: "
-            f"features of shape {wanted}, {dtype}. Received: {path}, of shape {there.shape}, "
-            f"{there.dtype}{', with other numbers in its first rows' if same else ''}"
+            "Argument `path` must be a new file, or one written for the same images, model and "
+            f"view: features of shape {shape}, {dtype}. Received: {path}, of shape {stored.shape}, "
+            f"{stored.dtype}{', with other numbers in its first rows' if is_same_kind else ''}"
         )

@@ -1,4 +1,4 @@
-"""Features of many images as a table, with their names: Parquet, CSV or NumPy's."""
+"""Writes and reads tables of features with image names: Parquet, CSV or `.npz`."""
 
 import csv
 import glob
@@ -14,26 +14,26 @@ from keras_isd.compat.optional_imports import needs_extra
 from keras_isd.evaluation.features import Features
 from keras_isd.files import atomic_path
 
-PIECE = 4096  # rows that are written at a time
+PIECE_ROWS = 4096  # rows that are written at a time
 ENDINGS = (".parquet", ".csv", ".npz")
 
 
 def save_features(path, features, rows=None):
     """Writes features with names, labels and indices to a table.
 
-    The table has a row for each image: `name`, `index`, `label` where there are labels, and its
-    features, in Parquet as one column of lists, in CSV as columns `f0`, `f1` and so on. It is
-    written in pieces, so that features may be a memory map larger than memory (but not in `.npz`),
-    and comes to its name when it is whole.
+    The table has one row for each image, with the columns `name` and `label` (if known), `index`,
+    and the features: in Parquet one column of lists, in CSV the columns `f0`, `f1` and so on. The
+    file is written atomically. Parquet and CSV are written in pieces, so that the features may be a
+    memory map larger than memory.
 
     Args:
-        path: file, `.parquet`, `.csv` or `.npz`.
+        path: path of the file, which ends in `.parquet`, `.csv` or `.npz`.
         features: `keras_isd.evaluation.Features`.
-        rows: ints, which rows to write, in this order; all by default.
+        rows: ints, the rows to write, in this order; None for all. Defaults to None.
 
     Raises:
-        ImportError: for Parquet, if pyarrow is not installed.
-        ValueError: if `path` has another ending, or there is nothing to write.
+        ImportError: if `path` ends in `.parquet` and pyarrow is not installed.
+        ValueError: if `path` has another ending, or there are no rows to write.
 
     Example:
 
@@ -47,7 +47,7 @@ def save_features(path, features, rows=None):
     path = check_table(path)
     rows = np.arange(len(features.features)) if rows is None else np.asarray(rows)
     if not len(rows):
-        raise ValueError("Argument `features` must have at least one row. Received: none")
+        raise ValueError("Argument `features` must have at least one row. Received: 0 rows")
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as unfinished:
         _WRITERS[path.suffix](unfinished, features, rows)
@@ -57,15 +57,15 @@ def load_features(path):
     """Reads features from tables that `save_features` wrote.
 
     Args:
-        path: file, or a list of files, or a pattern such as `"features-*-of-8.parquet"`, whose
-            tables are put one after another in the order of their names.
+        path: path, list of paths, or pattern such as `"features-*-of-8.parquet"`. The tables of a
+            pattern are concatenated in the order of their names.
 
     Returns:
         `keras_isd.evaluation.Features`.
 
     Raises:
-        ImportError: for Parquet, if pyarrow is not installed.
-        ValueError: if there is no such file, or it is no such table.
+        ImportError: if `path` ends in `.parquet` and pyarrow is not installed.
+        ValueError: if a file does not exist, is not a table of features, or if a part is missing.
 
     Example:
 
@@ -76,19 +76,19 @@ def load_features(path):
     >>> keras_isd.evaluation.load_features(file).labels
     array([4, 5], dtype=int32)
     """
-    given = list(map(str, path if isinstance(path, (list, tuple)) else [path]))
-    found: list[str] = []
-    for one in given:
-        files = [one] if os.path.exists(one) else sorted(glob.glob(one))
-        if not files:
+    patterns = list(map(str, path if isinstance(path, (list, tuple)) else [path]))
+    files: list[str] = []
+    for pattern in patterns:
+        matches = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern))
+        if not matches:
             raise ValueError(
                 "Argument `path` must be a table of features. "
-                f"Received: {one}, which does not exist"
+                f"Received: {pattern}, which does not exist"
             )
-        found += files
-    if len(found) > 1 or found != given:  # but one file that is named may be one part
-        _check_all_parts(found)
-    parts = [_read(one) for one in found]
+        files += matches
+    if len(files) > 1 or files != patterns:  # a single part may be read by its full name
+        _check_all_parts(files)
+    parts = [_read(file) for file in files]
     if len(parts) == 1:
         return parts[0]
     features, labels, indices = zip(*parts)
@@ -102,7 +102,7 @@ def load_features(path):
 
 
 def check_table(path):
-    """The path of a table, once its ending is one, and what writes it is installed."""
+    """Checks a table's ending and that its library is installed, and returns the path."""
     path = pathlib.Path(path).expanduser()
     if path.suffix not in ENDINGS:
         raise ValueError(f"Argument `path` must end in one of {ENDINGS}. Received: {path}")
@@ -113,15 +113,15 @@ def check_table(path):
 
 
 def _check_all_parts(files):
-    """Raises a ValueError unless of files named as parts of a whole all are there."""
-    found = [re.search(r"-(\d+)-of-(\d+)$", pathlib.Path(file).stem) for file in files]
-    parts = [(int(part[1]), int(part[2])) for part in found if part]
+    """Raises a ValueError if files named `NAME-I-of-N` are not all N parts."""
+    matches = [re.search(r"-(\d+)-of-(\d+)$", pathlib.Path(file).stem) for file in files]
+    parts = [(int(match[1]), int(match[2])) for match in matches if match]
     if parts and len(parts) == len(files):
-        wanted = parts[0][1]
-        missing = sorted(set(range(1, wanted + 1)) - {number for number, _ in parts})
+        count = parts[0][1]
+        missing = sorted(set(range(1, count + 1)) - {number for number, _ in parts})
         if missing:
             raise ValueError(
-                f"Argument `path` must have all {wanted} parts. Received: {len(files)} files, "
+                f"Argument `path` must have all {count} parts. Received: {len(files)} files, "
                 f"without part {', '.join(map(str, missing[:5]))}"
             )
 
@@ -139,10 +139,10 @@ def _read(file):
 
 
 def _pieces(features, rows):
-    """Dicts of columns, of some rows at a time."""
+    """Yields the columns of a few rows at a time, as dicts."""
     values, labels, indices = features
-    for start in range(0, len(rows), PIECE):
-        part = rows[start : start + PIECE]
+    for start in range(0, len(rows), PIECE_ROWS):
+        part = rows[start : start + PIECE_ROWS]
         yield {
             "name": None if features.names is None else [features.names[row] for row in part],
             "index": indices[part],
@@ -175,12 +175,12 @@ def _read_parquet(path):
     table = pq.read_table(path)
     column = table["features"].combine_chunks()
     values = column.values.to_numpy(zero_copy_only=False).reshape(len(table), -1)
-    there = {name: table[name] for name in table.column_names}
+    columns = {name: table[name] for name in table.column_names}
     return Features(
         values,
-        there["label"].to_numpy().astype("int32") if "label" in there else None,
-        there["index"].to_numpy(),
-        there["name"].to_pylist() if "name" in there else None,
+        columns["label"].to_numpy().astype("int32") if "label" in columns else None,
+        columns["index"].to_numpy(),
+        columns["name"].to_pylist() if "name" in columns else None,
     )
 
 
@@ -203,12 +203,12 @@ def _read_csv(path):
         titles = next(table)
         rows = list(table)
     first = titles.index("f0")
-    there = {title: [row[i] for row in rows] for i, title in enumerate(titles[:first])}
+    columns = {title: [row[i] for row in rows] for i, title in enumerate(titles[:first])}
     return Features(
         np.array([row[first:] for row in rows], "float32"),
-        np.array(there["label"], "int32") if "label" in there else None,
-        np.array(there["index"], "int64"),
-        there.get("name"),
+        np.array(columns["label"], "int32") if "label" in columns else None,
+        np.array(columns["index"], "int64"),
+        columns.get("name"),
     )
 
 
@@ -216,7 +216,7 @@ def _write_npz(path, features, rows):
     arrays = {"features": features.features[rows], "index": features.indices[rows]}
     if features.labels is not None:
         arrays["label"] = features.labels[rows]
-    if features.names is not None:  # as text: objects would be pickled
+    if features.names is not None:  # as strings, because NumPy would pickle objects
         arrays["name"] = np.array([features.names[row] for row in rows], "U")
     with open(path, "wb") as file:
         np.savez(file, **arrays)

@@ -1,4 +1,4 @@
-"""Features of a data set, with labels and places along."""
+"""Extracts the features of a data set, with labels, indices and names."""
 
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from keras import ops
 from keras_isd import backend
 from keras_isd.compat.progress_bar import progress_bar
 from keras_isd.data import ImageSource
-from keras_isd.validation.images import SAMPLE, warn_of_views
+from keras_isd.validation.images import SAMPLED_IMAGES, warn_of_views
 
 
 class _Triple(NamedTuple):
@@ -19,15 +19,15 @@ class _Triple(NamedTuple):
 
 
 class Features(_Triple):
-    """What a model sees in N images: a triple of arrays, and what the images are called.
+    """Features of N images: a triple of arrays, with names as a further attribute.
 
     Attributes:
         features: `(N, F)` array.
-        labels: `(N,)` int32 array, or None if there are none.
-        indices: `(N,)` int64 array, the image's place in the data set.
-        names: list of N str, or None if none were given.
-        unreadable: `(M,)` int64 array, the indices of images that could not be read, and so have no
-            row here.
+        labels: `(N,)` int32 array, or None if the data set has no labels.
+        indices: `(N,)` int64 array, the images' places in the data set.
+        names: list of N str, the images' names, or None.
+        unreadable: `(M,)` int64 array, the indices of images that could not be read. They have no
+            row in the other arrays.
 
     Example:
 
@@ -35,45 +35,47 @@ class Features(_Triple):
     >>> features, labels, indices = found
     """
 
-    names: list[str] | None = None  # no part of the triple, which code takes apart
+    names: list[str] | None = None  # not in the tuple, so that code may unpack three values
     unreadable: np.ndarray
 
     def __new__(cls, features, labels, indices, names=None, unreadable=()):
-        found = super().__new__(cls, features, labels, indices)
-        found.names = names
-        found.unreadable = np.asarray(unreadable, "int64")
-        return found
+        self = super().__new__(cls, features, labels, indices)
+        self.names = names
+        self.unreadable = np.asarray(unreadable, "int64")
+        return self
 
     def _replace(self, **changes):
-        found = super()._replace(**changes)
-        found.names, found.unreadable = self.names, self.unreadable
-        return found
+        replaced = super()._replace(**changes)
+        replaced.names, replaced.unreadable = self.names, self.unreadable
+        return replaced
 
 
 def extract_features(model, dataset, dtype="float32", verbose="auto", names=None):
-    """Computes the features of all images of a data set, once, in its order.
+    """Computes the features of all images of a data set, in its order.
 
-    Nothing of the model changes. The progress bar shows how far it is. An image that could not be
-    read, of which `keras_isd.data.one_view_dataset` gives a view of NaN, is left out, and a warning
-    says how many those are; `indices` then skips their places, which `unreadable` has.
+    The model does not change. Images that could not be read are omitted, and a warning reports
+    their number: `keras_isd.data.one_view_dataset` marks them by a view of NaN. Their indices are
+    in `unreadable`, not in `indices`.
 
     Args:
-        model: `ISDModel`, of which the student's backbone is asked, or any `keras.Model` from
+        model: `ISDModel`, whose student backbone computes the features, or any `keras.Model` from
             images to features `(B, F)`, such as `model.teacher_backbone`.
-        dataset: iterable of batches of views as the backbone sees them, `(B, H, W, C)`, or of pairs
-            of them and integer labels `(B,)`, or triples with indices `(B,)` too. For example
+        dataset: iterable of batches of views `(B, H, W, C)` that are input of the backbone, of
+            pairs (views, integer labels `(B,)`), or of triples (views, labels, indices `(B,)`). For
+            example
             `keras_isd.data.one_view_dataset(source, keras_isd.augmentation.evaluation(32), 500)`.
-        dtype: `"float32"`, or `"float16"`, which takes half of the memory.
-        verbose: `"auto"`, 0 for no progress bar, 1, or 2 for one line at the end.
-        names: list of str, what the images are called, by index; such as `source.names`.
+        dtype: `"float32"`, or `"float16"`, which takes half of the memory. Defaults to `"float32"`.
+        verbose: `"auto"`, 0 for no progress bar, 1, or 2 for one line at the end. Defaults to
+            `"auto"`.
+        names: list of str, the images' names by index, such as `source.names`, or None. Defaults to
+            None.
 
     Returns:
-        `Features`. Without indices of its own an image's index is its place in the data set.
+        `Features`. If the data set gives no indices, an image's index is its place in the data set.
 
     Raises:
-        ValueError: if the data set is empty, or no image of it could be read, some batches alone
-            have labels, a feature is not finite, features are not `(B, F)`, or an index has no
-            name.
+        ValueError: if the data set has no readable image, only some batches have labels, a feature
+            is not finite, features are not `(B, F)`, or an index has no name.
 
     Example:
 
@@ -84,7 +86,7 @@ def extract_features(model, dataset, dtype="float32", verbose="auto", names=None
     ((6, 8), [0, 1, 2, 3, 4, 5])
     """
     _check_dataset(dataset)
-    progress = progress_bar(_length(dataset), verbose)
+    progress = progress_bar(_count_batches(dataset), verbose)
     parts, missing, batch_size, count, number = [], [], 0, 0, 0
     for number, batch in enumerate(dataset, start=1):
         images, *rest = batch if isinstance(batch, (tuple, list)) else (batch,)
@@ -94,111 +96,116 @@ def extract_features(model, dataset, dtype="float32", verbose="auto", names=None
         count += len(images)
         batch_size = max(batch_size, len(images))
         labels, indices = [*map(ops.convert_to_numpy, rest), *[None, places][len(rest) :]][:2]
-        readable = _readable(images)
-        if not readable.all():
-            missing.extend(indices[~readable])
-            images = ops.take(images, np.flatnonzero(readable), axis=0)
-            labels, indices = labels if labels is None else labels[readable], indices[readable]
+        is_readable = _find_readable(images)
+        if not is_readable.all():
+            missing.extend(indices[~is_readable])
+            images = ops.take(images, np.flatnonzero(is_readable), axis=0)
+            labels = labels if labels is None else labels[is_readable]
+            indices = indices[is_readable]
         if number == 1:
-            warn_of_views(ops.convert_to_numpy(images[:SAMPLE]))
+            warn_of_views(ops.convert_to_numpy(images[:SAMPLED_IMAGES]))
         if len(indices):
-            features = _features(model, images, batch_size).astype(dtype)
-            _check(features, number - 1)
+            features = _predict(model, images, batch_size).astype(dtype)
+            _check_features(features, number - 1)
             parts.append((features, labels, indices))
         progress.update(number)
     if not parts:
         raise ValueError(
-            "Argument `dataset` must have at least one batch, and an image that can be read. "
+            "Argument `dataset` must have at least one readable image. "
             f"Received: {number} batches, {count} images"
         )
     progress.update(number, finalize=True)
-    return _joined(parts, missing, names)
+    return _join(parts, missing, names)
 
 
-def _readable(images):
-    """Which images are views of what could be read, and not of NaN alone; `(B,)` array."""
+def _find_readable(images):
+    """Finds the views that are not NaN throughout: `(B,)` array of bool."""
     flat = ops.reshape(images, (len(images), -1))
-    readable = np.ones(len(images), bool)
-    # Of most images one number tells.
+    is_readable = np.ones(len(images), bool)
+    # For most images the first number is enough.
     for row in np.flatnonzero(np.isnan(ops.convert_to_numpy(flat[:, 0]).astype("float32"))):
-        readable[row] = not np.isnan(ops.convert_to_numpy(flat[int(row)])).all()
-    return readable
+        is_readable[row] = not np.isnan(ops.convert_to_numpy(flat[int(row)])).all()
+    return is_readable
 
 
-def _joined(parts, missing, names):
-    """`Features` of those of all batches, triples of features, labels and indices."""
+def _join(parts, missing, names):
+    """Joins the features, labels and indices of all batches to `Features`."""
     features, labels, places = zip(*parts)
-    unlabelled = [part is None for part in labels]
-    if any(unlabelled) and not all(unlabelled):
-        raise ValueError("Either all batches have labels or none has. Received: some have")
+    is_unlabelled = [part is None for part in labels]
+    if any(is_unlabelled) and not all(is_unlabelled):
+        raise ValueError(
+            "Argument `dataset` must have labels in all batches or in none. "
+            f"Received: labels in {is_unlabelled.count(False)} of {len(is_unlabelled)} batches"
+        )
     indices = np.concatenate(places).astype("int64")
     if names is not None and indices.max() >= len(names):
         raise ValueError(
-            "Argument `names` must have one for each image. "
-            f"Received: {len(names)} names, and an image of index {indices.max()}"
+            "Argument `names` must have one name for each image. "
+            f"Received: {len(names)} names, and an image with index {indices.max()}"
         )
     if missing:
         count = len(indices) + len(missing)
         logging.warning(
-            "%d of %d images could not be read and have no features.", len(missing), count
+            "%d of %d images could not be read and have no features", len(missing), count
         )
     return Features(
         np.concatenate(features),
-        None if any(unlabelled) else np.concatenate(labels).astype("int32"),
+        None if any(is_unlabelled) else np.concatenate(labels).astype("int32"),
         indices,
         None if names is None else [names[index] for index in indices],
         missing,
     )
 
 
-def _features(model, images, batch_size):
-    """Features of a batch; a smaller one is filled up, so that nothing is compiled anew for it."""
+def _predict(model, images, batch_size):
+    """Computes the features of a batch; a smaller batch is padded, to avoid another compilation."""
     missing = batch_size - len(images)
     if missing:
         images = ops.take(images, np.arange(batch_size) % len(images), axis=0)
     return np.asarray(backend.predict_on_batch(model, images))[: batch_size - missing]
 
 
-WANTED = (
+EXPECTED = (
     "Argument `dataset` must be an iterable of batches of views (batch, height, width, channels), "
-    "as `keras_isd.data.one_view_dataset` gives of a source, or of pairs of them and labels."
+    "such as `keras_isd.data.one_view_dataset` makes from a source, or of pairs (views, labels)."
 )
 
 
 def _check_dataset(dataset):
-    """Raises a ValueError for what is one array, or cannot be gone through."""
-    gone_through = hasattr(dataset, "__iter__") or hasattr(dataset, "__getitem__")
-    if hasattr(dataset, "shape") or not gone_through or isinstance(dataset, ImageSource):
+    """Raises a ValueError if `dataset` is a single array, or not an iterable of batches."""
+    is_iterable = hasattr(dataset, "__iter__") or hasattr(dataset, "__getitem__")
+    if hasattr(dataset, "shape") or not is_iterable or isinstance(dataset, ImageSource):
         shape = f" of shape {tuple(dataset.shape)}" if hasattr(dataset, "shape") else ""
-        raise ValueError(f"{WANTED} Received: {type(dataset).__name__}{shape}")
+        raise ValueError(f"{EXPECTED} Received: {type(dataset).__name__}{shape}")
 
 
 def _check_batch(dataset, images):
-    """Raises a ValueError for a batch that is none of views."""
+    """Raises a ValueError unless a batch is an array of views."""
     shape = getattr(images, "shape", None)
     if shape is None or len(shape) < 2:
         received = sorted(images) if isinstance(images, dict) else type(images).__name__
         raise ValueError(
-            f"{WANTED} Received: {type(dataset).__name__} with batches of "
+            f"{EXPECTED} Received: {type(dataset).__name__} with batches of "
             + (f"shape {tuple(shape)}" if shape is not None else f"{received}")
         )
 
 
-def _check(features, number):
+def _check_features(features, number):
+    """Raises a ValueError unless the features of batch `number` are finite and `(B, F)`."""
     if features.ndim != 2:
         raise ValueError(
-            "Argument `model` must give features of shape (B, F). "
-            f"Received: shape {features.shape} of batch {number}"
+            "Argument `model` must return features of shape (B, F). "
+            f"Received: shape {features.shape} in batch {number}"
         )
     if not np.isfinite(features).all():
         raise ValueError(
-            "Features must be finite, and within float16 if that is their dtype. "
+            "Features must be finite, and within the range of float16 if that is their dtype. "
             f"Received: NaN or infinity in batch {number}"
         )
 
 
-def _length(dataset):
-    """How many batches there are, or None if that is not known."""
+def _count_batches(dataset):
+    """Counts the batches; None if their number is unknown."""
     try:
         return len(dataset)
     except TypeError:

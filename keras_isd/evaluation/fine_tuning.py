@@ -1,19 +1,19 @@
-"""The whole network trained on, with labels, from what it has learned without."""
+"""Fine-tunes a pretrained backbone with labels."""
 
 import keras
 import numpy as np
 
 from keras_isd.evaluation.classifier import (
-    classify,
     compile_classifier,
-    number_of_batches,
+    count_batches,
+    evaluate_classifier,
     train_classifier,
 )
 from keras_isd.heads import linear
 from keras_isd.models.teacher import clone
 from keras_isd.optimizers import epoch_cosine
 from keras_isd.validation.arguments import check_positive_integer
-from keras_isd.validation.features import checked_labels
+from keras_isd.validation.features import check_labels
 
 
 def fine_tune(
@@ -26,28 +26,28 @@ def fine_tune(
     seed=0,
     verbose=0,
 ):
-    """Accuracy of a copy of a backbone that is trained whole, with a linear layer, on labels.
+    """Fine-tunes a copy of a backbone with a linear layer, and computes its accuracy.
 
-    SGD with momentum 0.9 and half a cosine of the learning rate, epoch by epoch. The backbone that
-    is given stays as it is.
+    The optimizer is SGD with momentum 0.9; the learning rate follows half a cosine, epoch by epoch.
+    The given backbone does not change.
 
     Args:
         backbone: built `keras.Model` from images to features `(B, F)`.
-        train_batches: random views and labels `(B,)` >= 0, such as
-            `keras_isd.data.one_view_dataset` with a `shuffle_buffer` gives; each pass is an epoch.
-        batches: what is to be classified, and its labels.
-        epochs: int.
-        learning_rate: float > 0, of the first epoch.
-        weight_decay: float >= 0.
-        seed: int, which fixes the linear layer's initial weights.
-        verbose: as for `keras.Model.fit`.
+        train_batches: iterable of pairs (random views, integer labels `(B,)` >= 0), such as
+            `keras_isd.data.one_view_dataset` with a `shuffle_buffer` makes. Each pass is an epoch.
+        batches: iterable of pairs (views, labels), to evaluate on.
+        epochs: int. Defaults to 20.
+        learning_rate: float > 0, in the first epoch. Defaults to 0.01.
+        weight_decay: float >= 0. Defaults to 1e-4.
+        seed: int, which fixes the linear layer's initial weights. Defaults to 0.
+        verbose: as for `keras.Model.fit`. Defaults to 0.
 
     Returns:
         Dict with `"top1"`, `"top5"` and `"per_class"`: see `knn_accuracy`.
 
     Raises:
-        ValueError: if labels are missing, a class is to be found of which there are no examples,
-            or `train_batches` has no known length.
+        ValueError: if labels are missing, a class of `batches` has no training example, or the
+            length of `train_batches` is unknown.
 
     Source: the fine-tuning on 1 % and 10 % of the labels in Grill et al., "Bootstrap your own
     latent", 2020, without its search over learning rates.
@@ -60,10 +60,10 @@ def fine_tune(
     >>> sorted(found)
     ['per_class', 'top1', 'top5']
     """
-    train_labels = _labels(train_batches)
-    classifier = _classifier_on(backbone, int(train_labels.max()) + 1, seed)
+    train_labels = _read_labels(train_batches)
+    classifier = _make_classifier(backbone, int(train_labels.max()) + 1, seed)
     _train(classifier, train_batches, epochs, learning_rate, weight_decay, verbose)
-    return classify(classifier, batches, train_labels, verbose)
+    return evaluate_classifier(classifier, batches, train_labels, verbose)
 
 
 def fine_tuned_classifier(
@@ -76,21 +76,21 @@ def fine_tuned_classifier(
     seed=0,
     verbose=0,
 ):
-    """Classifier of a copy of a backbone that is trained whole, with a linear layer, on labels.
+    """Fine-tunes a copy of a backbone with a linear layer, and returns the classifier.
 
-    It is what `fine_tune` measures, to keep and to use. The backbone that is given stays as it is.
+    `fine_tune` measures this classifier's accuracy. The given backbone does not change.
 
     Args:
-        classes: int, how many there are: labels lie in [0, classes).
+        classes: int, number of classes; labels lie in [0, classes).
         backbone, train_batches, epochs, learning_rate, weight_decay, seed, verbose: see
             `fine_tune`.
 
     Returns:
-        `keras.Model` from views to scores `(B, classes)`, of which a softmax makes probabilities.
+        `keras.Model` from views to scores `(B, classes)`; their softmax gives probabilities.
 
     Raises:
-        ValueError: if `classes` is not a positive integer, labels are missing or not below it, or
-            `train_batches` has no known length.
+        ValueError: if `classes` is not a positive integer, labels are missing or not below
+            `classes`, or the length of `train_batches` is unknown.
 
     Example:
 
@@ -101,17 +101,18 @@ def fine_tuned_classifier(
     (None, 3)
     """
     check_positive_integer("classes", classes)
-    if (most := _labels(train_batches).max()) >= classes:
+    if (largest := _read_labels(train_batches).max()) >= classes:
         raise ValueError(
-            f"Argument `classes` must be above all labels. Received: {classes=}, a label {most}"
+            "Argument `classes` must be larger than every label. "
+            f"Received: {classes=}, a label {largest}"
         )
-    classifier = _classifier_on(backbone, classes, seed)
+    classifier = _make_classifier(backbone, classes, seed)
     _train(classifier, train_batches, epochs, learning_rate, weight_decay, verbose)
     return classifier
 
 
-def _classifier_on(backbone, classes, seed):
-    """A copy of a backbone with a linear layer, from views to scores."""
+def _make_classifier(backbone, classes, seed):
+    """Copies a backbone and adds a linear layer, from views to scores."""
     views = keras.Input(backbone.input_shape[1:])
     features = clone(backbone, "backbone")(views)
     scores = linear(features.shape[-1], classes, seed=seed, dtype="float32")(features)
@@ -119,19 +120,20 @@ def _classifier_on(backbone, classes, seed):
 
 
 def _train(classifier, train_batches, epochs, learning_rate, weight_decay, verbose):
-    schedule = epoch_cosine(learning_rate, epochs, number_of_batches(train_batches))
+    schedule = epoch_cosine(learning_rate, epochs, count_batches(train_batches))
     compile_classifier(classifier, schedule, weight_decay)
     train_classifier(classifier, train_batches, epochs, verbose)
 
 
-def _labels(batches):
+def _read_labels(batches):
+    """Reads the labels of all training batches."""
     parts = []
     for batch in batches:
         if not isinstance(batch, (tuple, list)) or len(batch) < 2:
             raise ValueError(
-                "Argument `train_batches` must be of pairs of images and labels. "
-                f"Received: {type(batch)}"
+                "Argument `train_batches` must be an iterable of pairs (views, labels). "
+                f"Received: a batch of {type(batch)}"
             )
         parts.append(keras.ops.convert_to_numpy(batch[1]))
     labels = np.concatenate(parts)
-    return checked_labels(labels, train_labels=labels)
+    return check_labels(labels, train_labels=labels)

@@ -1,18 +1,18 @@
-"""Whether features are in good health, where there are no labels."""
+"""Label-free health metrics of features."""
 
 import numpy as np
 
 from keras_isd.similarity.exact import nearest_rows
-from keras_isd.similarity.neighbors import neighbors_of_all
+from keras_isd.similarity.neighbors import find_all_neighbors
 from keras_isd.validation.arguments import check_positive_integer
 from keras_isd.validation.features import check_features
 
 
 def effective_rank(features):
-    """How many directions rows spread over: in [1, F].
+    """Measures the effective number of directions that features use: in [1, F].
 
-    The exponential of the entropy of their singular values. Features of a network that has
-    collapsed lie in one direction.
+    It is the exponential of the entropy of their normalised singular values. The features of a
+    collapsed network use one direction.
 
     Args:
         features: `(N, F)` array.
@@ -35,10 +35,10 @@ def effective_rank(features):
 
 
 def view_retrieval(first, second):
-    """Share of images whose other view is the nearest of all other views: in [0, 1].
+    """Computes the share of images whose own second view is the nearest second view: in [0, 1].
 
-    By chance it is one in N. It tells whether a network sees what makes an image that image,
-    through what the views change; compare it over epochs, of the same views.
+    Chance level is 1 / N. It shows whether a network recognises an image in spite of the
+    augmentation. Compare it over epochs for the same views.
 
     Args:
         first, second: `(N, F)` arrays, features of two views of the same N images.
@@ -47,7 +47,7 @@ def view_retrieval(first, second):
         Float.
 
     Raises:
-        ValueError: if features are not finite, or not of the same images.
+        ValueError: if features are not finite, or `first` and `second` differ in shape.
 
     Example:
 
@@ -60,19 +60,21 @@ def view_retrieval(first, second):
 
 
 def neighbor_stability(before, after, k=10):
-    """Share of the `k` nearest neighbours that images keep: in [0, 1].
+    """Computes the share of the `k` nearest neighbours that images keep: in [0, 1].
 
-    Of the same images in two epochs. It rises as a network settles; by chance it is `k / (N - 1)`.
+    It compares two epochs on the same images, and rises as a network converges. Chance level is
+    `k / (N - 1)`.
 
     Args:
         before, after: `(N, F)` and `(N, G)` arrays, features of the same N images.
-        k: int below N.
+        k: int in [1, N). Defaults to 10.
 
     Returns:
         Float.
 
     Raises:
-        ValueError: if features are not finite, or not of the same images, or `k` is not below N.
+        ValueError: if features are not finite, `before` and `after` differ in length, or `k` is not
+            in [1, N).
 
     Example:
 
@@ -86,13 +88,13 @@ def neighbor_stability(before, after, k=10):
     check_positive_integer("k", k)
     if k >= len(before):
         raise ValueError(
-            f"Argument `k` must be below the number of images, {len(before)}. Received: {k=}"
+            f"Argument `k` must be less than the number of images, {len(before)}. Received: {k=}"
         )
-    return kept_neighbors(*(neighbors_of_all(features, k)[0] for features in (before, after)))
+    return neighbor_overlap(*(find_all_neighbors(features, k)[0] for features in (before, after)))
 
 
-def kept_neighbors(before, after):
-    """Share of the neighbours `(N, k)` of each row that are among its neighbours afterwards."""
+def neighbor_overlap(before, after):
+    """Computes the share of neighbours `(N, k)` that each row has both before and after."""
     return float((before[:, :, None] == after[:, None, :]).any(axis=2).mean())
 
 
@@ -104,4 +106,7 @@ def _check_same_images(**named):
 def _check_same_count(**named):
     counts = {name: len(features) for name, features in named.items()}
     if len(set(counts.values())) > 1:
-        raise ValueError(f"Features must be of the same images. Received: {counts}")
+        raise ValueError(
+            f"Arguments {' and '.join(f'`{name}`' for name in named)} must be features of the same "
+            f"images. Received: {counts}"
+        )

@@ -1,4 +1,4 @@
-"""What features are worth where few images have a label."""
+"""Evaluates features with labels for a small share of the images."""
 
 import numpy as np
 
@@ -6,23 +6,23 @@ from keras_isd.data.subsets import label_fraction
 
 
 def few_labels(train_labels, accuracy_of, fractions=(0.01, 0.1), seeds=(0, 1, 2)):
-    """Accuracy of a protocol that is given a share of the labels, over several draws of them.
+    """Computes the accuracy of a protocol on random shares of the labels, over several draws.
 
     Each draw takes the same share of each class.
 
     Args:
-        train_labels: `(N,)` integers >= 0, of all training images.
-        accuracy_of: function of rows `(n,)` of the training images that have a label, and of the
-            draw's seed, to a dict with `"top1"`: a call of `linear_probe` or of `fine_tune`.
-        fractions: floats in `(0, 1]`.
-        seeds: ints, one for each draw.
+        train_labels: `(N,)` integers >= 0, the labels of all training images.
+        accuracy_of: function from the rows `(n,)` of the labelled training images and the draw's
+            seed to a dict with `"top1"`, such as a call of `linear_probe` or of `fine_tune`.
+        fractions: floats in `(0, 1]`. Defaults to (0.01, 0.1).
+        seeds: ints, one for each draw. Defaults to (0, 1, 2).
 
     Returns:
-        Dict from each fraction to a dict of `"mean"`, `"std"` (of the draws, 0 for one) and
-        `"top1"`, the list of all.
+        Dict from each fraction to a dict of `"mean"`, `"std"` (the sample standard deviation over
+        the draws, 0 for a single draw) and `"top1"`, the list of accuracies.
 
     Raises:
-        ValueError: if there are no seeds, or a fraction is out of range.
+        ValueError: if `seeds` is empty, or a fraction is out of range.
 
     Source: section 4.2 of the paper: 1 % and 10 % of ImageNet's labels.
 
@@ -40,13 +40,13 @@ def few_labels(train_labels, accuracy_of, fractions=(0.01, 0.1), seeds=(0, 1, 2)
     2
     """
     if len(seeds) == 0:
-        raise ValueError(f"Argument `seeds` must have at least one. Received: {seeds=}")
-    found = {}
+        raise ValueError(f"Argument `seeds` must have at least one seed. Received: {seeds=}")
+    results = {}
     for fraction in fractions:
         top1 = [
             accuracy_of(label_fraction(train_labels, fraction, seed), seed)["top1"]
             for seed in seeds
         ]
         spread = float(np.std(top1, ddof=1)) if len(top1) > 1 else 0.0
-        found[fraction] = {"mean": float(np.mean(top1)), "std": spread, "top1": top1}
-    return found
+        results[fraction] = {"mean": float(np.mean(top1)), "std": spread, "top1": top1}
+    return results

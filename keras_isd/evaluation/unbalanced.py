@@ -1,25 +1,26 @@
-"""How well features tell rare classes, after training on unbalanced data."""
+"""Evaluates how well features separate rare classes after training on unbalanced data."""
 
 import numpy as np
 
-from keras_isd.data.subsets import rows_of_each_class
+from keras_isd.data.subsets import draw_class_rows
 from keras_isd.evaluation.knn import knn_accuracy
-from keras_isd.validation.features import check_features, checked_labels
+from keras_isd.validation.features import check_features, check_labels
 
 
 def balanced_rows(labels, per_class=None, seed=0):
-    """Rows of equally many images of each class, drawn by `seed`.
+    """Draws the same number of rows of each class.
 
     Args:
         labels: `(N,)` integers >= 0.
-        per_class: int >= 1; None for as many as the smallest class has.
-        seed: int.
+        per_class: int >= 1, number of rows of each class; None for the size of the smallest class.
+            Defaults to None.
+        seed: int, for the draw. Defaults to 0.
 
     Returns:
-        Rows, ascending.
+        `(n,)` array of rows, ascending.
 
     Raises:
-        ValueError: if a class has fewer than `per_class`.
+        ValueError: if a class has fewer than `per_class` images.
 
     Example:
 
@@ -32,10 +33,10 @@ def balanced_rows(labels, per_class=None, seed=0):
     per_class = int(counts.min()) if per_class is None else per_class
     if not 1 <= per_class <= counts.min():
         raise ValueError(
-            f"Argument `per_class` must be in [1, {counts.min()}], which class "
-            f"{classes[counts.argmin()]} has. Received: {per_class=}"
+            f"Argument `per_class` must be in [1, {counts.min()}], the size of class "
+            f"{classes[counts.argmin()]}. Received: {per_class=}"
         )
-    return rows_of_each_class(labels, lambda c, n: per_class, seed)
+    return draw_class_rows(labels, lambda c, n: per_class, seed)
 
 
 def unbalanced_accuracy(
@@ -49,28 +50,29 @@ def unbalanced_accuracy(
     seed=0,
     **kwargs,
 ):
-    """Nearest-neighbour accuracy over all classes and over the rare ones alone.
+    """Computes the nearest-neighbour accuracy over all classes and over the rare classes.
 
-    The neighbours are a balanced draw: what differs between methods is then what they have learned
-    from unbalanced images, not how many neighbours a class has.
+    The bank of neighbours is balanced, so that methods differ by the features that they learned
+    from unbalanced images, not by the number of neighbours of a class.
 
     Args:
-        train_features: `(N, F)` array, to draw the bank from; of the balanced data set if there is
-            one.
+        train_features: `(N, F)` array, from which the bank is drawn; if possible features of the
+            balanced data set.
         train_labels: `(N,)` integers >= 0.
         features: `(M, F)` array, to classify, of all classes.
         labels: `(M,)` integers >= 0.
-        rare_classes: the classes that were rare in training.
-        k: int, number of neighbours.
-        per_class, seed: of the bank, see `balanced_rows`.
+        rare_classes: ints, the classes that were rare in training.
+        k: int, number of neighbours. Defaults to 1.
+        per_class, seed: see `balanced_rows`, which draws the bank.
         **kwargs: further arguments of `knn_accuracy`.
 
     Returns:
-        Dict of `"all"` and `"rare"`, mean accuracies of the classes in [0, 1], each class of equal
-        weight, and `"per_class"`.
+        Dict of `"all"` and `"rare"`, unweighted mean accuracies of the classes in [0, 1], and
+        `"per_class"`.
 
     Raises:
-        ValueError: if a rare class is not among `labels`, or as `knn_accuracy`.
+        ValueError: if a rare class is not among `labels`, or an argument is invalid, as for
+            `knn_accuracy`.
 
     Source: section 4.4 and Table 5 of the paper.
 
@@ -84,12 +86,12 @@ def unbalanced_accuracy(
     (0.5, 0.0)
     """
     check_features(train_features=train_features, features=features)
-    train_labels = checked_labels(train_features, train_labels=train_labels)
+    train_labels = check_labels(train_features, train_labels=train_labels)
     rare = sorted({int(c) for c in rare_classes})
     missing = set(rare) - set(np.unique(labels).tolist())
     if missing or not rare:
         raise ValueError(
-            "Argument `rare_classes` must be at least one class, each among `labels`. "
+            "Argument `rare_classes` must have at least one class, and only classes of `labels`. "
             f"Received: rare_classes={rare}, missing {sorted(missing)}"
         )
     rows = balanced_rows(train_labels, per_class, seed)

@@ -7,7 +7,7 @@ from keras_isd.heads import linear
 from keras_isd.layers import Centering, FrozenTeacher, TwoViews
 from keras_isd.models import encoder
 from keras_isd.models.isd_model import ISDModel
-from keras_isd.validation.arguments import check_positive_integer, finite_array
+from keras_isd.validation.arguments import check_positive_integer, to_finite_array
 from keras_isd.validation.batches import check_shapes
 
 
@@ -114,7 +114,7 @@ class DistillationModel(ISDModel):
             layers = [keras.Input((width,)), linear(width, dim, name="projector_0")]
             projector = keras.Sequential(layers, name="projector")
         if anchors is not None:
-            anchors = finite_array("anchors", anchors, (None, dim))
+            anchors = to_finite_array("anchors", anchors, (None, dim))
             queue_size = len(anchors)
         super().__init__(
             backbone,
@@ -290,7 +290,7 @@ def _make_centering(center, dim, anchors):
     if center is None:
         return None
     if not isinstance(center, str):
-        return Centering(dim, finite_array("teacher_center", center, (dim,)))
+        return Centering(dim, to_finite_array("teacher_center", center, (dim,)))
     if center != "mean":
         raise ValueError(
             'Argument `teacher_center` must be "mean", an array or None. '

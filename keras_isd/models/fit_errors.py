@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_isd import backend
-from keras_isd.compat.keras_internals import base_optimizer, batches_seen
+from keras_isd.compat.keras_internals import base_optimizer, batch_counter
 
 
 class NonFiniteLossError(FloatingPointError):
@@ -54,7 +54,7 @@ def explain_errors(model):
     try:
         yield
     except NonFiniteLossError:
-        good = int(ops.convert_to_numpy(batches_seen(base_optimizer(model))))
+        good = int(ops.convert_to_numpy(batch_counter(base_optimizer(model))))
         raise NonFiniteLossError(
             f"The loss of training step {good + 1} (the first is 1) is not finite. That step "
             f"changed nothing: weights, teacher, queue and optimizer are as after step {good} "

@@ -9,7 +9,7 @@ from keras_isd.compat.float32 import in_float32
 from keras_isd.compat.keras_internals import (
     all_layers,
     base_optimizer,
-    batches_seen,
+    batch_counter,
     epoch_loss,
     optimized_variables,
 )
@@ -221,7 +221,7 @@ class MomentumModel(ValidatedModel):
         if callable(momentum):
             momentum = momentum(getattr(optimizer, "iterations", 0))
         if accumulation_steps := getattr(optimizer, "gradient_accumulation_steps", None):
-            starts_update = batches_seen(optimizer) % accumulation_steps == 0
+            starts_update = batch_counter(optimizer) % accumulation_steps == 0
             momentum = ops.where(starts_update, momentum, 1.0)
         for student, teacher in self.parameter_pairs():
             teacher.assign(teacher * momentum + student * (1.0 - momentum))

@@ -4,14 +4,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_isd.compat.keras_internals import all_layers, made_trainable
+from keras_isd.compat.keras_internals import all_layers, own_trainable_variables
 
 
 def pair_parameters(student, teacher):
     """Yields pairs of parameters of a model and its copy, without moving statistics."""
     if student is None:
         return
-    parameters = {id(v) for layer in all_layers(teacher) for v in made_trainable(layer)}
+    parameters = {id(v) for layer in all_layers(teacher) for v in own_trainable_variables(layer)}
     for pair in zip(student.weights, teacher.weights, strict=True):
         if id(pair[1]) in parameters:
             yield pair

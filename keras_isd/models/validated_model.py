@@ -82,7 +82,7 @@ class ValidatedModel(keras.Model):
 
     def checked(self, batch):
         """Validates a batch and returns it; plain images are wrapped in a dict for `call`."""
-        check_batch(batch, self.check_views, plain=self.takes_plain_images())
+        check_batch(batch, self.check_views, accepts_images=self.takes_plain_images())
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
         x = x if isinstance(x, dict) else {"images": x}
         return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)

@@ -1,1 +1,1 @@
-"""Nearest neighbours among features: exact, approximate, and of a set within itself."""
+"""Nearest neighbours among features: exact or approximate, between two sets or within one."""

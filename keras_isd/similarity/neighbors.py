@@ -1,4 +1,4 @@
-"""Nearest neighbours of images, within one set or between two."""
+"""Nearest neighbours of images, within one set or between two sets."""
 
 import numpy as np
 
@@ -9,27 +9,29 @@ from keras_isd.validation.features import check_features
 
 
 def find_neighbors(features, queries=None, k=10, approximate=False):
-    """Finds the images that are most like each image, or like each of some others.
+    """Finds the most similar images of each image, or of each query image.
 
-    By the cosine of their features, exactly. An image is not its own neighbour. Exactly takes time
-    with the square of the number of images: of a hundred thousand some minutes on two cores, of a
-    million some hours.
+    Similarity is the cosine of the features. An image is not its own neighbour. The time of the
+    exact search grows with the square of the number of images: on two cores a hundred thousand
+    images take some minutes, a million some hours.
 
     Args:
         features: `(N, F)` array.
-        queries: `(M, F)` array of other images; by default the N are asked about themselves.
-        k: int, how many neighbours of each; at most N, of the images themselves N - 1.
-        approximate: bool, whether to compare each image with those of its own surroundings alone,
-            by faiss. For sets of hundreds of thousands it is quicker; now and then a neighbour is
-            missed: of 20,000 images, by 1,280 features each, 96 % were the right ones.
+        queries: `(M, F)` array, features of other images; None to find the neighbours of the N
+            images among themselves. Defaults to None.
+        k: int, number of neighbours of each image; at most N, or N - 1 without `queries`. Defaults
+            to 10.
+        approximate: bool, whether faiss compares each image with those of the nearest clusters
+            only. It is faster for sets of hundreds of thousands, and misses a few neighbours: for
+            20,000 images with 1,280 features each, 96 % were correct. Defaults to False.
 
     Returns:
         Pair of `(M, k)` arrays: rows of `features`, the most similar first, and similarities in
         [-1, 1].
 
     Raises:
-        ImportError: if faiss is not installed, for `approximate`.
-        ValueError: if features are not finite, or `k` is more than there are.
+        ImportError: if `approximate` is True and faiss is not installed.
+        ValueError: if features are not finite, or `k` is larger than the number of other images.
 
     Example:
 
@@ -43,24 +45,26 @@ def find_neighbors(features, queries=None, k=10, approximate=False):
     )
     check_features(**named)
     check_positive_integer("k", k)
-    most = len(features) - (queries is None)
-    if k > most:
-        raise ValueError(f"Argument `k` must be at most {most}, the other images. Received: {k=}")
-    nearest = approximate_rows if approximate else nearest_rows
+    limit = len(features) - (queries is None)
+    if k > limit:
+        raise ValueError(
+            f"Argument `k` must be at most {limit}, the number of other images. Received: {k=}"
+        )
+    search = approximate_rows if approximate else nearest_rows
     if queries is not None:
-        return nearest(features, queries, k)
-    return neighbors_of_all(features, k, nearest)
+        return search(features, queries, k)
+    return find_all_neighbors(features, k, search)
 
 
-def neighbors_of_all(features, k, nearest=nearest_rows):
-    """The `k` nearest other rows of each row, and their similarities: `(N, k)` arrays."""
-    return neighbors_of_rows(features, np.arange(len(features)), k, nearest)
+def find_all_neighbors(features, k, search=nearest_rows):
+    """Finds the `k` nearest other rows of each row: `(N, k)` rows and similarities."""
+    return find_row_neighbors(features, np.arange(len(features)), k, search)
 
 
-def neighbors_of_rows(features, asked, k, nearest=nearest_rows):
-    """The `k` nearest other rows of the rows that are asked about: `(M, k)` arrays."""
-    rows, similarities = nearest(features, np.asarray(features)[asked], k + 1)
-    # Of many rows that are all alike a row itself need not be among the first.
-    other = rows != np.asarray(asked)[:, None]
+def find_row_neighbors(features, chosen, k, search=nearest_rows):
+    """Finds the `k` nearest other rows of the chosen rows: `(M, k)` rows and similarities."""
+    rows, similarities = search(features, np.asarray(features)[chosen], k + 1)
+    # If many rows are equal, a row itself may be missing among its nearest rows.
+    other = rows != np.asarray(chosen)[:, None]
     other[other.all(axis=1), -1] = False
     return rows[other].reshape(-1, k), similarities[other].reshape(-1, k)

@@ -1,4 +1,4 @@
-"""Checks of arguments that several folders make; each error says what was wanted and received."""
+"""Argument checks; each error states the expected and the received value."""
 
 import math
 import numbers
@@ -27,7 +27,7 @@ def check_positive_integer(name, value):
 
 
 def check_seed(name, seed):
-    """Raises a ValueError unless `seed` is None or an integer that all generators take."""
+    """Raises a ValueError unless `seed` is None or an integer that every generator accepts."""
     if seed is None or (isinstance(seed, numbers.Integral) and 0 <= int(seed) < 2**32):
         return
     raise ValueError(
@@ -36,31 +36,44 @@ def check_seed(name, seed):
 
 
 def check_in_range(name, value, low, high=math.inf):
-    """Raises a ValueError unless the argument `name` is in `[low, high]`: a number, or a tensor."""
+    """Raises a ValueError unless `value`, a number or a scalar tensor, is in `[low, high]`."""
     try:
         number = float(value)
     except (TypeError, ValueError):
         number = math.nan
     if not low <= number <= high:
-        wanted = f"at least {low}" if high == math.inf else f"in [{low}, {high}]"
-        raise ValueError(f"Argument `{name}` must be {wanted}. Received: {name}={value!r}")
+        limits = f"at least {low}" if high == math.inf else f"in [{low}, {high}]"
+        raise ValueError(f"Argument `{name}` must be {limits}. Received: {name}={value!r}")
 
 
 def check_interval(name, pair, low, high=math.inf):
-    """Raises a ValueError unless `pair` is in order and within `low` and `high`."""
+    """Raises a ValueError unless `pair` is an increasing pair within `[low, high]`."""
     if len(pair) != 2 or not low <= pair[0] <= pair[1] <= high:
         raise ValueError(
-            f"Argument `{name}` must lie within [{low}, {high}], the lower first. Received: {pair}"
+            f"Argument `{name}` must be an increasing pair within [{low}, {high}]. "
+            f"Received: {name}={pair}"
         )
 
 
-def finite_array(name, array, shape):
-    """An argument as a float32 array, once its shape (None: any size) and its values are right."""
+def to_finite_array(name, array, shape):
+    """Converts an argument to a float32 array and checks it.
+
+    Args:
+        name: str, the argument's name.
+        array: array-like of numbers.
+        shape: tuple, the expected shape; a None in it stands for any size.
+
+    Returns:
+        float32 array.
+
+    Raises:
+        ValueError: if the shape differs, or the array is empty or not finite.
+    """
     array = np.asarray(array, "float32")
-    fits = len(array.shape) == len(shape) and all(
-        wanted in (None, size) for wanted, size in zip(shape, array.shape)
+    has_shape = len(array.shape) == len(shape) and all(
+        expected in (None, size) for expected, size in zip(shape, array.shape)
     )
-    if not fits or not array.size or not np.isfinite(array).all():
+    if not has_shape or not array.size or not np.isfinite(array).all():
         raise ValueError(
             f"Argument `{name}` must be finite numbers of shape {shape}. "
             f"Received: shape {array.shape}, {np.count_nonzero(~np.isfinite(array))} not finite"

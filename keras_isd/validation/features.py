@@ -1,16 +1,16 @@
-"""What every protocol asks of its features and labels."""
+"""Checks of features and labels, shared by all evaluation protocols."""
 
 import numpy as np
 
 
 def check_features(**named):
-    """Raises a ValueError for features that are not `(rows, width)`, finite, or of one width."""
+    """Raises a ValueError unless all features are finite, `(rows, width)` and of the same width."""
     widths = {}
     for name, features in named.items():
         shape = np.shape(features)
         if len(shape) != 2 or 0 in shape:
             raise ValueError(
-                f"Argument `{name}` must be of shape (rows, width), with at least one row. "
+                f"Argument `{name}` must have shape (rows, width), with at least one row. "
                 f"Received: shape {shape}"
             )
         for start in range(0, shape[0], 10_000):
@@ -22,11 +22,22 @@ def check_features(**named):
                 )
         widths[name] = shape[1]
     if len(set(widths.values())) > 1:
-        raise ValueError(f"Features must be of one width. Received: {widths}")
+        raise ValueError(f"Features must have the same width. Received: {widths}")
 
 
-def checked_labels(features, **named):
-    """The labels, the one argument given by name, as an array of one class for each row."""
+def check_labels(features, **named):
+    """Checks the labels of features and returns them as an array.
+
+    Args:
+        features: `(N, F)` array.
+        **named: the labels under the name of their argument: `(N,)` integers >= 0.
+
+    Returns:
+        `(N,)` array of integers.
+
+    Raises:
+        ValueError: if labels are None, negative, not integers, or not one for each row.
+    """
     [(name, labels)] = named.items()
     if labels is None:
         raise ValueError(f"Argument `{name}` must hold the classes of the features. Received: None")
@@ -44,20 +55,20 @@ def checked_labels(features, **named):
     return labels
 
 
-def checked_sets(train_features, train_labels, features, labels):
-    """The labels of features to learn from and of features to classify, once all are right."""
+def check_sets(train_features, train_labels, features, labels):
+    """Checks a training set and a test set, and returns the labels of both as arrays."""
     check_features(train_features=train_features, features=features)
-    train_labels = checked_labels(train_features, train_labels=train_labels)
-    labels = checked_labels(features, labels=labels)
+    train_labels = check_labels(train_features, train_labels=train_labels)
+    labels = check_labels(features, labels=labels)
     check_classes(train_labels, labels)
     return train_labels, labels
 
 
 def check_classes(train_labels, labels):
-    """Raises a ValueError for classes to tell apart of which there is nothing to learn from."""
+    """Raises a ValueError if a class of `labels` has no example in `train_labels`."""
     unseen = sorted(set(np.unique(labels).tolist()) - set(np.unique(train_labels).tolist()))
     if unseen:
         raise ValueError(
             "Argument `labels` must be classes that `train_labels` has examples of. "
-            f"Received: {len(unseen)} others, such as {unseen[:5]}"
+            f"Received: {len(unseen)} other classes, such as {unseen[:5]}"
         )

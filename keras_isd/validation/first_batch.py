@@ -1,4 +1,4 @@
-"""A check of the first batch that `fit` trains on, made on its way to the model."""
+"""Checks the value range of the first batch that `fit` trains on."""
 
 import contextlib
 import random
@@ -9,18 +9,18 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_isd.validation.batches import VIEWS, Collated
-from keras_isd.validation.images import SAMPLE, warn_of_pixels, warn_of_views
+from keras_isd.validation.batches import VIEWS, ChainedCollate
+from keras_isd.validation.images import SAMPLED_IMAGES, warn_of_pixels, warn_of_views
 
 
 class FirstBatchCheck:
     """Warns if the value range of the first batch is implausible, and returns each batch.
 
-    A class, since the workers of a PyTorch DataLoader receive a copy.
+    It is a class because the workers of a PyTorch DataLoader receive a copy.
 
     Args:
-        value_range: pair, the range of plain images that the model makes views of; None if it makes
-            no views. Defaults to None.
+        value_range: pair, the range of plain images from which the model makes views; None if it
+            makes no views. Defaults to None.
     """
 
     def __init__(self, value_range=None):
@@ -41,17 +41,16 @@ class FirstBatchCheck:
             if len(getattr(images, "shape", ())) != 4:  # a key may be features
                 continue
             if name in VIEWS:
-                warn_of_views(ops.convert_to_numpy(images[:SAMPLE]))
+                warn_of_views(ops.convert_to_numpy(images[:SAMPLED_IMAGES]))
             elif name == "images" and self.value_range:
-                warn_of_pixels(ops.convert_to_numpy(images[:SAMPLE]), self.value_range)
+                warn_of_pixels(ops.convert_to_numpy(images[:SAMPLED_IMAGES]), self.value_range)
 
 
 def check_first_batch(x, value_range):
     """Adds a `FirstBatchCheck` to the data given to `fit`, and returns the data.
 
-    It reads no batch, except the first of a `PyDataset`. Data sets of `keras_isd.data`, which are
-    checked when they are made, and data sets that are distributed to workers are returned as they
-    are.
+    It reads no batch, except the first of a `PyDataset`. Two kinds of data are returned unchanged:
+    data sets of `keras_isd.data`, which are checked when they are made, and distributed data sets.
 
     Args:
         x: the data given to `fit`.
@@ -65,23 +64,23 @@ def check_first_batch(x, value_range):
         is_checked = getattr(x, "range_is_checked", False)
         return x if is_distributed or is_checked else check_in_graph(x, check)
     if hasattr(x, "drop_last"):  # PyTorch's DataLoader, a copy: see `tuple_batches`
-        x.collate_fn = Collated(x.collate_fn, check)
+        x.collate_fn = ChainedCollate(x.collate_fn, check)
     elif isinstance(x, keras.utils.PyDataset):
         if not x.use_multiprocessing:  # its processes may not inherit open files
-            with _random_state_kept():
+            with _preserve_random_state():
                 check(x[0])
     elif all(hasattr(array, "shape") for array in keras.tree.flatten(x)):
-        check((keras.tree.map_structure(lambda array: array[:SAMPLE], x),))
+        check((keras.tree.map_structure(lambda array: array[:SAMPLED_IMAGES], x),))
     return x
 
 
 def check_in_graph(dataset, check):
-    """A `tf.data.Dataset` of the same batches, with a `FirstBatchCheck` of the first one."""
+    """Adds a `FirstBatchCheck` to a `tf.data.Dataset`, whose batches stay the same."""
     from keras_isd.compat.quiet_tensorflow import tf
 
     def checked(number, batch):
         views, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
-        tensors = [view[:SAMPLE] for view in tf.nest.flatten(views)]
+        tensors = [view[:SAMPLED_IMAGES] for view in tf.nest.flatten(views)]
 
         def check_arrays(*arrays):
             check((tf.nest.pack_sequence_as(views, arrays),))
@@ -99,8 +98,8 @@ def check_in_graph(dataset, check):
 
 
 @contextlib.contextmanager
-def _random_state_kept():
-    """Context that leaves the states of the global random generators as they were."""
+def _preserve_random_state():
+    """Context that restores the states of the global random generators at its end."""
     torch = sys.modules.get("torch")
     states = random.getstate(), np.random.get_state(), torch and torch.random.get_rng_state()
     try:

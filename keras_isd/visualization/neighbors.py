@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_isd.augmentation import IMAGENET
-from keras_isd.validation.images import PIXELS
+from keras_isd.validation.images import PIXEL_RANGE
 from keras_isd.visualization.figure import new_grid, save
 from keras_isd.visualization.views import select_rgb, to_unit_range
 
@@ -57,7 +57,7 @@ def plot_neighbors(model, batch, images, count=6, neighbors=8, statistics=IMAGEN
     keys = ops.convert_to_tensor(views["key"][:count])
     indices, weights = nearest_anchors(model, keys, neighbors)
     pictures = [to_unit_range(views[name][:count], statistics) for name in ("query", "key")]
-    low, high = statistics[2] if len(statistics) > 2 else PIXELS
+    low, high = statistics[2] if len(statistics) > 2 else PIXEL_RANGE
     get_image = images if callable(images) else images.__getitem__
     figure, axes = new_grid(len(indices), 2 + indices.shape[1], 1.1, 1.35, ticks=False)
     for row, line in enumerate(axes):

@@ -278,7 +278,7 @@ source, view = data.from_arrays(images), augmentation.weak(8)
 with replicas_script.tensorflow_scope(2):
     batches = data.two_view_dataset(source, view, view, batch_size=4, seed=0)
     first = next(iter(batches))["query"]
-print(type(source._stored._variable()).__name__)
+print(type(source._storage._variable()).__name__)
 expected = next(iter(data.two_view_dataset(source.subset(range(8)), view, view, 4, seed=0)))
 np.testing.assert_array_equal(first, expected["query"])
 """

@@ -1,4 +1,4 @@
-"""What is missing is named with the extra that brings it."""
+"""An import error names the missing package and the extra that installs it."""
 
 import sys
 
@@ -38,8 +38,8 @@ pytestmark = pytest.mark.one_backend("imports are the same under any backend")
         ("torch", "torch", lambda: keras_isd.interop.load_torch_checkpoint("x.pth")),
     ],
 )
-def test_a_missing_package_is_named_with_its_extra(package, extra, call, monkeypatch):
-    monkeypatch.setitem(sys.modules, package, None)  # as if it were not there
+def test_the_error_names_the_extra(package, extra, call, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
     with pytest.raises(ImportError, match=rf'pip install "keras-isd\[{extra}\]"'):
         call()
 

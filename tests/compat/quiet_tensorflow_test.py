@@ -1,4 +1,4 @@
-"""Pipelines bring TensorFlow in without its start-up lines."""
+"""Pipelines import TensorFlow without its start-up messages."""
 
 import pytest
 
@@ -17,15 +17,15 @@ print(before, len(list(batches)), "tensorflow" in sys.modules)
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-@pytest.mark.one_backend("the other backends are started in it")
-def test_tensorflow_says_nothing_when_it_is_first_needed(backend):
+@pytest.mark.one_backend("the test starts the other backends itself")
+def test_the_first_import_of_tensorflow_prints_nothing(backend):
     pytest.importorskip(backend, reason=f"needs {backend}")
-    said = run_python("-c", CODE, quiet=True, KERAS_BACKEND=backend)
-    assert said.split() == ["False", "2", "True"]
+    output = run_python("-c", CODE, quiet=True, KERAS_BACKEND=backend)
+    assert output.split() == ["False", "2", "True"]
 
 
-@pytest.mark.one_backend("another backend is started in it")
-def test_a_process_without_standard_error_imports_tensorflow_too():
+@pytest.mark.one_backend("the test starts another backend itself")
+def test_a_process_without_standard_error_can_import_tensorflow():
     pytest.importorskip("torch", reason="needs torch")
     code = "import sys; sys.stderr = None; import keras_isd.data.tf_data.datasets; print(1)"
     assert run_python("-c", code, KERAS_BACKEND="torch").strip() == "1"

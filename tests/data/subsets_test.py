@@ -28,7 +28,7 @@ def test_a_fraction_is_stratified_seeded_and_nested(labels, fraction, seed):
 
 @settings(deadline=None)
 @given(labels=LABELS, rare=st.integers(1, 20), factor=st.floats(1.0, 200.0))
-def test_unbalanced_sets_have_the_counts_that_they_state(labels, rare, factor):
+def test_unbalanced_subsets_have_the_documented_counts(labels, rare, factor):
     labels = np.array(labels)
     classes, counts = np.unique(labels[labels >= 0], return_counts=True)
     large = classes[:1].tolist()
@@ -40,14 +40,14 @@ def test_unbalanced_sets_have_the_counts_that_they_state(labels, rare, factor):
     assert (labels[rows] == classes[0]).sum() == counts[0]
 
 
-def test_long_tail_by_hand():
+def test_long_tail_counts_equal_those_computed_by_hand():
     labels = np.repeat(np.arange(10), 5000)
     kept = np.bincount(labels[data.long_tail(labels, 100)])
     # 5000 * 100 ** (-c / 9), rounded down: the usual CIFAR-10-LT.
     assert kept.tolist() == [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
 
 
-def test_another_seed_chooses_other_rows():
+def test_another_seed_draws_other_rows():
     labels = np.repeat([0, 1], 50)
     assert set(data.unbalanced(labels, [0], 5, seed=0)) != set(data.unbalanced(labels, [0], 5, 1))
 

@@ -1,4 +1,4 @@
-"""A teacher's features are joined to the views of their own images."""
+"""A teacher's features are paired with the views of the same images."""
 
 import os
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-tf = pytest.importorskip("tensorflow", reason="pipelines are tf.data's")
+tf = pytest.importorskip("tensorflow", reason="pipelines use tf.data")
 from keras_isd import augmentation, data  # noqa: E402
 from keras_isd.data.teacher_features import TeacherFeatures  # noqa: E402
 from tests.support.processes import run_python  # noqa: E402
@@ -39,12 +39,12 @@ def feature_file(tmp_path_factory):
     return path
 
 
-def test_a_file_that_becomes_shorter_gives_no_rows_that_it_does_not_have(tmp_path):
+def test_a_shortened_file_raises_an_error(tmp_path):
     np.save(tmp_path / "features.npy", FEATURES)
     features = TeacherFeatures(tmp_path / "features.npy")
     with open(tmp_path / "features.npy", "r+b") as file:
         file.truncate(200)
-    with pytest.raises(OSError, match="has become shorter: row 22"):
+    with pytest.raises(OSError, match="row 22"):
         features.rows(np.array([0, 22]))
 
 
@@ -57,7 +57,7 @@ def test_a_file_that_becomes_shorter_gives_no_rows_that_it_does_not_have(tmp_pat
     stream=st.booleans(),
     in_file=st.booleans(),
 )
-def test_every_row_goes_with_its_image(
+def test_every_row_is_paired_with_its_image(
     feature_file, batch_size, seed, epoch, shards, stream, in_file
 ):
     dataset = tf.data.Dataset.from_tensor_slices(IMAGES) if stream else None
@@ -78,7 +78,7 @@ def test_every_row_goes_with_its_image(
             np.testing.assert_array_equal(views["query"], IMAGES[rows])
 
 
-def test_a_file_is_read_row_by_row_as_an_array_is(tmp_path):
+def test_a_file_gives_the_same_rows_as_an_array(tmp_path):
     np.save(tmp_path / "features.npy", FEATURES.astype("float16"))
     for features in (tmp_path / "features.npy", str(tmp_path / "features.npy")):
         for one, other in zip(batches(features=features), batches(), strict=True):
@@ -90,14 +90,14 @@ def test_a_file_is_read_row_by_row_as_an_array_is(tmp_path):
     )
 
 
-def test_queries_are_what_they_are_beside_a_key():
+def test_queries_are_the_same_with_features_as_with_a_key():
     ours = batches(query=WEAK)
     others = data.two_view_dataset(data.from_arrays(IMAGES), WEAK, WEAK, 4, seed=0)
     for one, other in zip(ours, others, strict=True):
         np.testing.assert_array_equal(one["query"], other["query"])
 
 
-def test_a_file_that_cannot_be_read_has_the_features_of_the_image_that_stands_in(tmp_path):
+def test_an_unreadable_file_has_the_features_of_the_image_that_replaces_it(tmp_path):
     for row in range(4):
         Image.fromarray(IMAGES[row]).save(tmp_path / f"{row}.png")
     (tmp_path / "1.png").write_bytes(b"")
@@ -120,25 +120,25 @@ def with_nan():
         ({"features": FEATURES[:, 0]}, r"Received: shape \(23,\)"),
         ({"features": FEATURES.astype("int32")}, "Received: shape .*int32"),
         ({"features": with_nan()}, "2 of 23 rows with NaN or infinity, such as row 5"),
-        ({"features": None}, "Give a `key`.*teacher_features=None"),
-        ({"key": pixels}, "Give a `key`.*teacher_features=ndarray"),
+        ({"features": None}, "`key` must .*teacher_features=None"),
+        ({"key": pixels}, "`key` must .*teacher_features=ndarray"),
     ],
 )
-def test_features_that_do_not_fit_are_refused(arguments, message):
+def test_invalid_features_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         batches(**arguments)
 
 
-def test_a_file_that_is_not_there_is_named():
+def test_the_error_names_a_missing_file():
     with pytest.raises(FileNotFoundError, match="no_such"):
         batches(features="no_such.npy")
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_several_queries_are_other_views_and_the_first_is_that_of_one(stream, tmp_path):
+def test_several_queries_differ_and_the_first_equals_a_single_one(stream, tmp_path):
     for i, image in enumerate(IMAGES[:9]):
         Image.fromarray(image).resize((8 + i, 9)).save(tmp_path / f"{i}.png")
-    dataset = data.from_folder(tmp_path) if stream else None  # image by image, or whole batches
+    dataset = data.from_folder(tmp_path) if stream else None  # single images, or whole batches
     features = FEATURES
     if stream:
         features = tmp_path / "features.npy"
@@ -156,24 +156,24 @@ def test_several_queries_are_other_views_and_the_first_is_that_of_one(stream, tm
             np.testing.assert_array_equal(several[name], single[name])
 
 
-def test_a_key_that_is_made_stays_the_same_beside_several_queries():
+def test_the_key_is_the_same_with_several_queries():
     made = {"key": WEAK, "query": WEAK, "features": None}
     one, two = (batches(**made, query_views=n) for n in (1, 2))
     for single, several in zip(one, two, strict=True):
         np.testing.assert_array_equal(several["key"], single["key"])
 
 
-def test_no_query_at_all_is_refused():
-    with pytest.raises(ValueError, match="`query_views` must be a positive integer"):
+def test_zero_queries_are_refused():
+    with pytest.raises(ValueError, match=r"`query_views` must .*Received: query_views="):
         batches(query_views=0)
 
 
-def test_a_file_that_is_mapped_whole_is_read_as_a_file_and_a_part_of_it_as_an_array(tmp_path):
+def test_a_memory_map_of_a_whole_file_is_read_as_a_file_and_a_part_as_an_array(tmp_path):
     np.save(tmp_path / "features.npy", np.concatenate([-FEATURES, FEATURES]))
     mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
     rows = np.array([3, 0, 22])
     changed = np.load(tmp_path / "features.npy", mmap_mode="c")
-    changed += 1  # in memory alone
+    changed += 1  # only in memory
     for features, expected, in_file in (
         (mapped, -FEATURES[rows], True),
         (mapped[COUNT:], FEATURES[rows], False),
@@ -183,15 +183,15 @@ def test_a_file_that_is_mapped_whole_is_read_as_a_file_and_a_part_of_it_as_an_ar
         np.testing.assert_array_equal(made.rows(rows), expected)
         np.testing.assert_array_equal(made.rows(22), expected[2])
         assert (made._file is not None) == in_file
-        with pytest.raises(IndexError, match=r"features of .* images. Received: 46"):
+        with pytest.raises(IndexError, match=r"`rows` must .*Received: row 46"):
             made.rows(np.array([46]))
     np.save(tmp_path / "other.npy", np.asfortranarray(FEATURES))
     found = TeacherFeatures(tmp_path / "other.npy").rows(rows)
     np.testing.assert_array_equal(found, FEATURES[rows])
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux tells it there")
-def test_what_is_read_of_a_file_is_not_in_memory(tmp_path):
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="only Linux reports it there")
+def test_rows_read_from_a_file_do_not_stay_in_memory(tmp_path):
     path = tmp_path / "features.npy"
     rows = np.lib.format.open_memmap(path, "w+", "float32", (30_000, 1_000))  # 120 MB
     rows[:] = 1
@@ -201,14 +201,14 @@ import pathlib
 import numpy as np
 from keras_isd.data.teacher_features import TeacherFeatures
 
-def most():
+def peak_memory():
     [line] = [s for s in pathlib.Path("/proc/self/status").read_text().splitlines() if "VmHWM" in s]
     return int(line.split()[1]) / 1024
 
-before = most()
+before = peak_memory()
 features = TeacherFeatures({str(path)!r}, 30_000)
 for seed in range(100):
     features.rows(np.random.RandomState(seed).permutation(30_000)[:256])
-print(most() - before)
+print(peak_memory() - before)
 """
     assert float(run_python("-c", code).split()[-1]) < 60

@@ -7,7 +7,7 @@ pytestmark = pytest.mark.one_backend("tables are the same under any backend")
 ENDINGS = [".parquet", ".csv", ".npz"]
 
 
-def features(count=10, labels=True, names=True, seed=0):
+def make_features(count=10, labels=True, names=True, seed=0):
     random = np.random.RandomState(seed)
     return Features(
         random.randn(count, 3).astype("float32"),
@@ -25,16 +25,16 @@ def assert_equal(found, expected):
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize(("labels", "names"), [(True, True), (False, False)])
-def test_what_is_read_is_what_was_written(tmp_path, monkeypatch, ending, labels, names):
-    monkeypatch.setattr(feature_table, "PIECE", 4)
-    written = features(labels=labels, names=names)
+def test_a_table_is_read_as_it_was_written(tmp_path, monkeypatch, ending, labels, names):
+    monkeypatch.setattr(feature_table, "PIECE_ROWS", 4)
+    written = make_features(labels=labels, names=names)
     save_features(tmp_path / f"features{ending}", written)
     assert_equal(load_features(tmp_path / f"features{ending}"), written)
     assert [path.name for path in tmp_path.iterdir()] == [f"features{ending}"]
 
 
-def test_parts_are_put_together_in_the_order_of_their_names(tmp_path):
-    parts = [features(seed=seed) for seed in (1, 2)]
+def test_parts_are_joined_in_the_order_of_their_names(tmp_path):
+    parts = [make_features(seed=seed) for seed in (1, 2)]
     for number, part in enumerate(parts, start=1):
         save_features(tmp_path / f"part-{number}-of-2.npz", part)
     found = load_features(tmp_path / "part-*-of-2.npz")
@@ -42,9 +42,9 @@ def test_parts_are_put_together_in_the_order_of_their_names(tmp_path):
     assert found.names == parts[0].names + parts[1].names
 
 
-def test_a_table_that_pandas_would_read(tmp_path):
+def test_a_parquet_table_has_a_column_of_lists(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet", reason="reads Parquet")
-    save_features(tmp_path / "features.parquet", features(2))
+    save_features(tmp_path / "features.parquet", make_features(2))
     table = parquet.read_table(tmp_path / "features.parquet").to_pydict()
     assert list(table) == ["name", "index", "label", "features"]
     assert np.shape(table["features"]) == (2, 3)
@@ -52,26 +52,26 @@ def test_a_table_that_pandas_would_read(tmp_path):
 
 def test_arrays_of_objects_are_refused(tmp_path):
     np.savez(tmp_path / "bad.npz", features=np.array([{}], dtype=object), index=np.arange(1))
-    with pytest.raises(ValueError, match="save_features"):
+    with pytest.raises(ValueError, match=r"`path` must.*Received: .*bad\.npz"):
         load_features(tmp_path / "bad.npz")
 
 
-def test_a_part_that_is_missing_is_named(tmp_path):
+def test_the_error_names_a_missing_part(tmp_path):
     for number in (1, 3):
-        save_features(tmp_path / f"f-{number}-of-3.csv", features(2))
+        save_features(tmp_path / f"f-{number}-of-3.csv", make_features(2))
     with pytest.raises(ValueError, match="without part 2"):
         load_features(tmp_path / "f-*-of-3.csv")
     with pytest.raises(ValueError, match="without part 2, 3"):
         load_features([tmp_path / "f-1-of*.csv"])
-    assert len(load_features([tmp_path / "f-1-of-3.csv"]).features) == 2  # one, as asked for
-    with pytest.raises(ValueError, match="does not exist"):
+    assert len(load_features([tmp_path / "f-1-of-3.csv"]).features) == 2  # named in full
+    with pytest.raises(ValueError, match=r"`path` must.*Received: .*other\.csv"):
         load_features([tmp_path / "f-1-of-3.csv", tmp_path / "other.csv"])
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_chosen_rows_are_written_alone(tmp_path, monkeypatch, ending):
-    monkeypatch.setattr(feature_table, "PIECE", 2)
-    whole = features()
+def test_only_the_chosen_rows_are_written(tmp_path, monkeypatch, ending):
+    monkeypatch.setattr(feature_table, "PIECE_ROWS", 2)
+    whole = make_features()
     save_features(tmp_path / f"f{ending}", whole, rows=[7, 1, 4])
     found = load_features(tmp_path / f"f{ending}")
     np.testing.assert_array_equal(found.features, whole.features[[7, 1, 4]])
@@ -79,15 +79,15 @@ def test_chosen_rows_are_written_alone(tmp_path, monkeypatch, ending):
 
 
 @pytest.mark.parametrize("contents", ["", "name,cluster\na,1\n"])
-def test_a_table_of_something_else_is_refused(tmp_path, contents):
+def test_a_table_without_features_is_refused(tmp_path, contents):
     (tmp_path / "clusters.csv").write_text(contents)
-    with pytest.raises(ValueError, match="`save_features` wrote"):
+    with pytest.raises(ValueError, match=r"`path` must.*Received: .*clusters\.csv"):
         load_features(tmp_path / "clusters.csv")
 
 
 @pytest.mark.parametrize(
-    ("path", "word"), [("no.csv", "does not exist"), (__file__, "must end in")]
+    ("path", "received"), [("no.csv", r"no\.csv"), (__file__, r"feature_table_test\.py")]
 )
-def test_what_is_no_table_is_named(path, word):
-    with pytest.raises(ValueError, match=word):
+def test_a_missing_file_and_another_ending_are_refused(path, received):
+    with pytest.raises(ValueError, match=rf"`path` must.*Received: .*{received}"):
         load_features(path)

@@ -7,7 +7,7 @@ from keras_isd.similarity.exact import nearest_rows
 
 
 def brute_force(bank, queries, k):
-    """By sorting all: similarity first, then the place in the bank."""
+    """Sorts all rows of the bank by similarity, equal ones by their place in the bank."""
 
     def unit(x):
         length = np.linalg.norm(x, axis=1, keepdims=True)
@@ -21,10 +21,10 @@ def brute_force(bank, queries, k):
 @given(
     st.integers(1, 300), st.integers(1, 20), st.integers(1, 300), st.sampled_from([64, 4096, 2**28])
 )
-def test_equal_to_sorting_all_for_any_sizes(count, queries, k, max_bytes):
+def test_the_result_equals_that_of_sorting_all_rows(count, queries, k, max_bytes):
     random = np.random.RandomState(count + k)
-    # Signs and zeros: similarities of few values, so that ties are everywhere. Powers of four in a
-    # row of four have a length whose division rounds nothing.
+    # Signs alone give few different similarities, and so many ties. A row of four signs has the
+    # length 2, so that dividing by it does not round.
     bank = random.choice([-1.0, 1.0], (count, 4))
     queries = random.choice([-1.0, 1.0], (queries, 4))
     k = min(k, count)
@@ -34,7 +34,7 @@ def test_equal_to_sorting_all_for_any_sizes(count, queries, k, max_bytes):
     np.testing.assert_array_equal(similarities, np.take_along_axis(similarity, rows, axis=1))
 
 
-def test_opposite_and_empty_rows_are_in_their_places():
+def test_opposite_rows_come_last_and_rows_of_zeros_in_between():
     bank = np.array([[-1.0, 0], [0, 0], [0, 2], [3, 0]])
     rows, similarities = nearest_rows(bank, np.array([[1.0, 0], [0, 0]]), k=4)
     assert rows.tolist() == [[3, 1, 2, 0], [0, 1, 2, 3]]  # 0 and -0 are one similarity
@@ -42,9 +42,9 @@ def test_opposite_and_empty_rows_are_in_their_places():
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_features_of_any_precision_are_compared(dtype):
+def test_features_may_have_any_float_type(dtype):
     random = np.random.RandomState(0)
     bank, queries = random.randn(3000, 16).astype(dtype), random.randn(200, 16).astype(dtype)
     rows, _ = nearest_rows(bank, queries, k=20, max_bytes=200_000)
     expected, _ = brute_force(bank.astype("float32"), queries.astype("float32"), 20)
-    assert (rows == expected).mean() > 0.999  # but for what float32 rounds to another order
+    assert (rows == expected).mean() > 0.999  # float32 rounding may swap a few

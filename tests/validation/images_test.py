@@ -1,4 +1,4 @@
-"""Pixels and views of a range that cannot be right are warned of, by whatever way they come in."""
+"""Pixels and views of an implausible range cause a warning at every entry point."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from keras_isd.validation.first_batch import check_first_batch
 from keras_isd.validation.images import warn_of_pixels, warn_of_views
 from tests.support import golden
 
-# Of natural images: 8 bits, and the same as other programs give them.
+# The same pixels in 8 bits and in the ranges of other programs; True marks an implausible range.
 PIXELS = np.random.RandomState(0).randint(0, 256, (16, 8, 8, 3))
 KINDS = {
     "8 bits": (PIXELS.astype("uint8"), False),
@@ -22,23 +22,23 @@ KINDS = {
 EVALUATION = keras_isd.augmentation.evaluation(8)
 
 
-def views_of(pixels):
+def make_views(pixels):
     return keras.ops.convert_to_numpy(EVALUATION(pixels))
 
 
-def model(**kwargs):
-    made = keras_isd.ISDModel(golden.small_backbone(), queue_size=8, **kwargs)
-    made.compile("sgd", run_eagerly=True)
-    return made
+def make_model(**kwargs):
+    model = keras_isd.ISDModel(golden.small_backbone(), queue_size=8, **kwargs)
+    model.compile("sgd", run_eagerly=True)
+    return model
 
 
-def in_the_step():
+def make_augmenting_model():
     weak = keras_isd.augmentation.weak(8)
-    return model(query_augmenter=weak, key_augmenter=weak)
+    return make_model(query_augmenter=weak, key_augmenter=weak)
 
 
-def of_views(pixels):
-    views = views_of(pixels)
+def make_two_views(pixels):
+    views = make_views(pixels)
     return {"query": views, "key": views}
 
 
@@ -54,12 +54,12 @@ class Batches(keras.utils.PyDataset):
         return (self.batch,)
 
 
-def tf_data(batch):
+def make_tf_dataset(batch):
     tf = pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's")
     return tf.data.Dataset.from_tensor_slices(batch).batch(8)
 
 
-def loader(batch):
+def make_loader(batch):
     torch = pytest.importorskip("torch", reason="a DataLoader needs PyTorch")
     rows = keras.tree.map_structure(torch.as_tensor, batch)
     items = [
@@ -68,56 +68,57 @@ def loader(batch):
     return torch.utils.data.DataLoader(items, batch_size=8)
 
 
-def generator(batch):
+def generate(batch):
     yield (batch,)
 
 
-def warned(caplog):
-    found = [record.getMessage()[:6] for record in caplog.records]
-    return [said for said in found if said in ("Images", "Views ")]
+def warnings(caplog):
+    beginnings = [record.getMessage()[:6] for record in caplog.records]
+    return [beginning for beginning in beginnings if beginning in ("Images", "Views ")]
 
 
 FORMS = {
     "arrays": lambda batch: batch,
     "PyDataset": Batches,
-    "tf.data": tf_data,
-    "DataLoader": loader,
-    "generator": generator,
+    "tf.data": make_tf_dataset,
+    "DataLoader": make_loader,
+    "generator": generate,
 }
 
 
 @pytest.mark.filterwarnings("ignore:Your input ran out of data", "ignore:`shuffle=True`")
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_fit_warns_of_what_cannot_be_right(form, kind, caplog):
-    pixels, wrong = KINDS[kind]
+def test_fit_warns_of_an_implausible_range(form, kind, caplog):
+    pixels, is_wrong = KINDS[kind]
     with caplog.at_level("WARNING", logger="absl"):
-        in_the_step().fit(FORMS[form](pixels), verbose=0)
-        model().fit(FORMS[form](of_views(pixels)), verbose=0)
-    assert warned(caplog) == (["Images", "Views ", "Views "] if wrong else [])  # query and key
+        make_augmenting_model().fit(FORMS[form](pixels), verbose=0)
+        make_model().fit(FORMS[form](make_two_views(pixels)), verbose=0)
+    expected = ["Images", "Views ", "Views "] if is_wrong else []  # one for the query, one the key
+    assert warnings(caplog) == expected
 
 
 @pytest.mark.one_backend("tf.data is the same under any backend")
 @pytest.mark.parametrize("kind", KINDS)
-def test_pipelines_and_features_warn_of_what_cannot_be_right(kind, caplog):
+def test_pipelines_and_feature_extraction_warn_of_an_implausible_range(kind, caplog):
     tf = pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's")
-    pixels, wrong = KINDS[kind]
+    pixels, is_wrong = KINDS[kind]
     dataset = tf.data.Dataset.from_tensor_slices(pixels)
     with caplog.at_level("WARNING", logger="absl"):
         batches = keras_isd.data.two_view_dataset(dataset, EVALUATION, EVALUATION, 8)
-        model().fit(batches, verbose=0)
+        make_model().fit(batches, verbose=0)
         keras_isd.data.ViewBatches(pixels, None, EVALUATION, 8)
-    assert warned(caplog) == (["Images"] * 2 if wrong else [])
+    assert warnings(caplog) == (["Images"] * 2 if is_wrong else [])
     caplog.clear()
     with caplog.at_level("WARNING", logger="absl"):
         keras_isd.evaluation.extract_features(
-            golden.small_backbone(), [views_of(pixels)], verbose=0
+            golden.small_backbone(), [make_views(pixels)], verbose=0
         )
-    assert warned(caplog) == (["Views "] if wrong else [])
+    assert warnings(caplog) == (["Views "] if is_wrong else [])
 
 
-def test_what_is_looked_at_is_read_once_and_as_it_would_have_been():
-    batches = [(of_views(PIXELS[start : start + 4]),) for start in (0, 4, 8)]
+def test_the_check_reads_each_batch_once_and_in_order():
+    batches = [(make_two_views(PIXELS[start : start + 4]),) for start in (0, 4, 8)]
     read = []
 
     def reading():
@@ -125,18 +126,18 @@ def test_what_is_looked_at_is_read_once_and_as_it_would_have_been():
             read.append(batch)
             yield batch
 
-    again = check_first_batch(reading(), value_range=None)
+    checked = check_first_batch(reading(), value_range=None)
     assert not read
-    assert [id(batch) for batch in again] == [id(batch) for batch in batches]
+    assert [id(batch) for batch in checked] == [id(batch) for batch in batches]
     assert len(read) == 3
 
 
-def test_loaders_of_every_kind_are_left_to_their_samplers_and_workers():
+def test_the_check_leaves_the_samplers_of_data_loaders_alone():
     torch = pytest.importorskip("torch", reason="a DataLoader needs PyTorch")
     read = []
 
     class Rows(torch.utils.data.Dataset):
-        def __getitem__(self, row):  # without a length, of which a sampler knows
+        def __getitem__(self, row):  # without a length: the sampler chooses the rows
             read.append(row)
             return torch.full((8, 8, 3), float(row))
 
@@ -147,15 +148,15 @@ def test_loaders_of_every_kind_are_left_to_their_samplers_and_workers():
     ]
     for loader in loaders:
         before = torch.random.get_rng_state()
-        again = check_first_batch(tuple_batches(loader), value_range=(0.0, 255.0))
+        checked = check_first_batch(tuple_batches(loader), value_range=(0.0, 255.0))
         assert torch.equal(before, torch.random.get_rng_state())
         assert not read
-        for (one,), other in zip(again, loader, strict=True):
+        for (one,), other in zip(checked, loader, strict=True):
             assert torch.equal(one, other)
         read.clear()
 
 
-def test_a_loader_that_was_gone_through_gives_tuples_too():
+def test_a_loader_with_running_workers_gives_tuples_too():
     torch = pytest.importorskip("torch", reason="a DataLoader needs PyTorch")
     rows = [{"query": torch.ones(8, 8, 3)}] * 4
     loader = torch.utils.data.DataLoader(rows, 2, num_workers=1, persistent_workers=True)
@@ -165,42 +166,42 @@ def test_a_loader_that_was_gone_through_gives_tuples_too():
 
 
 @pytest.mark.one_backend("tf.data is the same under any backend")
-def test_a_data_set_of_ones_own_keeps_its_order_and_its_draws(caplog):
+def test_a_checked_data_set_keeps_its_order_and_its_draws(caplog):
     tf = pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's")
 
-    def order(look):
+    def order(is_checked):
         dataset = tf.data.Dataset.range(20).shuffle(20, seed=1).batch(4)
         dataset = dataset.map(lambda rows: {"query": tf.zeros((4, 8, 8, 3)), "rows": rows})
-        dataset = check_first_batch(dataset, value_range=None) if look else dataset
+        dataset = check_first_batch(dataset, value_range=None) if is_checked else dataset
         assert int(dataset.cardinality()) == 5
         return [batch["rows"].numpy().tolist() for _ in range(2) for batch in dataset]
 
     with caplog.at_level("WARNING", logger="absl"):
-        assert order(look=True) == order(look=False)
-    assert warned(caplog) == ["Views "]  # once, in two epochs
+        assert order(is_checked=True) == order(is_checked=False)
+    assert warnings(caplog) == ["Views "]  # once in two epochs
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "wrong"),
+    ("low", "high", "is_wrong"),
     [(0, 255, False), (0, 2, False), (0, 1, True), (-1, 100, True), (0, 256, True)],
 )
-def test_pixels_lie_between_0_and_255(low, high, wrong, caplog):
+def test_pixels_outside_0_to_255_or_within_1_cause_a_warning(low, high, is_wrong, caplog):
     with caplog.at_level("WARNING", logger="absl"):
         warn_of_pixels([np.array([[[low, high, high]]])])
-    assert bool(caplog.records) == wrong
+    assert bool(caplog.records) == is_wrong
 
 
 @pytest.mark.parametrize(
-    ("views", "wrong"),
+    ("views", "is_wrong"),
     [
         (np.array([-1.0, 1.0]), False),
         (np.array([0.0, 255.0]), False),
-        (np.array([-2.0, -1.99]), True),  # spread 0.005
+        (np.array([-2.0, -1.99]), True),  # standard deviation 0.005
         (np.array([0.0, 301.0]), True),
-        (np.array([np.nan, 0.0]), False),  # the loss tells
+        (np.array([np.nan, 0.0]), False),  # shows in the loss
     ],
 )
-def test_views_have_a_spread_and_lie_within_300(views, wrong, caplog):
+def test_views_beyond_300_or_nearly_constant_cause_a_warning(views, is_wrong, caplog):
     with caplog.at_level("WARNING", logger="absl"):
         warn_of_views(views.reshape(1, 2, 1, 1))
-    assert bool(caplog.records) == wrong
+    assert bool(caplog.records) == is_wrong

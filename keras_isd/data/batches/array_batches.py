@@ -1,4 +1,4 @@
-"""Batches of rows of arrays, without TensorFlow, shuffled for training."""
+"""Shuffled batches of arrays, without TensorFlow."""
 
 import keras
 import numpy as np
@@ -7,26 +7,27 @@ from keras_isd.validation.arguments import check_positive_integer, check_seed
 
 
 class ArrayBatches(keras.utils.PyDataset):
-    """Batches of rows of arrays, in another order each epoch, on every backend alike.
+    """Makes batches of the rows of arrays, in a new order each epoch, the same on every backend.
 
-    The order of an epoch depends on `seed` and its number alone, so that a run can begin at any
-    step of any epoch. Of images and labels, it is what `fit` takes of a model that makes its views
+    The order of an epoch depends only on `seed` and the epoch, so a run can start at any step of
+    any epoch. With images and labels, it is the input of `fit` for a model that makes its views
     itself.
 
     Args:
-        *arrays: arrays of as many rows each, such as images and labels, or dicts of such, such as
-            `{"images": images, "key": features}` for `keras_isd.DistillationModel`.
+        *arrays: arrays with the same number of rows, such as images and labels, or dicts of them,
+            such as `{"images": images, "key": features}` for `keras_isd.DistillationModel`.
         batch_size: int.
-        seed: int, of the order; None for another in each run.
-        shuffle: bool, whether rows are not simply in their own order.
-        drop_remainder: bool, whether to leave out an epoch's last batch where it is smaller.
-        initial_epoch, initial_step: ints, with which the first pass begins, to resume a run.
+        seed: int, which determines the orders; None for other orders in each run. Defaults to None.
+        shuffle: bool, whether to shuffle the rows in each epoch. Defaults to True.
+        drop_remainder: bool, whether to omit an epoch's last batch if it is smaller. Defaults to
+            False.
+        initial_epoch, initial_step: ints, the epoch and the step with which the first pass starts,
+            to resume a run. Default to 0.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of `keras.utils.PyDataset`.
 
     Raises:
-        ValueError: if the arrays differ in length, or `batch_size` is not a positive integer, or
-            larger than they are where the remainder is dropped, or the first step is outside the
-            epoch.
+        ValueError: if the arrays differ in length, `batch_size` is not a positive integer or leaves
+            no batch, or `initial_step` is outside the epoch.
 
     Example:
 
@@ -51,7 +52,9 @@ class ArrayBatches(keras.utils.PyDataset):
         check_seed("seed", seed)
         lengths = sorted({len(array) for array in keras.tree.flatten(arrays)})
         if len(lengths) != 1:
-            raise ValueError(f"Arrays must be of one length. Received: arrays of {lengths} rows")
+            raise ValueError(
+                f"Arrays must have the same length. Received: arrays of {lengths} rows"
+            )
         if drop_remainder and batch_size > lengths[0]:
             raise ValueError(
                 "Argument `batch_size` must be at most the number of rows, unless "
@@ -65,7 +68,7 @@ class ArrayBatches(keras.utils.PyDataset):
         steps = self.rows // batch_size if drop_remainder else -(-self.rows // batch_size)
         if not 0 <= initial_step < steps:
             raise ValueError(
-                f"Argument `initial_step` must be in [0, {steps}), the steps of an epoch. "
+                f"Argument `initial_step` must be in [0, {steps}), the number of steps per epoch. "
                 f"Received: {initial_step=}"
             )
         self.steps = steps
@@ -73,35 +76,35 @@ class ArrayBatches(keras.utils.PyDataset):
         for _ in range(initial_epoch + 1):
             self._draw_order()
         self.first_step = initial_step
-        self.in_pass = False
+        self.is_in_pass = False
 
     def __len__(self):
-        # Keras asks before the first pass, and takes the answer for the length of all.
+        # Keras calls this once, before the first pass, and uses the result for all passes.
         return self.steps - self._offset()
 
     def __getitem__(self, index):
         return self.batch_of(self.rows_of(index))
 
     def rows_of(self, index):
-        """Row numbers of a batch of this pass."""
+        """Returns the row numbers of a batch of this pass."""
         first = (index + self._offset()) * self.batch_size
         return self.order[first : first + self.batch_size]
 
     def batch_of(self, rows):
-        """The batch of some rows."""
+        """Returns the batch that consists of the given rows."""
         return keras.tree.map_structure(lambda array: array[rows], self.arrays)
 
     def on_epoch_begin(self):
-        self.in_pass = True
+        self.is_in_pass = True
 
     def on_epoch_end(self):
-        if self.in_pass:  # Keras also ends one before the first begins
-            self.first_step, self.in_pass = 0, False
+        if self.is_in_pass:  # Keras also calls this before the first epoch
+            self.first_step, self.is_in_pass = 0, False
             self._draw_order()
 
     def _offset(self):
-        """How many batches of this pass are left out before the first."""
-        return self.first_step if self.in_pass else 0
+        """The number of batches that this pass skips at its beginning."""
+        return self.first_step if self.is_in_pass else 0
 
     def _draw_order(self):
         self.order = self.random.permutation(self.rows) if self.shuffle else np.arange(self.rows)

@@ -1,41 +1,43 @@
-"""Batches of images of one size, read from files without TensorFlow, for views in the step."""
+"""Batches of equally large images, read from files without TensorFlow."""
 
 import concurrent.futures
 
 import numpy as np
 
 from keras_isd.data.batches.array_batches import ArrayBatches
-from keras_isd.data.decoding.resizing import central_square
+from keras_isd.data.decoding.resizing import crop_central_square
 from keras_isd.data.sources.image_source import ImageSource
 from keras_isd.data.teacher_features import TeacherFeatures
 from keras_isd.validation.arguments import check_positive_integer
 
 
 class ImageBatches(ArrayBatches):
-    """Batches of images of one size, with labels: for a model that makes its views in the step.
+    """Makes batches of equally large images with labels, for a model that makes its own views.
 
-    For folders on JAX and PyTorch, where it does without TensorFlow. Each image's central square is
-    brought to one size; the views are then cropped from that, on the device. The order of an epoch
-    depends on `seed` and its number alone, and what `workers` there are changes nothing.
+    It is meant for folders on JAX and PyTorch, where it needs no TensorFlow. Each image's central
+    square is resized to one size; the model then crops the views from it, on the device. The order
+    of an epoch depends only on `seed` and the epoch; `workers` do not change it.
 
-    For a file that cannot be read the next stands in, with its label and features.
+    If a file cannot be read, the next image replaces it, with its own label and features.
+
+    Batches are images `(B, size, size, C)` of the source's dtype, or with teacher features
+    `{"images": (B, size, size, C), "key": (B, D)}`. If the source has labels `(B,)`, a batch is a
+    pair of images and labels.
 
     Args:
         source: `keras_isd.data.ImageSource`.
-        size: int, side of the square images; somewhat larger than the views.
+        size: int, side of the square images in pixels; somewhat larger than the views.
         batch_size: int.
-        drop_remainder: bool, whether to leave out an epoch's last batch where it is smaller.
-        teacher_features: `(N, D)` array or path, see `two_view_dataset`, for
-            `keras_isd.DistillationModel`.
+        drop_remainder: bool, whether to omit an epoch's last batch if it is smaller. Defaults to
+            True.
+        teacher_features: `(N, D)` array or path for `keras_isd.DistillationModel`, see
+            `two_view_dataset`; or None. Defaults to None.
         **kwargs: `seed`, `shuffle`, `initial_epoch` and `initial_step`, see `ArrayBatches`; and
-            `workers`, `use_multiprocessing` and `max_queue_size` of `keras.utils.PyDataset`:
-            threads, or processes, that make batches ahead.
-
-    Batches are images `(B, size, size, C)` of the source's dtype, or with features
-    `{"images": (B, size, size, C), "key": (B, D)}`, and with labels `(B,)` as a pair.
+            `workers`, `use_multiprocessing` and `max_queue_size` of `keras.utils.PyDataset`, for
+            threads or processes that prepare batches.
 
     Raises:
-        ValueError: if `source` is none, or an argument is out of its range.
+        ValueError: if `source` is no `ImageSource`, or an argument is out of range.
 
     Example:
 
@@ -55,8 +57,8 @@ class ImageBatches(ArrayBatches):
     ):
         if not isinstance(source, ImageSource):
             raise ValueError(
-                "Argument `source` must be a `keras_isd.data.ImageSource`, as `from_folder` gives. "
-                f"Received: {type(source).__name__}"
+                "Argument `source` must be a `keras_isd.data.ImageSource`, such as `from_folder` "
+                f"makes. Received: {type(source).__name__}"
             )
         check_positive_integer("size", size)
         super().__init__(
@@ -73,10 +75,10 @@ class ImageBatches(ArrayBatches):
 
     def batch_of(self, rows):
         with concurrent.futures.ThreadPoolExecutor() as readers:
-            read = list(readers.map(self.source.read_one, rows.tolist()))
-        images = np.stack([central_square(image, self.size) for image, _ in read])
-        of = np.array([row for _, row in read])
+            pairs = list(readers.map(self.source.read_one, rows.tolist()))
+        images = np.stack([crop_central_square(image, self.size) for image, _ in pairs])
+        read_rows = np.array([row for _, row in pairs])
         features = self.teacher_features
-        batch = images if features is None else {"images": images, "key": features.rows(of)}
+        batch = images if features is None else {"images": images, "key": features.rows(read_rows)}
         labels = self.source.labels
-        return batch if labels is None else (batch, labels[of])
+        return batch if labels is None else (batch, labels[read_rows])

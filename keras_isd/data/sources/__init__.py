@@ -1,1 +1,1 @@
-"""Image sources: images that can be read by row number, in any order."""
+"""Image sources, from which images are read by row number in any order."""

@@ -1,4 +1,4 @@
-"""Lists of image files: of paths, of a table, and the authors' own."""
+"""Makes sources from lists of image files: paths, a CSV table, or the authors' list files."""
 
 import csv
 import os
@@ -6,28 +6,28 @@ import pathlib
 
 import numpy as np
 
-from keras_isd.data.decoding.decoder import decoder_for
+from keras_isd.data.decoding.decoder import make_decoder
 from keras_isd.data.sources.image_source import ImageSource
 from keras_isd.data.sources.storage import FilesOnDisk
 
 
 def from_paths(paths, labels=None, class_names=None, on_error="skip", **kind):
-    """Makes a source of image files by their paths.
+    """Makes a source from the paths of image files.
 
     Args:
         paths: list of paths, local or such as `gs://bucket/name.png`.
-        labels: `(N,)` integers, -1 where unknown, or N str, the names of classes, empty where
-            unknown; or None.
-        class_names: list of str, the classes in the order of their labels; of labels that are names
-            by default these in alphabetical order.
-        on_error: see `from_folder`.
-        **kind: `channels`, `dtype` and `decode` as of `from_folder`.
+        labels: `(N,)` integers with -1 for unknown labels, or N class names (str) with "" for
+            unknown ones, or None. Defaults to None.
+        class_names: list of str, the classes in the order of their labels; None for the names among
+            `labels` in alphabetical order. Defaults to None.
+        on_error: see `from_folder`. Defaults to `"skip"`.
+        **kind: `channels`, `dtype` and `decode`, see `from_folder`.
 
     Returns:
         An `ImageSource`, whose `names` are the paths.
 
     Raises:
-        ValueError: if there are no paths, or labels are not as many or not among `class_names`.
+        ValueError: if `paths` is empty, or `labels` differ in number or are not in `class_names`.
 
     Example:
 
@@ -42,31 +42,33 @@ def from_paths(paths, labels=None, class_names=None, on_error="skip", **kind):
     paths = [os.fspath(path) for path in paths]
     if not paths or (labels is not None and len(labels) != len(paths)):
         raise ValueError(
-            "Arguments `paths` and `labels` must be as many, and at least one. Received: "
+            "Arguments `paths` and `labels` must have the same length, at least one. Received: "
             f"{len(paths)} paths, {'no' if labels is None else len(labels)} labels"
         )
     if labels is not None and np.asarray(labels).dtype.kind in "USOT":
-        labels, class_names = _numbered(labels, class_names)
-    return source_of_paths(paths, labels, class_names, on_error, **kind)
+        labels, class_names = _number_labels(labels, class_names)
+    return make_path_source(paths, labels, class_names, on_error, **kind)
 
 
 def from_csv(file, directory=None, path="path", label="label", class_names=None, **options):
-    """Makes a source of the image files that a table names, with their labels.
+    """Makes a source from a CSV table of image paths and labels.
 
     Args:
-        file: path of a `.csv` file with a first line of columns' names, between commas, or between
-            semicolons as some programs write them.
-        directory: path of the folder that its paths begin in; by default that of the table.
-        path, label: str, names of the columns; a `label` of None is for no labels. A label that is
-            empty is an unknown one.
-        class_names: see `from_paths`. Labels are names of classes, also where they are numbers.
-        **options: `on_error`, `channels`, `dtype` and `decode` as of `from_folder`.
+        file: path of a `.csv` file, whose first line names the columns. The delimiter is a comma,
+            or a semicolon as some programs write.
+        directory: path of the folder to which the table's paths are relative; None for the table's
+            own folder. Defaults to None.
+        path, label: str, names of the two columns; a `label` of None makes a source without labels.
+            An empty label is an unknown one. Default to `"path"` and `"label"`.
+        class_names: see `from_paths`. Labels are class names even if they are numbers. Defaults to
+            None.
+        **options: `on_error`, `channels`, `dtype` and `decode`, see `from_folder`.
 
     Returns:
         An `ImageSource`.
 
     Raises:
-        ValueError: if the table has no such column, or no lines.
+        ValueError: if a column is missing, the table has no rows, or a row has no path.
 
     Example:
 
@@ -85,14 +87,14 @@ def from_csv(file, directory=None, path="path", label="label", class_names=None,
         if missing := [c for c in (path, label) if c is not None and c not in columns]:
             raise ValueError(
                 f"Arguments `path` and `label` must name columns of {file}. "
-                f"Received: {missing} where there are {columns}"
+                f"Received: {missing}, but the columns are {columns}"
             )
         rows = list(table)
     folder = file.parent if directory is None else directory
     for line, row in enumerate(rows, start=2):
         if not row[path]:
             raise ValueError(
-                f"Column `{path}` must name a file in each line. Received: line {line} of {file}, "
+                f"Column `{path}` must have a path in each line. Received: line {line} of {file}, "
                 f"{row}"
             )
     paths = [os.path.join(folder, row[path]) for row in rows]
@@ -101,40 +103,42 @@ def from_csv(file, directory=None, path="path", label="label", class_names=None,
 
 
 def find_delimiter(file):
-    """The delimiter of an open table: a comma, or a semicolon as some programs write."""
+    """Finds the delimiter of an open table: a comma, or a semicolon as some programs write."""
     first = file.readline()
     file.seek(0)
     return ";" if ";" in first and "," not in first else ","
 
 
-def _numbered(labels, class_names):
-    # pandas has None or NaN where there is none.
+def _number_labels(labels, class_names):
+    """Converts class names to numbers; returns the numbers and the class names."""
+    # pandas represents a missing label by None or NaN.
     labels = np.array(["" if x is None or x != x else str(x) for x in labels])
     names = sorted(set(labels.tolist()) - {""}) if class_names is None else list(class_names)
     numbers = {"": -1, **{name: number for number, name in enumerate(names)}}
     if unknown := sorted(set(labels.tolist()) - set(numbers)):
         raise ValueError(
-            f"Argument `class_names` must have all labels. Received: none of {unknown[:5]}"
+            "Argument `class_names` must have all labels. "
+            f"Received: {names[:5]} ..., without {unknown[:5]}"
         )
     return [numbers[label] for label in labels.tolist()], names
 
 
 def from_list_file(list_file, directory, on_error="skip"):
-    """Makes a source of the files that a list names: the authors' unbalanced subsets.
+    """Makes a source from a list file of the authors, such as their unbalanced subsets.
 
-    The list is a line `class names :`, the names, one a line, a line `Train Images:` and the
-    files, as `/train/CLASS/NAME`, relative to the folder.
+    The list file has a line `class names :`, one class name per line, a line `Train Images:`, and
+    one file per line, as `/train/CLASS/NAME` relative to the folder.
 
     Args:
-        list_file: path.
-        directory: path of the folder that has the file names' first part in it.
-        on_error: see `from_folder`.
+        list_file: path of the list file.
+        directory: path of the folder to which the listed files are relative.
+        on_error: see `from_folder`. Defaults to `"skip"`.
 
     Returns:
-        An `ImageSource`, its classes in the list's order.
+        An `ImageSource`, whose classes have the list's order.
 
     Raises:
-        ValueError: if the list is not of this form, or a file is not there.
+        ValueError: if the list file has another format, or a listed file does not exist.
 
     Source: `unbalanced_dataset/D1.txt` to `D10.txt` of the authors.
 
@@ -155,7 +159,7 @@ def from_list_file(list_file, directory, on_error="skip"):
     if headers[:1] != ["class names"] or "train images" not in headers:
         raise ValueError(
             "Argument `list_file` must begin with a line `class names :` and have a line "
-            f"`Train Images:`. Received: {list_file}, which begins with {lines[:1]}"
+            f"`Train Images:`. Received: {list_file} with the first line {lines[:1]}"
         )
     border = headers.index("train images")
     class_names = lines[1:border]
@@ -174,15 +178,15 @@ def from_list_file(list_file, directory, on_error="skip"):
         )
     numbers = {name: number for number, name in enumerate(class_names)}
     labels = [numbers[file.parent.name] for file in files]
-    return source_of_paths([str(file) for file in files], labels, class_names, on_error)
+    return make_path_source([str(file) for file in files], labels, class_names, on_error)
 
 
-def source_of_paths(paths, labels, class_names, on_error, channels=None, dtype=None, decode=None):
-    """A source of files by their paths, of the kind of images that they are."""
+def make_path_source(paths, labels, class_names, on_error, channels=None, dtype=None, decode=None):
+    """Makes a source of files by their paths; finds channels and data type if they are None."""
     files = FilesOnDisk(paths)
-    odd = any(not path.isprintable() for path in paths)
-    names = [*map(_printable, paths)] if odd else paths
-    decoder = decoder_for(files, names, channels, dtype, decode)
+    is_printable = all(path.isprintable() for path in paths)
+    names = paths if is_printable else [*map(_to_printable, paths)]
+    decoder = make_decoder(files, names, channels, dtype, decode)
     return ImageSource(
         files,
         labels,
@@ -194,8 +198,8 @@ def source_of_paths(paths, labels, class_names, on_error, channels=None, dtype=N
     )
 
 
-def _printable(path):
-    """A name that is not of UTF-8 as one that can be printed."""
+def _to_printable(path):
+    """Escapes the bytes of a path that are not UTF-8."""
     if path.isprintable():
         return path
     return os.fsencode(path).decode("utf-8", "backslashreplace")

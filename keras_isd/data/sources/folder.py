@@ -1,4 +1,4 @@
-"""Folders of image files."""
+"""Makes sources from folders of image files."""
 
 import collections
 import os
@@ -6,7 +6,7 @@ import os
 import numpy as np
 from absl import logging
 
-from keras_isd.data.sources.file_table import source_of_paths
+from keras_isd.data.sources.file_table import make_path_source
 from keras_isd.data.sources.remote import is_remote, list_remote
 
 SPLITS = {"train", "val", "valid", "validation", "test"}
@@ -25,44 +25,47 @@ def from_folder(
     extensions=None,
     follow_links=False,
 ):
-    """Makes a source of the image files in a folder, at any depth, labelled by subfolder or not.
+    """Makes a source of the image files in a folder and its subfolders.
 
     In ImageNet's layout, `DIRECTORY/SPLIT/CLASS/*.JPEG`, the classes are the names of the
-    subfolders in alphabetical order; images of a class may lie in further folders. Files are read
-    when they are needed, by what they hold and not by what they are called: all that Pillow reads,
-    TIFF of any depth, channels and pages, `.npy` and `.npz` of one array, and DICOM (extra
-    `[dicom]`). What is left out is counted by reason and logged; hidden files are not there.
+    subfolders in alphabetical order; a class may have further subfolders. Files are read on demand.
+    Their contents determine the format, not their names: every format of Pillow, TIFF of any depth
+    with any number of channels and pages, `.npy`, `.npz` of a single array, and DICOM (extra
+    `[dicom]`). Skipped files are counted by reason and logged; hidden files are ignored.
 
-    Numbers stay as they are stored. Views of images of more than 8 bits want to know their range:
-    see `keras_isd.data.channel_statistics`.
+    Pixel values stay as they are stored. Views of images with more than 8 bits need the value
+    range: see `keras_isd.data.channel_statistics`.
 
     Args:
         directory: path, local or such as `gs://bucket/images`.
-        split: str, a subfolder such as `"train"`, or None.
-        on_error: `"skip"` or `"raise"`, for files that cannot be read. Where one is skipped the
-            next one stands in; `source.unreadable()` and `keras_isd.callbacks.ReportUnreadable`
-            tell.
-        class_names: list of str, the classes in the order of their labels, such as those of another
-            split, of which this one may lack some; or None.
-        labels: `"folder"` for classes by subfolder, where images beside them are of none (-1); None
-            for no labels; `"auto"` for the one where all images are in subfolders, else the other.
-        channels: int, how many channels images have. By default that of the files, but three where
-            they are one, which is repeated, or three and a transparency, which is dropped.
-        dtype: str, the images' numbers: of 16 bits `"uint8"` makes 8. By default that of the files.
+        split: str, a subfolder such as `"train"`, or None. Defaults to None.
+        on_error: `"skip"` or `"raise"`, for unreadable files. A skipped file is replaced by the
+            next one; `source.unreadable()` and `keras_isd.callbacks.ReportUnreadable` report it.
+            Defaults to `"skip"`.
+        class_names: list of str, the classes in the order of their labels, for example those of
+            another split; this split may lack some. None for the subfolders. Defaults to None.
+        labels: `"folder"` for classes by subfolder, with label -1 for images outside of subfolders;
+            None for no labels; `"auto"` for `"folder"` if all images are in subfolders, and for
+            None otherwise. Defaults to `"auto"`.
+        channels: int; None for the channels of the files, where a single channel is repeated to
+            three, and a fourth (transparency) is dropped. Defaults to None.
+        dtype: str, the data type: `"uint8"` converts 16 bits to 8. None for that of the files.
+            Defaults to None.
         decode: function from the contents of a file, bytes, to an array `(H, W)` or `(H, W, C)`,
-            for formats that are not known here; or None.
-        extensions: list of str such as `[".tif"]`, what names must end in. By default those of all
-            known formats, and with `decode` any.
-        follow_links: bool, whether to take what links lead to outside of the folder.
+            for formats that this package does not know; or None. Defaults to None.
+        extensions: str or list of str such as `[".tif"]`, the endings of file names; None for those
+            of all known formats, or for any ending if `decode` is given. Defaults to None.
+        follow_links: bool, whether to follow symbolic links that lead out of the folder. Defaults
+            to False.
 
     Returns:
         An `ImageSource`, whose `names` are the paths of its files.
 
     Raises:
         ImportError: if the extra that reads the files is not installed.
-        ValueError: if there is no such folder, or no image in it, or its subfolders are `train`,
-            `val` and so on, of which `split` has to name one, or are not all in `class_names`, or
-            `channels` or `dtype` is not given where files differ.
+        ValueError: if the folder does not exist or has no image; if its subfolders are splits such
+            as `train` and `val`, and `split` names none of them; if a subfolder is not in
+            `class_names`; or if files differ in channels or data type and the argument is None.
 
     Example:
 
@@ -86,56 +89,57 @@ def from_folder(
     else:
         extensions = [extensions] if isinstance(extensions, str) else extensions
         extensions = tuple(extension.lower() for extension in extensions)
-    files, left_out = list_files(folder, extensions, follow_links)
+    files, skipped = list_files(folder, extensions, follow_links)
     if not files:
-        wanted = "files" if extensions is None else f"image files ({', '.join(extensions)})"
-        others = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
+        expected = "files" if extensions is None else f"image files ({', '.join(extensions)})"
+        others = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common())
         raise ValueError(
-            f"Argument `directory` must hold {wanted}. Received: {folder}"
+            f"Argument `directory` must hold {expected}. Received: {folder}"
             + (f" with {others}" if others else "")
         )
-    say_what_is_left_out(folder, left_out)
-    tops = {_top(path) for path in files}
+    log_skipped(folder, skipped)
+    subfolders = {_subfolder(path) for path in files}
     if labels == "auto":
-        labels = None if None in tops else "folder"
+        labels = None if None in subfolders else "folder"
     numbers = None
     if labels == "folder":
-        found = sorted(tops - {None})
-        _check_split(folder, split, found)
-        class_names, numbers = _classes(files, found, class_names)
-    for row, path in enumerate(files):  # in place, for memory's sake where there are millions
+        names = sorted(subfolders - {None})
+        _check_split(folder, split, names)
+        class_names, numbers = _number_classes(files, names, class_names)
+    for row, path in enumerate(files):  # in place, to save memory for millions of files
         files[row] = f"{folder}/{path}"
-    return source_of_paths(
+    return make_path_source(
         files, numbers, class_names, on_error, channels=channels, dtype=dtype, decode=decode
     )
 
 
-def _top(path):
-    """The subfolder that a file is in, or None."""
+def _subfolder(path):
+    """The top-level subfolder of a file, or None."""
     return path.partition("/")[0] if "/" in path else None
 
 
-def _check_split(folder, split, found):
-    if found and {name.lower() for name in found} <= SPLITS:
+def _check_split(folder, split, subfolders):
+    if subfolders and {name.lower() for name in subfolders} <= SPLITS:
         raise ValueError(
-            "Argument `split` must name one of the parts that the folder holds, or `labels` be "
-            f"None. Received: {split=}, {folder} with {', '.join(found)}"
+            "Argument `split` must name one of the folder's splits, or `labels` must be None. "
+            f"Received: {split=}, {folder} with {', '.join(subfolders)}"
         )
 
 
-def _classes(files, found, class_names):
-    """Names of classes, and the number of each file's, of their subfolders."""
-    class_names = found if class_names is None else list(class_names)
-    if unknown := sorted(set(found) - set(class_names)):
+def _number_classes(files, subfolders, class_names):
+    """Numbers the classes; returns their names and the label of each file."""
+    class_names = subfolders if class_names is None else list(class_names)
+    if unknown := sorted(set(subfolders) - set(class_names)):
         raise ValueError(
             "Argument `class_names` must have all classes of the folder. "
-            f"Received: {class_names[:5]} and so on, without {unknown[:5]}"
+            f"Received: {class_names[:5]} ..., without {unknown[:5]}"
         )
     number = {None: -1, **{name: number for number, name in enumerate(class_names)}}
-    return class_names, np.fromiter((number[_top(path)] for path in files), "int32", len(files))
+    labels = (number[_subfolder(path)] for path in files)
+    return class_names, np.fromiter(labels, "int32", len(files))
 
 
-# What a name has to end in; `.npy` and `.npz` are arrays, `.dcm` is DICOM.
+# The endings of all known formats; `.npy` and `.npz` are arrays, `.dcm` is DICOM.
 EXTENSIONS = (
     *(".avif", ".bmp", ".dcm", ".dib", ".gif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg"),
     *(".jpg", ".mpo", ".npy", ".npz", ".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".sgi"),
@@ -144,41 +148,43 @@ EXTENSIONS = (
 
 
 def list_files(folder, extensions=None, follow_links=False):
-    """Paths of the files in a folder and its folders, relative to it, in alphabetical order.
+    """Lists the files in a folder and its subfolders, relative to it, in alphabetical order.
 
-    Hidden files and folders are left out, and so are links that lead out of the folder, unless
-    asked for. What is left out, hidden ones apart, is counted by reason and said once.
+    Hidden files and folders are ignored. Links that lead out of the folder are skipped, unless
+    `follow_links` is True.
 
     Args:
         folder: str, local or such as `gs://bucket/images`.
-        extensions: what names must end in, in small letters; None for any.
-        follow_links: bool, whether to take what links lead to outside of the folder.
+        extensions: tuple of str, endings in lower case; None for any. Defaults to None.
+        follow_links: bool, whether to follow links that lead out of the folder. Defaults to False.
 
     Returns:
-        Pair: list of str, and a dict from reasons to how many were left out for them.
+        Pair of a list of str, and a `collections.Counter` of skipped entries by reason.
     """
-    left_out: collections.Counter[str] = collections.Counter()
-    remote = is_remote(folder)
-    files = list(list_remote(folder) if remote else _local(folder, follow_links, left_out))
+    skipped: collections.Counter[str] = collections.Counter()
+    files = list(
+        list_remote(folder) if is_remote(folder) else _list_local(folder, follow_links, skipped)
+    )
     if extensions is not None:
-        taken = [path for path in files if path.lower().endswith(extensions)]
-        if len(taken) < len(files):
-            endings = (os.path.splitext(path)[1].lower() for path in set(files) - set(taken))
+        matching = [path for path in files if path.lower().endswith(extensions)]
+        if len(matching) < len(files):
+            endings = (os.path.splitext(path)[1].lower() for path in set(files) - set(matching))
             for ending, count in collections.Counter(endings).items():
-                left_out[f"{ending} files" if ending else "files without an extension"] += count
-        files = taken
+                skipped[f"{ending} files" if ending else "files without an extension"] += count
+        files = matching
     files.sort(key=lambda path: path.split("/"))
-    return files, left_out
+    return files, skipped
 
 
-def say_what_is_left_out(folder, left_out):
-    """Logs what a folder has that is not taken, if there is any."""
-    if left_out:
-        counts = ", ".join(f"{count:,} {reason}" for reason, count in left_out.most_common())
-        logging.warning("Left out of %s: %s", folder, counts)
+def log_skipped(folder, skipped):
+    """Logs how many entries of a folder were skipped, by reason."""
+    if skipped:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in skipped.most_common())
+        logging.warning("Skipped in %s: %s", folder, counts)
 
 
-def _local(folder, follow_links, left_out):
+def _list_local(folder, follow_links, skipped):
+    """Yields the paths of a local folder's files, and counts skipped entries."""
     root = os.path.realpath(folder)
     seen, waiting = {root}, [""]
     while waiting:
@@ -186,7 +192,7 @@ def _local(folder, follow_links, left_out):
         try:
             entries = os.scandir(os.path.join(folder, inside))
         except OSError:
-            left_out["folders that may not be read"] += 1
+            skipped["folders without read permission"] += 1
             continue
         with entries:
             for entry in entries:
@@ -196,16 +202,16 @@ def _local(folder, follow_links, left_out):
                 if entry.is_symlink():
                     target = os.path.realpath(entry.path)
                     if not os.path.exists(target):
-                        left_out["links to what is not there"] += 1
+                        skipped["broken links"] += 1
                         continue
                     if not follow_links and os.path.commonpath((root, target)) != root:
-                        left_out["links that lead out of it (`follow_links=True` takes them)"] += 1
+                        skipped["links out of the folder (`follow_links=True` follows them)"] += 1
                         continue
-                    # What lies in the folder itself is taken there, if it is not hidden.
+                    # A target within the folder is listed in its own place, unless it is hidden.
                     inner = os.path.relpath(target, root)
-                    taken = not any(part.startswith(".") for part in inner.split(os.sep))
-                    if taken or target in seen:
-                        left_out["links to what is taken already"] += 1
+                    is_visible = not any(part.startswith(".") for part in inner.split(os.sep))
+                    if is_visible or target in seen:
+                        skipped["links to files or folders listed elsewhere"] += 1
                         continue
                     seen.add(target)
                 if entry.is_dir():

@@ -1,4 +1,4 @@
-"""Images that can be read in any order."""
+"""The image source: images, in memory or in files, that are read in any order."""
 
 import concurrent.futures
 import itertools
@@ -10,46 +10,47 @@ from absl import logging
 
 from keras_isd.data.decoding.decoder import DTYPES, Decoder
 from keras_isd.data.decoding.formats import UnreadableImageError
-from keras_isd.data.sources.storage import FilesInMemory, row_tensor, stored
+from keras_isd.data.sources.storage import FilesInMemory, row_tensor, to_storage
 from keras_isd.validation.images import warn_of_pixels
 
 GIBIBYTE = 2**30
 
 
 class ImageSource:
-    """Images, and perhaps labels, by row number.
+    """Images, optionally with labels, that are read by row number.
 
-    Since any row can be read at any time, an epoch's order is a permutation of rows that takes no
-    memory, a run resumes anywhere at no cost, and a subset is a list of rows. Made by
-    `from_arrays`, `from_folder` and `from_tfds` of `keras_isd.data`.
+    Any row can be read at any time. So the order of an epoch is a permutation of rows that takes no
+    memory, a run resumes at any step at no cost, and a subset is a list of rows. `from_arrays`,
+    `from_folder` and `from_tfds` of `keras_isd.data` make sources.
 
-    It is a sequence: `source[row]` is an image, a NumPy array `(H, W, C)`, which takes no
-    TensorFlow, so that a PyTorch `DataLoader`, a Keras `PyDataset` or `grain` may read it too. A
-    copy of it may go to another process.
+    A source is a sequence: `source[row]` is an image, a NumPy array `(H, W, C)`. Reading it needs
+    no TensorFlow, so a PyTorch `DataLoader`, a Keras `PyDataset` or `grain` can read it too. A
+    source can be pickled for another process.
 
     Args:
         images: `(N, H, W, C)` array, or a function, in TensorFlow's operations, from a scalar int64
             row number to the contents of an image file.
-        labels: `(N,)` integers, -1 where unknown, or None.
-        count: int, N, where there are no labels.
-        names: list of N str, what reports call the images, or None.
-        class_names: list of str, or None.
-        rows: `(n,)` integers, which of the N rows this source has; all by default.
-        on_error: `"skip"` or `"raise"`, for files that cannot be read. Where one is skipped in
-            training the source's next readable row stands in, so that the number of steps and all
-            other views stay as they are; in `keras_isd.evaluation` the row is left out. The first
-            three are logged, `unreadable` tells of all.
-        decoder: what makes an image of the contents of a file; by default an RGB one of 8 bits.
+        labels: `(N,)` integers with -1 for unknown labels, or None. Defaults to None.
+        count: int, N; needed if `labels` is None. Defaults to None.
+        names: list of N str, the images' names in reports, or None. Defaults to None.
+        class_names: list of str, or None. Defaults to None.
+        rows: `(n,)` integers, the rows among N that this source has; None for all. Defaults to
+            None.
+        on_error: `"skip"` or `"raise"`, for unreadable files. In training, a skipped file is
+            replaced by the source's next readable row, so that the number of steps and all other
+            views stay the same; `keras_isd.evaluation` omits the row. The first three are logged,
+            and `unreadable` reports all. Defaults to `"skip"`.
+        decoder: `Decoder` of the files' contents; None for RGB images of 8 bits. Defaults to None.
 
     Attributes:
         channels: int, C.
-        dtype: str, of the images' numbers, such as `"uint8"`.
-        labels: `(n,)` int32 or None.
-        in_memory: bool, whether all images are of one size and any number of rows can be read at
-            a time.
-        names: list of str, what the images are called, such as the paths of their files, in the
-            order of the rows; or None.
-        class_names: see above.
+        dtype: str, the images' data type, such as `"uint8"`.
+        labels: `(n,)` int32 array, or None.
+        in_memory: bool, whether all images have one size and any number of rows can be read at
+            once.
+        names: list of n str, the images' names, such as the paths of their files, in the order of
+            the rows; or None.
+        class_names: list of str, or None.
 
     Raises:
         ValueError: if a label or a row is out of range.
@@ -79,20 +80,20 @@ class ImageSource:
             raise ValueError(
                 f'Argument `on_error` must be "skip" or "raise". Received: {on_error=}'
             )
-        labels = None if labels is None else checked_labels(labels, class_names)
+        labels = None if labels is None else check_labels(labels, class_names)
         is_whole = rows is None and bool(total)
-        # Of millions of files the rows of all are to take no memory.
-        rows = range(total) if is_whole else checked_rows(rows, total)
-        self._stored = stored(images)
-        self._whole = {"images": self._stored, "labels": labels, "count": count, "names": names}
+        # A range, because the rows of millions of files must not take memory.
+        rows = range(total) if is_whole else check_rows(rows, total)
+        self._storage = to_storage(images)
+        self._whole = {"images": self._storage, "labels": labels, "count": count, "names": names}
         self._whole |= {"class_names": class_names, "on_error": on_error, "decoder": decoder}
         self._decoder = decoder or Decoder()
-        kind = self._stored if self._stored.in_memory else self._decoder
+        kind = self._storage if self._storage.in_memory else self._decoder
         self.channels, self.dtype = kind.channels, kind.dtype
         self._rows = rows
         self._row_numbers = None if is_whole else row_tensor(rows)
         self._unreadable = UnreadableFiles()
-        self.in_memory = self._stored.in_memory
+        self.in_memory = self._storage.in_memory
         self.class_names = class_names
         self.labels = labels if labels is None or is_whole else labels[rows]
         self.names = names if names is None or is_whole else [names[row] for row in rows]
@@ -105,57 +106,63 @@ class ImageSource:
 
     def __reduce__(self):
         rows = None if self._row_numbers is None else self._rows
-        return _made_again, ({**self._whole, "images": self._stored, "rows": rows},)
+        return _rebuild, ({**self._whole, "images": self._storage, "rows": rows},)
 
     def read_one(self, row):
-        """The image of a row as an array, and the row that it is of: without TensorFlow.
+        """Reads the image of a row without TensorFlow: pair of an array and the row that was read.
 
-        It is the row asked for, but where a file cannot be read: there the row that stands in, or
-        an error; see `on_error`.
+        The second differs from `row` if the file is unreadable and another row replaces it: see
+        `on_error`.
         """
         row = operator.index(row)
         if not -len(self) <= row < len(self):
-            raise IndexError(f"There are {len(self)} images. Received: row {row}")
+            raise IndexError(
+                f"Argument `row` must be in [{-len(self)}, {len(self)}), the number of images. "
+                f"Received: {row=}"
+            )
         row %= len(self)
         if self.in_memory:
-            return self._stored.image(self._rows[row]), row
-        return self._first_readable(row)
+            return self._storage.read_image(self._rows[row]), row
+        return self._read_first_readable(row)
 
     def read(self, rows):
-        """Images of rows, and labels: `(image, *label)` of TensorFlow tensors.
+        """Reads images and labels as TensorFlow tensors: `(image, *label)`.
 
         Args:
-            rows: int64 tensor of row numbers of this source; a scalar, or if `in_memory` of any
-                shape.
+            rows: int64 tensor of row numbers of this source; a scalar, or of any shape if
+                `in_memory` is True.
         """
         return self.read_with_rows(rows)[1:]
 
     def read_with_rows(self, rows):
-        """As `read`, after the rows that the images and labels are of: `(rows, image, *label)`.
+        """Does the same as `read`, and returns the rows that were read: `(rows, image, *label)`.
 
-        They are the rows asked for, but where a file cannot be read: there the row that stands in.
+        A row differs from the requested one if its file is unreadable and another row replaces it.
         """
         if self.in_memory:
-            images = self._stored.read(self._stored_rows(rows))
+            images = self._storage.read(self._to_stored_rows(rows))
         else:
             rows, images, _ = self.read_file(rows)
         return (rows, images) if self.labels is None else (rows, images, self.labels_of(rows))
 
     def labels_of(self, rows):
-        """The labels of rows, as a TensorFlow tensor."""
+        """Returns the labels of rows, as a TensorFlow tensor."""
         from keras_isd.compat.quiet_tensorflow import tf
 
         return tf.gather(self.labels, rows)
 
     def read_file(self, row, reduction_for=None):
-        """The image of a file, if it is large perhaps at a reduced scale: `(row, image, size)`.
+        """Reads the image of a file with TensorFlow, a large one possibly at a reduced scale.
 
         Args:
             row: scalar int64 tensor.
-            reduction_for: function from row and size, height and width, to the largest reduction
-                that will do, or None for none. The `size` is that before it.
+            reduction_for: function from a row and the image's size, (height, width), to the largest
+                acceptable reduction; None for no reduction. Defaults to None.
+
+        Returns:
+            Triple (row, image, size); `size` is the image's size before the reduction.
         """
-        if not self._decoder.is_of_photographs:
+        if not self._decoder.is_rgb8:
             return self._read_in_python(row)
         from keras_isd.data.decoding.tf_decoding import read_quickly
 
@@ -165,98 +172,99 @@ class ImageSource:
     def _read_in_python(self, row):
         from keras_isd.compat.quiet_tensorflow import tf
 
-        image, row = tf.numpy_function(self._first_readable, [row], (self.dtype, tf.int64))
+        image, row = tf.numpy_function(self._read_first_readable, [row], (self.dtype, tf.int64))
         image = tf.ensure_shape(image, (None, None, self.channels))
         return tf.ensure_shape(row, ()), image, tf.shape(image)[:2]
 
     def _contents(self, row):
-        return self._stored.contents(self._stored_rows(row))
+        return self._storage.contents(self._to_stored_rows(row))
 
-    def _stored_rows(self, rows):
-        """The rows that some of this source have among all, as a TensorFlow tensor."""
+    def _to_stored_rows(self, rows):
+        """Converts rows of this source to rows of its storage, as a TensorFlow tensor."""
         from keras_isd.compat.quiet_tensorflow import tf
 
         return rows if self._row_numbers is None else tf.gather(self._row_numbers(), rows)
 
-    def _first_readable(self, row):
-        """The image of a row, or of the next that can be read, and the row that it is of."""
+    def _read_first_readable(self, row):
+        """Reads the image of a row, or else of the next readable one; returns image and row."""
         for candidate in itertools.chain(range(row, len(self)), range(row)):
             try:
-                return self._decoded(candidate), np.int64(candidate)
+                return self._decode(candidate), np.int64(candidate)
             except UnreadableImageError as error:
                 name = f"row {candidate}" if self.names is None else self.names[candidate]
                 last = f"{name} cannot be read: {error}"
                 if self._whole["on_error"] == "raise":
                     raise ValueError(last) from None
                 self._unreadable.add(name, str(error))
-        raise ValueError(f"None of {len(self)} images can be read. The last: {last}")
+        raise ValueError(f"None of {len(self)} images can be read. The last error: {last}")
 
-    def _decoded(self, row):
-        return self._decoder(self._stored.bytes_of(self._rows[row]))
+    def _decode(self, row):
+        return self._decoder(self._storage.read_bytes(self._rows[row]))
 
     def subset(self, rows):
-        """The source of these rows of this one, in this order."""
-        return ImageSource(**self._whole, rows=np.array(self._rows)[checked_rows(rows, len(self))])
+        """Makes a source of the given rows of this one, in the given order."""
+        return ImageSource(**self._whole, rows=np.array(self._rows)[check_rows(rows, len(self))])
 
     def cache(self, max_bytes=16 * GIBIBYTE):
-        """This source with the contents of its files in memory, all read now.
+        """Reads the contents of all files into memory, and returns a source of them.
 
-        For a slow disk or network. Images stay encoded: decoded they would take about ten times
-        the memory. A source that is in memory is given back as it is.
+        It helps if the disk or the network is slow. Images stay encoded, because decoded ones would
+        take about ten times the memory. A source in memory is returned as it is.
 
         Args:
-            max_bytes: int, memory that the contents may take.
+            max_bytes: int, memory in bytes that the contents may take. Defaults to 16 GiB.
 
         Returns:
             An `ImageSource`.
 
         Raises:
-            ValueError: if they take more.
+            ValueError: if the contents take more than `max_bytes`.
         """
         if self.in_memory:
             return self
         size, contents = 0, []
         with concurrent.futures.ThreadPoolExecutor(16) as readers:
-            for content in readers.map(self._contents_or_nothing, range(len(self))):
+            for content in readers.map(self._read_bytes_or_empty, range(len(self))):
                 contents.append(content)
                 size += len(content)
                 if size > max_bytes:
                     readers.shutdown(cancel_futures=True)
                     raise ValueError(
-                        "Argument `max_bytes` must be at least what the files take. Received: "
+                        "Argument `max_bytes` must be at least the files' total size. Received: "
                         f"{max_bytes=}, reached after {len(contents)} of {len(self)} files"
                     )
-        return self._of_files(FilesInMemory(contents), self._decoder, self.names)
+        return self._with_files(FilesInMemory(contents), self._decoder, self.names)
 
     def resized(self, size, folder, verbose="auto"):
-        """This source with smaller copies of its images, written into a folder once.
+        """Writes resized copies of all images to a folder once, and returns a source of them.
 
-        For photographs much larger than the views, which are then read several times as quickly in
-        every epoch. The shorter side becomes `size`; smaller images stay as they are. Photographs
-        of 8 bits are written as JPEG of quality 95, others as TIFF without loss. Where it was
-        stopped it goes on, and nothing is written twice. Rows, names, labels and classes stay those
-        of this source; a file that cannot be read is one that cannot be read there too.
+        It speeds up the reading of photographs much larger than the views several times, in every
+        epoch. The shorter side becomes `size`; smaller images keep their size. RGB images of 8 bits
+        are written as JPEG of quality 95, others as TIFF without loss. An interrupted call resumes,
+        and no file is written twice. Rows, names, labels and classes are those of this source, and
+        an unreadable file stays unreadable.
 
         Args:
             size: int, pixels of the shorter side; 256 is usual for views of 224.
-            folder: path, of a folder that is new, empty, or of the same images and size.
-            verbose: `"auto"`, 0 for no progress bar, 1, or 2 for one line at the end.
+            folder: path of a folder that is new, empty, or a copy of the same images in this size.
+            verbose: `"auto"`, 0 for no progress bar, 1, or 2 for one line at the end. Defaults to
+                `"auto"`.
 
         Returns:
             An `ImageSource`.
 
         Raises:
-            ValueError: if `size` is not a positive integer, or the folder is of other images, or
-                has other files in it.
+            ValueError: if `size` is not a positive integer, or the folder has other files or a copy
+                of other images.
         """
         from keras_isd.data.sources.resized_copy import write_resized
 
         files, decoder = write_resized(self, size, folder, verbose)
         names = self.names or [f"row {row}" for row in range(len(self))]
-        return self._of_files(files, decoder, names)
+        return self._with_files(files, decoder, names)
 
-    def _of_files(self, files, decoder, names):
-        """A source of other files of the same images."""
+    def _with_files(self, files, decoder, names):
+        """Makes a source of other files of the same images."""
         return ImageSource(
             files,
             self.labels,
@@ -267,44 +275,44 @@ class ImageSource:
             decoder=decoder,
         )
 
-    def _contents_or_nothing(self, row):
+    def _read_bytes_or_empty(self, row):
         try:
-            return self._stored.bytes_of(self._rows[row])
+            return self._storage.read_bytes(self._rows[row])
         except UnreadableImageError:
-            return b""  # which is reported when its turn comes
+            return b""  # reported as unreadable when it is decoded
 
     def dataset(self):
-        """All images in the order of their rows, with labels if there are any, as a
-        `tf.data.Dataset` of single images: for evaluation.
+        """Makes a `tf.data.Dataset` of single images, in the order of the rows, for evaluation.
 
-        A file that cannot be read is left out; `unreadable` then names it.
+        Its elements are images, or pairs (image, label) if the source has labels. Unreadable files
+        are omitted, and `unreadable` reports them.
         """
         from keras_isd.compat.quiet_tensorflow import tf
 
         rows = tf.data.Dataset.range(len(self))
-        read = rows.map(
+        elements = rows.map(
             lambda row: (row, *self.read_with_rows(row)), num_parallel_calls=tf.data.AUTOTUNE
         )
         if not self.in_memory:
-            read = read.filter(lambda row, of, *_: row == of)
-        return read.map(lambda row, of, image, *label: (image, *label) if label else image)
+            elements = elements.filter(lambda row, read_row, *_: row == read_row)
+        return elements.map(lambda row, _, image, *label: (image, *label) if label else image)
 
     def unreadable(self):
-        """What could not be read since this was last asked: list of pairs (name, reason)."""
-        return self._unreadable.taken()
+        """Returns the files found unreadable since the last call: list of pairs (name, reason)."""
+        return self._unreadable.pop_all()
 
 
-def _made_again(arguments):
-    """A source that was taken to another process."""
+def _rebuild(arguments):
+    """Builds a source from its pickled arguments."""
     return ImageSource(**arguments)
 
 
-def checked_rows(rows, count):
-    """Row numbers of a source of `count` images, as an array of int64."""
+def check_rows(rows, count):
+    """Checks row numbers of a source of `count` images; returns them as an int64 array."""
     rows = np.asarray(rows)
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or len(rows) == 0:
         raise ValueError(
-            f"Argument `rows` must be a list of at least one row number. Received: rows={rows}"
+            f"Argument `rows` must be a list of at least one integer. Received: rows={rows}"
         )
     if rows.min() < 0 or rows.max() >= count:
         raise ValueError(
@@ -314,8 +322,8 @@ def checked_rows(rows, count):
     return rows.astype("int64")
 
 
-def checked_labels(labels, class_names):
-    """Labels as an array of int32."""
+def check_labels(labels, class_names):
+    """Checks the labels of a source; returns them as an int32 array."""
     labels = np.asarray(labels)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(
@@ -323,61 +331,61 @@ def checked_labels(labels, class_names):
             f"Received: labels of shape {labels.shape}, {labels.dtype}"
         )
     limit = np.inf if class_names is None else len(class_names)
-    wrong = np.flatnonzero((labels < -1) | (labels >= limit))
-    if len(wrong):
+    invalid = np.flatnonzero((labels < -1) | (labels >= limit))
+    if len(invalid):
         raise ValueError(
-            f"Argument `labels` must lie in [-1, {limit}), -1 where unknown. "
-            f"Received: label {labels[wrong[0]]} of row {wrong[0]}"
+            f"Argument `labels` must lie in [-1, {limit}), with -1 for unknown labels. "
+            f"Received: label {labels[invalid[0]]} of row {invalid[0]}"
         )
     return labels.astype("int32")
 
 
 class UnreadableFiles:
-    """Names and reasons; the first three are logged at once. Threads may add to it."""
+    """Names of unreadable files with reasons, collected from all threads; logs the first three."""
 
     def __init__(self):
         self._lock = threading.Lock()
-        self._found = {}
+        self._reasons = {}
         self._logged = 0
 
     def add(self, name, reason):
-        """Remembers a file, once."""
+        """Adds a file; logs it if it is new and among the first three."""
         with self._lock:
-            if name not in self._found and self._logged < 3:
+            if name not in self._reasons and self._logged < 3:
                 self._logged += 1
-                more = " (ReportUnreadable counts them all)" if self._logged == 3 else ""
+                more = " (ReportUnreadable counts all of them)" if self._logged == 3 else ""
                 logging.warning(
-                    "%s cannot be read: %s. In training another image stands in, in evaluation it "
-                    "is left out%s",
+                    "%s cannot be read: %s. In training another image replaces it, in evaluation "
+                    "it is omitted%s",
                     name,
                     reason,
                     more,
                 )
-            self._found[name] = reason
+            self._reasons[name] = reason
 
-    def taken(self):
-        """What was added since this was last asked: list of pairs (name, reason)."""
+    def pop_all(self):
+        """Returns the files added since the last call: list of pairs (name, reason)."""
         with self._lock:
-            found, self._found = self._found, {}
-        return list(found.items())
+            reasons, self._reasons = self._reasons, {}
+        return list(reasons.items())
 
 
 def from_arrays(images, labels=None, class_names=None, channels=None):
-    """Makes a source of images that lie in an array.
+    """Makes a source from an array of images.
 
     Args:
-        images: `(N, H, W, C)` or `(N, H, W)` of uint8, uint16, int16, uint32, int32 or float32. One
-            channel becomes three equal ones, unless `channels` is 1. They are copied when the first
-            is read in a pipeline, and must stay as they are until then.
-        labels: `(N,)` integers, -1 where unknown, or None.
-        class_names: list of str, or None.
-        channels: 1 for images of one channel that stay so, or None.
+        images: `(N, H, W, C)` or `(N, H, W)` array of uint8, uint16, int16, uint32, int32 or
+            float32. A single channel is repeated to three, unless `channels` is 1. A pipeline
+            copies the array when it reads the first image; do not change it before.
+        labels: `(N,)` integers with -1 for unknown labels, or None. Defaults to None.
+        class_names: list of str, or None. Defaults to None.
+        channels: int, must be C if given; 1 keeps a single channel. Defaults to None.
 
     Returns:
         An `ImageSource`.
 
     Raises:
-        ValueError: if shapes, dtype or labels are not as above.
+        ValueError: if shape, dtype, labels or channels are not as described.
 
     Example:
 
@@ -391,21 +399,22 @@ def from_arrays(images, labels=None, class_names=None, channels=None):
         images = images.astype("float32")
     if images.ndim != 4 or str(images.dtype) not in DTYPES:
         raise ValueError(
-            "Argument `images` must be of shape (images, height, width, channels) and "
-            f"{', '.join(DTYPES)}. Received: images of shape {images.shape}, {images.dtype}"
+            "Argument `images` must have shape (images, height, width, channels) and one of the "
+            f"types {', '.join(DTYPES)}. "
+            f"Received: images of shape {images.shape}, {images.dtype}"
         )
     if channels not in (None, images.shape[-1]):
         raise ValueError(
-            f"Argument `channels` must be what images have. Received: {channels=}, images of "
-            f"shape {images.shape}"
+            "Argument `channels` must match the images' channels. "
+            f"Received: {channels=}, images of shape {images.shape}"
         )
     if labels is not None and len(labels) != len(images):
         raise ValueError(
-            "Arguments `images` and `labels` must be as many. "
+            "Arguments `images` and `labels` must have the same length. "
             f"Received: {len(images)} images, {len(labels)} labels"
         )
     if images.shape[-1] == 1 and channels is None:
         images = np.repeat(images, 3, axis=-1)
-    if images.dtype == "uint8":  # of others the views say what range is right
+    if images.dtype == "uint8":  # other types have the value range of their views
         warn_of_pixels(images)
     return ImageSource(images, labels, len(images), class_names=class_names)

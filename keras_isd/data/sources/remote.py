@@ -1,21 +1,21 @@
-"""Files that are not on this machine, such as `gs://bucket/images/1.png`.
+"""Reads and lists remote files, such as `gs://bucket/images/1.png`.
 
-`gs://` is read by `etils.epath`, which takes TensorFlow's own client where that is installed; `s3://`
-and all else that fsspec knows by fsspec, which names the package that a scheme takes. TensorFlow
-Datasets brings both.
+`etils.epath` reads `gs://`, with TensorFlow's client if TensorFlow is installed. fsspec reads
+`s3://` and its other schemes, and its errors name the package that a scheme needs. Both are
+dependencies of TensorFlow Datasets.
 """
 
 
 def is_remote(path):
-    """Whether a path, a str, has a scheme."""
+    """Whether a path (str) has a scheme."""
     return "://" in path
 
 
 def read_remote(path):
-    """The contents of a file, as bytes.
+    """Reads the contents of a file as bytes.
 
     Raises:
-        OSError: whatever the client's own error was.
+        OSError: if the client raises an error of any kind.
     """
     try:
         if path.startswith("gs://"):
@@ -28,14 +28,14 @@ def read_remote(path):
         return system.cat_file(inside)
     except ImportError:
         raise
-    except Exception as error:  # of each client another
+    except Exception as error:  # each client has its own error classes
         raise OSError(str(error) or type(error).__name__) from error
 
 
 def list_remote(folder):
-    """Paths of all files in a folder and its folders, relative to it, but not hidden ones."""
-    found = _list_gs(folder) if folder.startswith("gs://") else _list_fsspec(folder)
-    for path in found:
+    """Yields the paths of all files in a folder that are not hidden, relative to it."""
+    paths = _list_gs(folder) if folder.startswith("gs://") else _list_fsspec(folder)
+    for path in paths:
         if not any(part.startswith(".") for part in path.split("/")):
             yield path
 

@@ -1,4 +1,4 @@
-"""A smaller copy of the images of a source, on disk."""
+"""Writes a resized copy of a source's images to disk."""
 
 import concurrent.futures
 import io
@@ -9,42 +9,42 @@ from PIL import Image
 
 from keras_isd.compat.progress_bar import progress_bar
 from keras_isd.data.decoding.decoder import Decoder
-from keras_isd.data.decoding.resizing import with_shorter_side
+from keras_isd.data.decoding.resizing import limit_shorter_side
 from keras_isd.data.fingerprint import source_fingerprint
 from keras_isd.data.sources.storage import FilesOnDisk
 from keras_isd.files import atomic_path, write_text
 from keras_isd.validation.arguments import check_positive_integer
 
-NOTE = "resized.json"
-BLOCK = 256  # images between two updates of the progress bar
+NOTE_NAME = "resized.json"  # the file that identifies the images and the settings of a copy
+BLOCK_IMAGES = 256  # images between two updates of the progress bar
 
 
 def write_resized(source, size, folder, verbose="auto"):
-    """Writes smaller copies of a source's images: `FilesOnDisk`, and the `Decoder` of these.
+    """Writes resized copies of a source's images; returns `FilesOnDisk` and their `Decoder`.
 
     See `ImageSource.resized`.
     """
     check_positive_integer("size", size)
     folder = pathlib.Path(folder).expanduser()
-    as_jpeg = source.channels == 3 and source.dtype == "uint8"
-    _check_note(folder, _facts(source, size))
-    ending = "jpg" if as_jpeg else "tif"
+    is_jpeg = source.channels == 3 and source.dtype == "uint8"
+    _check_note(folder, _describe_copy(source, size))
+    ending = "jpg" if is_jpeg else "tif"
     paths = [folder / f"{row // 1000:05}" / f"{row:09}.{ending}" for row in range(len(source))]
 
     def write(row):
         path = paths[row]
         if not path.exists():
-            image, of = source.read_one(row)
-            if of != row:  # which is tried again at the next call
+            image, read_row = source.read_one(row)
+            if read_row != row:  # unreadable; the next call tries again
                 return
-            contents = _encoded(with_shorter_side(image, size), as_jpeg)
+            contents = _encode(limit_shorter_side(image, size), is_jpeg)
             with atomic_path(path) as unfinished:
                 unfinished.write_bytes(contents)
 
     progress = progress_bar(len(source), verbose)
     with concurrent.futures.ThreadPoolExecutor() as writers:
-        for start in range(0, len(source), BLOCK):
-            rows = range(start, min(start + BLOCK, len(source)))
+        for start in range(0, len(source), BLOCK_IMAGES):
+            rows = range(start, min(start + BLOCK_IMAGES, len(source)))
             for part in {paths[row].parent for row in rows}:
                 part.mkdir(exist_ok=True)
             list(writers.map(write, rows))
@@ -53,8 +53,8 @@ def write_resized(source, size, folder, verbose="auto"):
     return files, Decoder(source.channels, source.dtype)
 
 
-def _facts(source, size):
-    """What must be the same for a folder to be gone on with."""
+def _describe_copy(source, size):
+    """The settings that must be equal for a later call to reuse a folder."""
     return {
         "size": size,
         "images": len(source),
@@ -64,28 +64,29 @@ def _facts(source, size):
     }
 
 
-def _check_note(folder, facts):
+def _check_note(folder, settings):
+    """Checks that a folder is new or has the same settings, and writes them to a new one."""
     folder.mkdir(parents=True, exist_ok=True)
-    note = folder / NOTE
+    note = folder / NOTE_NAME
     if note.exists():
-        there = json.loads(note.read_text())
-        if other := sorted(key for key in facts if there.get(key) != facts[key]):
+        stored = json.loads(note.read_text())
+        if different := sorted(key for key in settings if stored.get(key) != settings[key]):
             raise ValueError(
-                "Argument `folder` must be a new one, or one of the same images and size. "
-                f"Received: {folder} of other {', '.join(other)}"
+                "Argument `folder` must be new, or a copy of the same images in the same size. "
+                f"Received: {folder}, which differs in {', '.join(different)}"
             )
         return
     if any(folder.iterdir()):
         raise ValueError(
-            "Argument `folder` must be new, empty or one that `resized` wrote. "
-            f"Received: {folder}, with files"
+            "Argument `folder` must be new, empty, or written by `resized`. "
+            f"Received: {folder}, which has other files"
         )
-    write_text(note, json.dumps(facts))
+    write_text(note, json.dumps(settings))
 
 
-def _encoded(image, as_jpeg):
+def _encode(image, is_jpeg):
     file = io.BytesIO()
-    if as_jpeg:
+    if is_jpeg:
         Image.fromarray(image).save(file, "JPEG", quality=95, subsampling=0)
     else:
         import tifffile

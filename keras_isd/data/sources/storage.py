@@ -1,6 +1,6 @@
-"""How images are kept: decoded in an array, or as the contents of files, in memory or on disk.
+"""Stores images: decoded in an array, or encoded in files, in memory or on disk.
 
-TensorFlow is imported where tf.data asks for an image, and not before.
+TensorFlow is imported only when tf.data reads an image.
 """
 
 import os
@@ -14,32 +14,34 @@ from keras_isd.data.sources.remote import is_remote, read_remote
 
 
 class ArrayImages:
-    """Images `(N, H, W, C)` in memory, of which any number of rows is read at a time."""
+    """Images `(N, H, W, C)` in memory, from which any number of rows can be read at once."""
 
     in_memory = True
 
     def __init__(self, images):
-        self._variable = MadeOnce(_variable, images)
+        self._variable = LazyTensor(_make_variable, images)
         self.channels, self.dtype = images.shape[-1], str(images.dtype)
 
     def read(self, rows):
+        """Reads the images of rows, as a TensorFlow tensor."""
         from keras_isd.compat.quiet_tensorflow import tf
 
         return tf.gather(self._variable(), rows)
 
-    def image(self, row):
-        """The image of a row, an array."""
-        return np.array(self._variable.value_of(row))  # a copy, to be changed at will
+    def read_image(self, row):
+        """Reads the image of a row, as an array."""
+        return np.array(self._variable.value(row))  # a copy, which the caller may change
 
     def __reduce__(self):
         return ArrayImages, (self._variable.values(),)
 
 
 class ImageFiles:
-    """Contents of image files, read when they are asked for.
+    """Contents of image files, read on demand.
 
     Args:
-        contents: function, in TensorFlow's operations, from a scalar int64 row number to them.
+        contents: function, in TensorFlow's operations, from a scalar int64 row number to the
+            contents of a file.
     """
 
     in_memory = False
@@ -47,11 +49,11 @@ class ImageFiles:
     def __init__(self, contents):
         self.contents = contents
 
-    def bytes_of(self, row):
-        """The contents, without TensorFlow where it is not what reads them.
+    def read_bytes(self, row):
+        """Reads the contents of a file; subclasses do so without TensorFlow.
 
         Raises:
-            UnreadableImageError: if the file is gone, or may not be read.
+            UnreadableImageError: if the file does not exist, or permission is missing.
         """
         from keras_isd.compat.quiet_tensorflow import tf
 
@@ -66,7 +68,7 @@ class FilesOnDisk(ImageFiles):
 
     def __init__(self, paths):
         self.paths = paths
-        self._tensors = MadeOnce(_joined, paths)
+        self._tensors = LazyTensor(_join_paths, paths)
         super().__init__(self._read)
 
     def _read(self, row):
@@ -75,7 +77,7 @@ class FilesOnDisk(ImageFiles):
         text, ends = self._tensors()
         return tf.io.read_file(tf.strings.substr(text, ends[row], ends[row + 1] - ends[row]))
 
-    def bytes_of(self, row):
+    def read_bytes(self, row):
         path = self.paths[row]
         try:
             if is_remote(path):
@@ -93,18 +95,18 @@ class FilesInMemory(ImageFiles):
     """Image files whose contents, a list of bytes, are in memory."""
 
     def __init__(self, contents):
-        self._tensor = MadeOnce(_constant, contents)
+        self._tensor = LazyTensor(_make_constant, contents)
         super().__init__(lambda row: self._tensor()[row])
 
-    def bytes_of(self, row):
-        return self._tensor.value_of(row)
+    def read_bytes(self, row):
+        return self._tensor.value(row)
 
     def __reduce__(self):
         return FilesInMemory, (self._tensor.values(),)
 
 
 class FilesInRecords(ImageFiles):
-    """Image files as the `"image"` of examples, which are read by their number."""
+    """Image files in the `"image"` field of records, which are read by their number."""
 
     def __init__(self, records):
         self.records = records
@@ -113,90 +115,89 @@ class FilesInRecords(ImageFiles):
     def _read(self, row):
         from keras_isd.compat.quiet_tensorflow import tf
 
-        read = tf.numpy_function(self.bytes_of, [row], tf.string)
-        return tf.ensure_shape(read, ())
+        contents = tf.numpy_function(self.read_bytes, [row], tf.string)
+        return tf.ensure_shape(contents, ())
 
-    def bytes_of(self, row):
+    def read_bytes(self, row):
         return self.records[int(row)]["image"]
 
     def __reduce__(self):
         return FilesInRecords, (self.records,)
 
 
-class MadeOnce:
-    """A tensor or variable of values, made when it is first asked for.
+class LazyTensor:
+    """A tensor or variable that is made from its values on first use.
 
-    The values are then let go, which would be a second copy.
+    It then drops the values, which would be a second copy.
 
-    In a thread of its own: there no graph is being made, and no strategy of `tf.distribute` is in
-    scope, which would put a copy on every device.
+    It is made in a separate thread, in which no graph is being built and no strategy of
+    `tf.distribute` is active; the strategy would put a copy on every device.
     """
 
     def __init__(self, make, values):
         self._make, self._values = make, values
-        self._made: Any
+        self._tensor: Any = None
         self._lock = threading.Lock()
-        self._made = None
 
     def values(self):
-        """The values, as they were given or as an array."""
+        """Returns the values, as they were given or as an array."""
         with self._lock:
-            return self._values if self._values is not None else self._made.numpy()
+            return self._values if self._values is not None else self._tensor.numpy()
 
-    def value_of(self, row):
-        """One of the values."""
+    def value(self, row):
+        """Returns the value of a row."""
         with self._lock:
-            return self._values[row] if self._values is not None else self._made[row].numpy()
+            return self._values[row] if self._values is not None else self._tensor[row].numpy()
 
     def __call__(self):
         with self._lock:
-            if self._made is None:
+            if self._tensor is None:
                 thread = threading.Thread(target=self._run)
                 thread.start()
                 thread.join()
-            if isinstance(self._made, Exception):
-                raise self._made
-            return self._made
+            if isinstance(self._tensor, Exception):
+                raise self._tensor
+            return self._tensor
 
     def _run(self):
         try:
-            self._made = self._make(self._values)
+            self._tensor = self._make(self._values)
             self._values = None
         except Exception as error:
-            self._made = error
+            self._tensor = error
 
 
-def stored(images):
-    """Images in any of the forms that an `ImageSource` takes, as one of these classes."""
+def to_storage(images):
+    """Converts the argument `images` of `ImageSource` to `ArrayImages` or `ImageFiles`."""
     if isinstance(images, (ArrayImages, ImageFiles)):
         return images
     return ImageFiles(images) if callable(images) else ArrayImages(images)
 
 
 def row_tensor(rows):
-    """Row numbers as a tensor, for graphs to read, made when it is first asked for."""
-    return MadeOnce(_constant, np.asarray(rows, "int64"))
+    """Makes a `LazyTensor` of row numbers, which graphs read."""
+    return LazyTensor(_make_constant, np.asarray(rows, "int64"))
 
 
-def _joined(paths):
-    """Paths as one long string, and where each ends: a tensor of a string each takes twice that."""
+def _join_paths(paths):
+    """Joins paths to one string with end positions, half the size of a tensor of strings."""
     text, ends = bytearray(), np.zeros(len(paths) + 1, "int64")
     for row, path in enumerate(paths):
         text += os.fsencode(path)
         ends[row + 1] = len(text)
-    return _variable(bytes(text)), _constant(ends)
+    return _make_variable(bytes(text)), _make_constant(ends)
 
 
-def _constant(values):
+def _make_constant(values):
     from keras_isd.compat.quiet_tensorflow import tf
 
-    with tf.device("CPU"):  # where tf.data reads
+    with tf.device("CPU"):  # tf.data reads on the CPU
         return tf.constant(values)
 
 
-def _variable(images):
+def _make_variable(images):
     from keras_isd.compat.quiet_tensorflow import tf
 
-    # A variable's value is not copied into every graph that reads it, as a constant may be.
+    # A constant may be copied into every graph that reads it; a variable's value is not.
     with tf.device("CPU"):
         return tf.Variable(images, trainable=False)

@@ -1,4 +1,4 @@
-"""Data sets of TensorFlow Datasets."""
+"""Makes sources from TensorFlow Datasets."""
 
 import numpy as np
 
@@ -17,31 +17,33 @@ def from_tfds(
     random_access=False,
     labels=True,
 ):
-    """Makes a source of an image classification set of TensorFlow Datasets.
+    """Makes a source from an image data set of TensorFlow Datasets.
 
-    Where all images have one shape, as in `cifar10`, `cifar100` and `stl10`, they are held decoded;
-    otherwise, as in `imagenette`, the image files' contents are, and are decoded when they are
-    read. Sets that are larger than memory, such as `imagenet2012`, are read from disk when they are
-    needed, with `random_access`; so they too shuffle whole and resume anywhere.
+    If all images have the same shape, as in `cifar10`, `cifar100` and `stl10`, they are decoded
+    into memory. Otherwise, as in `imagenette`, the encoded files are held in memory and decoded on
+    demand. Data sets larger than memory, such as `imagenet2012`, need `random_access`: they are
+    read from disk on demand, and are still shuffled as a whole and resumed at any step.
 
     Args:
-        name: str, with a version or a configuration if wanted, as for `tfds.load`.
-        split: str, `"train"`, `"test"`, `"train[:10000]"` and so on.
-        data_dir: path of the prepared data, or None for TFDS' own place. What is not there is
-            downloaded.
-        on_error: see `from_folder`.
-        max_bytes: int, memory that the images may take, while they are read.
-        random_access: bool, whether to leave them on disk, as ArrayRecord files (extra
-            `[records]`), in which the set is prepared if it is not yet.
-        labels: bool, whether to read the labels too: with `random_access` that is one pass over all
-            examples, of a large set minutes. Training does not need them.
+        name: str, optionally with a configuration and a version, as for `tfds.load`.
+        split: str, such as `"train"`, `"test"` or `"train[:10000]"`. Defaults to `"train"`.
+        data_dir: path of the prepared data; None for the default folder of TensorFlow Datasets.
+            Missing data are downloaded. Defaults to None.
+        on_error: see `from_folder`. Defaults to `"skip"`.
+        max_bytes: int, memory in bytes that the images may take while they are read. Defaults to
+            16 GiB.
+        random_access: bool, whether to leave the images on disk in ArrayRecord files (extra
+            `[records]`), in which the data set is prepared if necessary. Defaults to False.
+        labels: bool, whether to read the labels. With `random_access` this takes a pass over all
+            examples, which takes minutes for a large data set. Training does not need labels.
+            Defaults to True.
 
     Returns:
-        An `ImageSource`; of a split without labels, one without.
+        An `ImageSource`, without labels if the split has none.
 
     Raises:
-        ImportError: if the extra that random access takes is not installed.
-        ValueError: if the set has no images, or they take more than `max_bytes`.
+        ImportError: if `random_access` is True and its extra is not installed.
+        ValueError: if the data set has no images, or they take more than `max_bytes`.
 
     Example:
 
@@ -55,7 +57,7 @@ def from_tfds(
 
     if random_access:
         with needs_extra("records"):
-            import array_record  # noqa: F401 - TFDS reads by it
+            import array_record  # noqa: F401 - TensorFlow Datasets needs it
     file_format = "array_record" if random_access else None
     builder = tfds.builder(name, data_dir=data_dir, file_format=file_format)
     features = builder.info.features
@@ -66,23 +68,24 @@ def from_tfds(
         )
     builder.download_and_prepare()
     if random_access:
-        return _left_on_disk(builder, split, on_error, labels)
-    fixed = None not in features["image"].shape and features["image"].np_dtype == np.uint8
-    decoders = None if fixed else {"image": tfds.decode.SkipDecoding()}
-    images, found, size = [], [], 0
+        return _from_records(builder, split, on_error, labels)
+    is_fixed_size = None not in features["image"].shape and features["image"].np_dtype == np.uint8
+    decoders = None if is_fixed_size else {"image": tfds.decode.SkipDecoding()}
+    images, numbers, size = [], [], 0
     for example in tfds.as_numpy(builder.as_dataset(split=split, decoders=decoders)):
         images.append(example["image"])
-        found.append(example.get("label", -1))
+        numbers.append(example.get("label", -1))
+        # Arrays count twice, because they are copied into one array at the end.
         size += len(images[-1]) if isinstance(images[-1], bytes) else 2 * images[-1].nbytes
-        if size > max_bytes:  # arrays are once more put together into one
+        if size > max_bytes:
             raise ValueError(
-                "Argument `max_bytes` must be at least what the images take; with "
+                "Argument `max_bytes` must be at least the images' size in memory; with "
                 "`random_access=True` they stay on disk. "
                 f"Received: {max_bytes=}, reached after {len(images)} images of {name}"
             )
-    known = found if labels and max(found, default=-1) >= 0 else None
+    known = numbers if labels and max(numbers, default=-1) >= 0 else None
     class_names = features["label"].names if "label" in features else None
-    if fixed:
+    if is_fixed_size:
         return from_arrays(np.stack(images), known, class_names)
     files = FilesInMemory(images)
     decoder = Decoder(dtype=np.dtype(features["image"].np_dtype).name)
@@ -91,8 +94,8 @@ def from_tfds(
     )
 
 
-def _left_on_disk(builder, split, on_error, labels):
-    """A source of examples that are read from ArrayRecord files by their number."""
+def _from_records(builder, split, on_error, labels):
+    """Makes a source of records that are read from ArrayRecord files by their number."""
     import tensorflow_datasets as tfds
 
     features = builder.info.features

@@ -1,1 +1,1 @@
-"""Pipelines of augmented views on tf.data."""
+"""Pipelines of augmented views with tf.data."""

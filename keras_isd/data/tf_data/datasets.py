@@ -1,4 +1,4 @@
-"""Batches of views of each image: two for training, one for evaluation and for classifiers."""
+"""Makes batches of views: two of each image for training, one for evaluation and classifiers."""
 
 import dataclasses
 import functools
@@ -14,9 +14,9 @@ from keras_isd.data.tf_data.order import EpochOrder
 from keras_isd.data.tf_data.views import ViewMaker
 from keras_isd.validation.arguments import check_positive_integer
 from keras_isd.validation.first_batch import FirstBatchCheck, check_in_graph
-from keras_isd.validation.images import PIXELS, warn_of_pixels
+from keras_isd.validation.images import PIXEL_RANGE, warn_of_pixels
 
-MANY_IMAGES = 1000  # in a pass, from which on more threads pay for their start
+MANY_IMAGES = 1000  # images per pass that make up for the start of more threads
 
 
 def two_view_dataset(
@@ -38,54 +38,58 @@ def two_view_dataset(
 ):
     """Makes batches of two views of each image, for `ISDModel.fit`.
 
-    Each whole pass over the result is an epoch, with another order and other views; a look at its
-    first batches is none, and the next pass begins with them again. Order and views depend on
-    `seed`, the epoch and the image's row alone: not on how many calls run at a time, nor on
-    whether the run began here or was resumed. Each image's views are drawn from Threefry, a
-    counter-based generator, with (seed, epoch) as key and (row, view) as counter; for images of 32
-    pixels that is about a tenth of the cost of a view.
+    Each complete pass over the result is an epoch, with a new order and new views. An incomplete
+    pass does not count: the next pass starts again with the same batches. Order and views depend
+    only on (seed, epoch, row, view), so runs are reproducible, with any number of parallel calls
+    and after a resume. Views are drawn from Threefry, a counter-based generator, with (seed, epoch)
+    as key and (row, view) as counter; for images of 32 pixels the generator takes about a tenth of
+    the time of a view.
 
     Args:
         dataset: `keras_isd.data.ImageSource`, or a `tf.data.Dataset` of single images
-            `(H, W, C)`, or of pairs (image, integer label), in the same order whenever it is read.
-            Images may differ in size.
-        query: `keras_isd.augmentation.Augmenter`, for the student's views, such as
-            `keras_isd.augmentation.strong(32)`; or any function from a batch of images of one
-            size to views, whose randomness is then its own affair.
-        key: the same for the teacher's views; None beside `teacher_features`.
+            `(H, W, C)` or of pairs (image, integer label), which must have the same order in each
+            pass. Images may differ in size.
+        query: `keras_isd.augmentation.Augmenter` for the student's views, such as
+            `keras_isd.augmentation.strong(32)`; or any function from a batch of equally large
+            images to views, which then is responsible for its own randomness.
+        key: the same for the teacher's views; None with `teacher_features`.
         batch_size: int.
-        seed: int or None, which draws one that `keras.utils.set_random_seed` fixes.
-        shuffle_buffer: int, of a `tf.data.Dataset`: images to draw the next from; 0 keeps the
-            order. A source is always shuffled whole, at no cost of memory, unless it is 0.
-        drop_remainder: bool, whether to leave out an epoch's last batch where it is
-            smaller, as the authors do.
-        initial_epoch, initial_step: ints, where the first pass begins, to resume a run. From a
-            source that costs nothing; a `tf.data.Dataset` is read up to there.
-        num_shards, shard_index: ints, how many workers share the images, and which one this is.
-            Together the workers' batches of a step are the images of one worker's batch that is
-            `num_shards` times as large.
-        num_parallel_calls: int, batches (or files) that are worked on at a time.
-        with_index: bool, whether `"index"` `(B,)`, the images' row numbers, goes along with the
-            views, for a model with `queue_indices=True`. Where a file cannot be read it is the row
-            of the image that stands in.
-        teacher_features: `(N, D)` array of floats, the features that a teacher has of each image
-            by its row, or the path of a `.npy` file of one, which may be larger than memory. They
-            are the key then: see `keras_isd.DistillationModel`.
-        query_views: int >= 1, how many of the student's views there are of each image, for a
-            `keras_isd.DistillationModel` of as many.
+        seed: int; None to draw a seed that depends on `keras.utils.set_random_seed`. Defaults to
+            None.
+        shuffle_buffer: int, the number of images from which a `tf.data.Dataset` draws the next one.
+            A source is always shuffled as a whole, without using memory. 0 keeps the order.
+            Defaults to 50,000.
+        drop_remainder: bool, whether to omit an epoch's last batch if it is smaller, as the authors
+            do. Defaults to True.
+        initial_epoch, initial_step: ints, the epoch and the step with which the first pass starts,
+            to resume a run. A source starts there at no cost; a `tf.data.Dataset` is read up to
+            that step. Default to 0.
+        num_shards, shard_index: ints, the number of workers that share the images, and the index of
+            this one. The workers' batches of a step are together the batch of a single worker with
+            `num_shards` times the batch size. Default to 1 and 0.
+        num_parallel_calls: int, number of batches (or files) processed in parallel. Defaults to
+            `tf.data.AUTOTUNE`.
+        with_index: bool, whether to add `"index"` `(B,)`, the images' row numbers, for a model with
+            `queue_indices=True`. If a file cannot be read, it is the row of the image that replaces
+            it. Defaults to False.
+        teacher_features: `(N, D)` array of floats, a teacher's features of each image by its row,
+            or the path of a `.npy` file, which may be larger than memory. They replace the key: see
+            `keras_isd.DistillationModel`. Defaults to None.
+        query_views: int >= 1, the number of student views of each image, for a
+            `keras_isd.DistillationModel` with the same number. Defaults to 1.
 
     Returns:
-        `tf.data.Dataset` of `{"query": (B, size, size, C), "key": (B, size, size, C)}`, or with
-        `teacher_features` of a `"key"` `(B, D)`, and with labels `(B,)` as a pair. Several queries
-        are `(B, query_views, size, size, C)`. Its length, that of a whole pass, is known where that
-        of `dataset` is.
+        `tf.data.Dataset` of `{"query": (B, size, size, C), "key": (B, size, size, C)}`, or of pairs
+        of that dict and labels `(B,)`. With `teacher_features` the key has the shape `(B, D)`; with
+        several queries the query has the shape `(B, query_views, size, size, C)`. The length of the
+        result, that of a complete pass, is known if the length of `dataset` is known.
 
     Raises:
-        ValueError: if `batch_size` is not positive or too large for the number of images, the
-            first step is outside the epoch, `shard_index` is not in `[0, num_shards)`, or there
-            are several shards without `drop_remainder`, whose last batches would differ in size;
-            if there are both or neither of a `key` and `teacher_features`, or those are of another
-            number of images or not finite.
+        ValueError: if `batch_size` is not positive or larger than the number of images,
+            `initial_step` is outside the epoch, `shard_index` is not in `[0, num_shards)`, or there
+            are several shards without `drop_remainder`, whose last batches would differ in size; if
+            both or neither of `key` and `teacher_features` are given; or if the features differ in
+            number from the images or are not finite.
 
     Example:
 
@@ -97,8 +101,8 @@ def two_view_dataset(
     """
     if (key is None) == (teacher_features is None):
         raise ValueError(
-            "Give a `key`, that makes the teacher's views, or `teacher_features` of all images. "
-            f"Received: {key=}, teacher_features="
+            "Argument `key` must be given for the teacher's views, or `teacher_features` instead, "
+            f"but not both. Received: {key=}, teacher_features="
             f"{'None' if teacher_features is None else type(teacher_features).__name__}"
         )
     check_positive_integer("query_views", query_views)
@@ -121,31 +125,31 @@ def two_view_dataset(
 
 
 def one_view_dataset(dataset, view, batch_size, seed=None, shuffle_buffer=0, drop_remainder=False):
-    """Makes batches of one view of each image, with its label if it has one.
+    """Makes batches of one view of each image, with labels if there are any.
 
-    In the order of the images for evaluation, as `keras_isd.evaluation` wants them. With a
-    `shuffle_buffer` and a random view it is a pipeline for training with labels: each pass then has
-    another order and other views, which depend on `seed` alone, as in `two_view_dataset`.
+    By default it keeps the order of the images, for `keras_isd.evaluation`. With a `shuffle_buffer`
+    and a random view it serves training with labels: each pass has a new order and new views, which
+    are reproducible as in `two_view_dataset`.
 
-    Of a file that cannot be read the view is NaN where the order is kept, which
-    `keras_isd.evaluation` leaves out; with a `shuffle_buffer` another image stands in, with its own
-    label.
+    If a file cannot be read and the order is kept, its view is NaN, which `keras_isd.evaluation`
+    omits. With a `shuffle_buffer` another image replaces it, with its own label.
 
     Args:
         dataset: `keras_isd.data.ImageSource`, or a `tf.data.Dataset` of single images
-            `(H, W, C)`, or of pairs (image, integer label). Images may differ in size.
+            `(H, W, C)` or of pairs (image, integer label). Images may differ in size.
         view: `keras_isd.augmentation.Augmenter`, such as `keras_isd.augmentation.evaluation(32)`,
-            or any function from a batch of images of one size to views.
+            or any function from a batch of equally large images to views.
         batch_size: int.
-        seed: int or None, which draws one that `keras.utils.set_random_seed` fixes.
-        shuffle_buffer: int, see `two_view_dataset`; 0 keeps the order.
-        drop_remainder: bool, whether to leave out a last batch that is smaller.
+        seed: int; None to draw a seed that depends on `keras.utils.set_random_seed`. Defaults to
+            None.
+        shuffle_buffer: int, see `two_view_dataset`; 0 keeps the order. Defaults to 0.
+        drop_remainder: bool, whether to omit the last batch if it is smaller. Defaults to False.
 
     Returns:
-        `tf.data.Dataset` of `(B, size, size, C)`, with labels `(B,)` as a pair.
+        `tf.data.Dataset` of views `(B, size, size, C)`, or of pairs of views and labels `(B,)`.
 
     Raises:
-        ValueError: if `batch_size` is not positive, or with `drop_remainder` too large.
+        ValueError: if `batch_size` is not positive, or too large for `drop_remainder`.
 
     Example:
 
@@ -170,58 +174,57 @@ def _batches(
     num_parallel_calls=tf.data.AUTOTUNE,
     mark_unreadable=False,
 ):
-    """Batches of a dict of views of each image, with a view for each augmenter.
+    """Makes batches of a dict of views of each image, with one view for each augmenter.
 
     Args:
         dataset: `ImageSource` or `tf.data.Dataset`, see `two_view_dataset`.
         order: `EpochOrder`.
         augmenters: dict from names of views to `Augmenter`s or other functions.
         outputs: dict of further arguments of `ViewMaker`. Defaults to None.
-        num_parallel_calls: int, see `two_view_dataset`.
-        mark_unreadable: bool, whether the views of a file that cannot be read are NaN. Otherwise
-            views and index are those of the image that stands in. Defaults to False.
+        num_parallel_calls: int, see `two_view_dataset`. Defaults to `tf.data.AUTOTUNE`.
+        mark_unreadable: bool, whether the views of an unreadable file are NaN. Otherwise views and
+            index are those of the image that replaces it. Defaults to False.
     """
     augmenters = as_views(augmenters)
-    own_views = all(isinstance(view, Augmenter) for view in augmenters.values())
-    ranges = {name: v.value_range for name, v in augmenters.items() if own_views}
-    check_images(dataset, {name: v.channels for name, v in augmenters.items() if own_views})
+    is_own = all(isinstance(view, Augmenter) for view in augmenters.values())
+    ranges = {name: v.value_range for name, v in augmenters.items() if is_own}
+    check_images(dataset, {name: v.channels for name, v in augmenters.items() if is_own})
     check_pixels(dataset, ranges)
     count = _count(dataset)
     steps = order.steps(count)
     if order.seed is None:
         order = dataclasses.replace(order, seed=random.getrandbits(31))
     views = ViewMaker(augmenters, order.seed, **(outputs or {}))
-    # Without parallel calls functions keep the order of their own random numbers.
-    calls = num_parallel_calls if views.stateless else None
+    # Without parallel calls a function draws its own random numbers in a fixed order.
+    calls = num_parallel_calls if views.is_stateless else None
     epoch = tf.Variable(order.initial_epoch, dtype=tf.int64, trainable=False)
 
     def one_pass(epoch):
         if not isinstance(dataset, ImageSource):
-            return _views_of_elements(
-                order, order.elements(dataset, count, epoch), views, epoch, calls
-            )
+            elements = order.elements(dataset, count, epoch)
+            return _batch_elements(order, elements, views, epoch, calls)
         rows = order.rows(count, epoch)
         if dataset.in_memory:
             return rows.map(
-                lambda rows: views.of_batch(epoch, *dataset.read_with_rows(rows)),
+                lambda rows: views.batch_views(epoch, *dataset.read_with_rows(rows)),
                 num_parallel_calls=calls,
             )
-        one = functools.partial(views.of_file, epoch, dataset, mark_unreadable)
-        return order.batch(rows.unbatch().map(one, num_parallel_calls=calls))
+        make = functools.partial(views.file_views, epoch, dataset, mark_unreadable)
+        return order.batch(rows.unbatch().map(make, num_parallel_calls=calls))
 
     passes = tf.data.Dataset.from_tensors(0).map(lambda _: epoch.read_value())
     batches = passes.flat_map(one_pass)
     if steps is not None and order.initial_step == 0:
         batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
-    if not own_views:
+    if not is_own:
         batches = check_in_graph(batches, FirstBatchCheck())
-    if views.stateless and (count is None or count >= MANY_IMAGES):
+    if views.is_stateless and (count is None or count >= MANY_IMAGES):
         batches = batches.with_options(_more_threads())
     return _count_epochs(batches.prefetch(tf.data.AUTOTUNE), epoch, steps, order)
 
 
 def _count(dataset):
-    """The number of images, or None if it is not known."""
+    """The number of images; None if it is unknown."""
     if isinstance(dataset, ImageSource):
         return len(dataset)
     count = int(dataset.cardinality()) if isinstance(dataset, tf.data.Dataset) else -1
@@ -229,75 +232,76 @@ def _count(dataset):
 
 
 def _count_epochs(batches, epoch, steps, order):
-    """The batches, at whose end the variable `epoch` is advanced.
+    """Increments the variable `epoch` at the end of each pass over the batches.
 
-    After the prefetch, so that batches that are only read ahead do not count as a pass.
+    It follows the prefetch, so that batches that are only prefetched do not end a pass.
     """
     if steps is None:
-        batches = _advance_at_the_end(batches, epoch)
+        batches = _advance_after_end(batches, epoch)
     else:
         first_pass = steps - order.initial_step
         batches = batches.enumerate().map(
-            lambda number, batch: _advance_with_the_last(
+            lambda number, batch: _advance_with_last(
                 number, batch, epoch, tf.where(epoch == order.initial_epoch, first_pass, steps)
             )
         )
     batches.range_is_checked = True  # `fit` then does not check the first batch again
     if steps is not None and order.initial_step:
-        # Keras asks once, and would take the length of a shorter first pass for that of all.
+        # Keras reads the cardinality once, and would use that of a shorter first pass for all.
         batches.cardinality = lambda: tf.constant(steps, tf.int64)
     return batches
 
 
 def _more_threads():
-    """Options for one image, or batch of an array, a thread: photographs are a quarter quicker.
+    """Options with more threads than cores, each for one image, or for one batch of an array.
 
-    A thread that waits for what it handed to another leaves its core idle, so there are more
-    threads than cores: on two cores four are 16 % quicker than two, six 25 %, twelve no more. But
-    each makes the start of a pass a tenth of a second longer, which few images do not make up for.
+    Photographs are a quarter faster so. A thread that waits for another one leaves its core idle;
+    on two cores four threads are 16 % faster than two, six are 25 % faster, and twelve are no
+    faster than six. But each thread adds a tenth of a second to the start of a pass, which does not
+    pay for few images.
     """
-    ours = getattr(os, "sched_getaffinity", None)  # Linux alone tells which cores are ours
-    cores = len(ours(0)) if ours else os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)  # only Linux reports this process' cores
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     options = tf.data.Options()
     options.threading.private_threadpool_size = cores + min(2 * cores, 16)
     options.threading.max_intra_op_parallelism = 1
     return options
 
 
-def _advance_with_the_last(number, batch, epoch, length):
-    """The batch; with the last of a pass the next epoch begins."""
+def _advance_with_last(number, batch, epoch, length):
+    """Returns the batch, and increments the epoch with the last batch of a pass."""
     is_last = number + 1 == tf.cast(length, tf.int64)
     epoch.assign_add(tf.cast(is_last, tf.int64))
     return batch
 
 
-def _advance_at_the_end(batches, epoch):
-    """The batches of a pass of unknown length; where it has ended the next epoch begins."""
+def _advance_after_end(batches, epoch):
+    """Increments the epoch after the batches of a pass of unknown length."""
     end = tf.data.Dataset.range(1).filter(lambda _: epoch.assign_add(1) < 0)
     return batches.concatenate(end.flat_map(lambda _: batches.take(0)))
 
 
-def _views_of_elements(order, elements, views, epoch, calls):
-    """Batches of views of elements (row, image, *label), whether or not sizes differ."""
+def _batch_elements(order, elements, views, epoch, calls):
+    """Makes batches of views of elements (row, image, *label), whose sizes may differ."""
     if elements.element_spec[1].shape.is_fully_defined():
-        return order.batch(elements).map(functools.partial(views.of_batch, epoch), calls)
-    return order.batch(elements.map(functools.partial(views.of_one, epoch), calls))
+        return order.batch(elements).map(functools.partial(views.batch_views, epoch), calls)
+    return order.batch(elements.map(functools.partial(views.image_views, epoch), calls))
 
 
-WANTED = (
+EXPECTED = (
     "Argument `dataset` must be a source of images, such as `keras_isd.data.from_folder`, "
-    "`from_arrays` and `from_tfds` give, or a tf.data.Dataset of single images (height, width, "
+    "`from_arrays` and `from_tfds` make, or a tf.data.Dataset of single images (height, width, "
     "channels), or of pairs (image, integer label), not yet in batches."
 )
 
 
 def check_images(dataset, channels):
-    """Raises a ValueError unless `dataset` is something to make views of.
+    """Raises a ValueError unless views can be made from the images of `dataset`.
 
     Args:
         dataset: `ImageSource` or `tf.data.Dataset`.
-        channels: dict from names of views to how many channels an image must have for them, None
-            if that is all the same.
+        channels: dict from names of views to the number of channels that they need; None for any
+            number.
     """
     if isinstance(dataset, ImageSource):
         _check_channels(dataset.channels, channels)
@@ -306,47 +310,47 @@ def check_images(dataset, channels):
         received = f"{type(dataset).__name__}" + (
             f" of shape {dataset.shape}" if hasattr(dataset, "shape") else f" {dataset!r:.80}"
         )
-        raise ValueError(f"{WANTED} Received: {received}")
+        raise ValueError(f"{EXPECTED} Received: {received}")
     spec = dataset.element_spec
     image, *label = spec if isinstance(spec, tuple) else (spec,)
-    right = (
+    is_valid = (
         isinstance(image, tf.TensorSpec)
         and len(label) <= 1
         and (not channels or image.shape.is_compatible_with((None, None, None)))
         and (image.dtype.is_integer or image.dtype.is_floating)
         and all(x.shape.is_compatible_with(()) and x.dtype.is_integer for x in label)
     )
-    if not right:
-        raise ValueError(f"{WANTED} Received: a data set of {spec}")
+    if not is_valid:
+        raise ValueError(f"{EXPECTED} Received: a data set of {spec}")
     if image.shape.rank:
         _check_channels(image.shape[-1], channels)
 
 
 def _check_channels(received, channels):
-    for name, wanted in channels.items():
-        if None not in (received, wanted) and received != wanted:
+    for name, expected in channels.items():
+        if None not in (received, expected) and received != expected:
             raise ValueError(
-                f"Argument `{name}` must make views of images of {received} channels, as they are: "
-                f"`weak(size, statistics)` and the like take as many as there are statistics of, "
-                f"which `keras_isd.data.channel_statistics(source)` measures. Received: {name} of "
-                f"{wanted} channels"
+                f"Argument `{name}` must make views of images with {received} channels, as the "
+                "images have: make it with the statistics of "
+                "`keras_isd.data.channel_statistics(source)`, such as `weak(size, statistics)`. "
+                f"Received: {name} for {expected} channels"
             )
 
 
 def check_pixels(dataset, ranges):
-    """Warns of images whose first do not look like values that the views are made for.
+    """Warns if the values of the first images do not fit the ranges of the views.
 
     Args:
         dataset: `ImageSource` or `tf.data.Dataset`.
-        ranges: dict from names of views to the ranges of values that they are made for. Images of
-            8 bits in the range of such need no look.
+        ranges: dict from names of views to their value ranges. Images of 8 bits are not checked
+            against the range (0, 255).
     """
     spec = None if isinstance(dataset, ImageSource) else dataset.element_spec
     dtype = dataset.dtype if spec is None else (spec[0] if isinstance(spec, tuple) else spec).dtype
-    ranges = [r for r in ranges.values() if dtype != "uint8" or r != PIXELS]
+    ranges = [r for r in ranges.values() if dtype != "uint8" or r != PIXEL_RANGE]
     if not ranges:
         return
     first = dataset.dataset().take(8) if spec is None else dataset.take(8)
     images = [(x[0] if isinstance(x, tuple) else x).numpy() for x in first]
-    for value_range in {str(r): r for r in ranges}.values():  # one that is measured holds lists
+    for value_range in {str(r): r for r in ranges}.values():  # a measured range may hold lists
         warn_of_pixels(images, value_range)

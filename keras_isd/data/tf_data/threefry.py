@@ -1,8 +1,8 @@
-"""Random numbers that depend on what they are for and on nothing else.
+"""Reproducible random numbers for each image: the counter-based generator Threefry.
 
-TensorFlow's stateless functions take one seed for a whole tensor; here every image of a batch has
-its own counter. So the numbers of an image do not change with the batch that it is in, with the
-order of the calls or with how many run at a time.
+TensorFlow's stateless functions use one seed for a whole tensor; here each image of a batch has its
+own counter. So an image's numbers do not depend on its batch, on the order of the calls or on the
+number of parallel calls.
 """
 
 from keras_isd.compat.quiet_tensorflow import tf
@@ -12,14 +12,14 @@ _PARITY = 0x1BD11BDA
 
 
 def threefry(key, counter):
-    """Threefry-2x32 of 20 rounds: two words of 32 random bits for each pair of counters.
+    """Computes Threefry-2x32 with 20 rounds: two random 32-bit words for each pair of counters.
 
     Args:
         key: pair of scalar uint32 tensors.
-        counter: pair of uint32 tensors of one shape.
+        counter: pair of uint32 tensors of the same shape.
 
     Returns:
-        Pair of uint32 tensors of that shape.
+        Pair of uint32 tensors of the same shape.
 
     Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011.
     """
@@ -38,13 +38,16 @@ def threefry(key, counter):
 
 
 def uniform(seed, epoch, rows, view, count):
-    """Numbers in [0, 1), `(B, count)` float32, for one view of each image in one epoch.
+    """Draws uniform numbers in [0, 1) for one view of each image in one epoch.
 
     Args:
-        seed, epoch: integers or scalar tensors.
-        rows: `(B,)` int64, the images' numbers.
-        view: int in [0, 2**16), 0 for the query, 1 for the key.
-        count: int, how many numbers a view takes; at most 2**17.
+        seed, epoch: ints or scalar tensors.
+        rows: `(B,)` int64 tensor, the images' row numbers.
+        view: int in [0, 2**16); 0 is the query, 1 the key.
+        count: int, the number of draws of a view; at most 2**17.
+
+    Returns:
+        `(B, count)` float32 tensor.
     """
     pairs = (count + 1) // 2
     which = tf.constant([view << 16 | pair for pair in range(pairs)], tf.uint32)
@@ -52,7 +55,7 @@ def uniform(seed, epoch, rows, view, count):
     counter = (rows + tf.zeros((1, pairs), tf.uint32), which[None] + 0 * rows)
     key = (tf.cast(seed, tf.uint32), tf.cast(epoch, tf.uint32))
     words = tf.concat(threefry(key, counter), axis=1)[:, :count]
-    # 24 bits are all that a float32 in [0, 1) holds.
+    # A float32 in [0, 1) holds 24 random bits.
     return tf.cast(_shift(tf.bitwise.right_shift, words, 8), tf.float32) * 2.0**-24
 
 

@@ -11,7 +11,7 @@ from keras_isd.exploration.page.map import draw_map, make_grouping
 from keras_isd.exploration.page.rows import cluster_section, duplicate_section
 from keras_isd.exploration.page.thumbnails import make_sheets
 from keras_isd.similarity.exact import unit_rows
-from keras_isd.similarity.neighbors import neighbors_of_all
+from keras_isd.similarity.neighbors import find_all_neighbors
 from keras_isd.validation.arguments import check_positive_integer, check_seed
 from keras_isd.validation.features import check_features
 from keras_isd.visualization.embedding import plane_points
@@ -205,7 +205,7 @@ def _neighbors(features, count):
     """The nearest other rows of each row, and their similarities in thousandths."""
     if len(features) == 1:
         return {"neighbors": [[]], "similarities": [[]]}
-    rows, similarities = neighbors_of_all(features, min(count, len(features) - 1))
+    rows, similarities = find_all_neighbors(features, min(count, len(features) - 1))
     thousandths = np.rint(1000 * similarities).astype(int)
     return {"neighbors": rows.tolist(), "similarities": thousandths.tolist()}
 

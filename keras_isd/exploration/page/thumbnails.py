@@ -14,7 +14,7 @@ from absl import logging
 from PIL import Image
 
 from keras_isd.data import ImageSource
-from keras_isd.data.decoding.resizing import with_longer_side
+from keras_isd.data.decoding.resizing import limit_longer_side
 from keras_isd.visualization.views import select_rgb
 
 SHEET_COLUMNS = 10  # and rows
@@ -129,7 +129,7 @@ class _Reader:
             image = image.astype("uint8") * 255
         if image.dtype != "uint8":
             image = np.nan_to_num(image.astype("float32"), posinf=0, neginf=0)
-        return with_longer_side(image, self.size)
+        return limit_longer_side(image, self.size)
 
     def report(self, count):
         """Warns of unreadable images; raises a ValueError if all are unreadable."""

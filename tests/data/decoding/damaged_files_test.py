@@ -1,4 +1,4 @@
-"""Files with bytes flipped, cut and joined: each is read or named, and none stops the rest."""
+"""Damaged files: each one is read or reported as unreadable, and none stops the others."""
 
 import random
 import warnings
@@ -14,7 +14,7 @@ from tests.data.decoding.formats_test import (
     EIGHT_BITS,
     KINDS,
     kind,
-    small_photographs_of_pillow,
+    make_small_photographs,
     tiff,
 )
 
@@ -23,44 +23,44 @@ pytestmark = pytest.mark.one_backend("files are read alike under any backend")
 COUNT = 2_000
 
 
-def damaged(contents, others, draw):
-    """A file with one to three kinds of damage."""
+def damage(contents, others, draw):
+    """Damages the contents of a file in one to three ways."""
     contents = bytearray(contents)
     for _ in range(draw.randint(1, 3)):
-        damage = draw.choice(("flip", "cut", "join", "zero", "move"))
+        kind_of_damage = draw.choice(("flip", "cut", "join", "zero", "move"))
         place = draw.randrange(len(contents)) if contents else 0
-        if damage == "flip":
+        if kind_of_damage == "flip":
             for _ in range(draw.randint(1, 8)):
-                # Most headers are short, and of those damage tells most.
+                # Damage to a header has the largest effect, and most headers are short.
                 at = draw.randrange(min(len(contents), draw.choice((64, 512, 10**9))) or 1)
                 if contents:
                     contents[at] ^= 1 << draw.randrange(8)
-        elif damage == "cut":
+        elif kind_of_damage == "cut":
             contents = contents[:place]
-        elif damage == "join":
+        elif kind_of_damage == "join":
             contents = contents[:place] + draw.choice(others)[draw.randrange(200) :]
-        elif damage == "zero":
+        elif kind_of_damage == "zero":
             contents[place : place + 40] = bytes(len(contents[place : place + 40]))
         else:
             contents = contents[place:] + contents[:place]
     return bytes(contents)
 
 
-def samples():
-    """Small files of every format, the whole ones."""
+def make_samples():
+    """Makes small undamaged files of every format."""
     small = [kind(name)[0] for name in KINDS]
     small += [tiff(COLORS[:9, :9], photometric="rgb", compression=c) for c in ("lzw", "deflate")]
-    return small + small_photographs_of_pillow(24)
+    return small + make_small_photographs(24)
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_each_damaged_file_is_read_or_named(part):
-    draw, whole = random.Random(part), samples()
+def test_each_damaged_file_is_read_or_refused_with_a_reason(part):
+    draw, whole = random.Random(part), make_samples()
     read, reasons = 0, []
     for number in range(COUNT // 4):
-        contents = damaged(whole[number % len(whole)], whole, draw)
+        contents = damage(whole[number % len(whole)], whole, draw)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of libraries, that they make do with what there is
+            warnings.simplefilter("ignore")  # libraries warn that they read damaged data
             try:
                 image = Decoder(3, "float32", convert=True)(contents)
                 assert image.ndim == 3
@@ -75,11 +75,11 @@ def test_each_damaged_file_is_read_or_named(part):
 
 
 @pytest.mark.slow
-def test_a_folder_of_damaged_photographs_is_read_to_its_end(tmp_path):
-    pytest.importorskip("tensorflow", reason="it reads first, and Python what it cannot")
+def test_a_folder_of_damaged_photographs_is_read_completely(tmp_path):
+    pytest.importorskip("tensorflow", reason="TensorFlow reads first, and Python the rest")
     draw, whole = random.Random(7), list(EIGHT_BITS.values())
     for number in range(200):
-        contents = damaged(whole[number % len(whole)], whole, draw)
+        contents = damage(whole[number % len(whole)], whole, draw)
         (tmp_path / f"{number:03}.jpg").write_bytes(contents)
     source = data.from_folder(tmp_path, channels=3, dtype="uint8")
     read = sum(1 for _ in source.dataset())

@@ -1,4 +1,4 @@
-"""Formats, depths and channels: each read as the format's own library reads it, to the bit."""
+"""Formats, depths and channels are read exactly as the format's own library reads them."""
 
 import io
 import sys
@@ -75,7 +75,7 @@ GRAY = noise(6, 7)
 BANDS = noise(13, 40, 50)
 COLORS = noise(40, 50, 3)
 
-# What is written, and what is to be read: by the library named, or what was given to it.
+# The contents of a file, and the expected array; None for tifffile's own result.
 KINDS = {
     "TIFF, 16 bits": (tiff(GRAY), GRAY[..., None]),
     "TIFF, 16 bits, big-endian": (tiff(GRAY, byteorder=">"), GRAY[..., None]),
@@ -116,47 +116,47 @@ KINDS = {
 
 
 def kind(name):
-    contents, wanted = KINDS[name]
+    contents, expected = KINDS[name]
     contents = contents() if callable(contents) else contents
-    if wanted is None:
-        wanted = tifffile.imread(io.BytesIO(contents))
-    return contents, wanted
+    if expected is None:
+        expected = tifffile.imread(io.BytesIO(contents))
+    return contents, expected
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_numbers_of_any_depth_and_channels_are_as_they_are_stored(name):
-    contents, wanted = kind(name)
-    dtype = "float32" if wanted.dtype == "float64" else str(wanted.dtype)
-    found = Decoder(wanted.shape[-1], dtype)(contents)
+def test_values_of_any_depth_and_number_of_channels_are_preserved(name):
+    contents, expected = kind(name)
+    dtype = "float32" if expected.dtype == "float64" else str(expected.dtype)
+    found = Decoder(expected.shape[-1], dtype)(contents)
     assert found.dtype == dtype
-    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(found, expected)
 
 
-def test_a_png_of_16_bits_in_colour_keeps_them():
+def test_a_coloured_png_keeps_its_16_bits():
     imagecodecs = pytest.importorskip("imagecodecs", reason="the extra [formats]")
     np.testing.assert_array_equal(Decoder(3, "uint16")(imagecodecs.png_encode(COLORS)), COLORS)
 
 
-def small_photographs_of_pillow(size):
-    """Small photographs in Pillow's formats."""
+def make_small_photographs(size):
+    """Makes small photographs in Pillow's formats."""
     small = photograph().resize((size, size))
     forms = ("JPEG", "PNG", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA", "BMP", "GIF", "ICO", "TIFF")
     return [saved(small, form) for form in forms]
 
 
-def test_colours_that_tifffile_leaves_alone_are_made_by_pillow():
+def test_pillow_converts_colours_that_tifffile_does_not():
     for mode in ("CMYK", "LAB"):
         image = Image.new("RGB", (9, 8), (200, 10, 60))
         if mode == "LAB":
             image = Image.new("LAB", (9, 8), (120, 140, 90))
         contents = saved(image.convert(mode), "TIFF")
-        wanted = Image.open(io.BytesIO(contents)).convert("RGB")
-        np.testing.assert_array_equal(Decoder()(contents), np.asarray(wanted))
+        expected = Image.open(io.BytesIO(contents)).convert("RGB")
+        np.testing.assert_array_equal(Decoder()(contents), np.asarray(expected))
     contents = tiff(np.full((8, 9), 250, "uint8"), photometric="miniswhite")
     assert Decoder()(contents).max() == 5
 
 
-def test_a_tiff_with_transparency_is_as_a_png_with_it(tmp_path, caplog):
+def test_a_transparent_tiff_is_read_as_a_transparent_png_is(tmp_path, caplog):
     image = photograph("RGBA")
     image.putalpha(7)
     (tmp_path / "a.tif").write_bytes(saved(image, "TIFF"))
@@ -164,18 +164,18 @@ def test_a_tiff_with_transparency_is_as_a_png_with_it(tmp_path, caplog):
         source = data.from_folder(tmp_path)
     assert source.channels == 3
     np.testing.assert_array_equal(source[0], np.asarray(photograph()))
-    assert "`channels=4` keeps it" in caplog.text
+    assert "transparency is dropped unless `channels=4`" in caplog.text
     assert data.from_folder(tmp_path, channels=4)[0][0, 0, 3] == 7
 
 
-def test_compressed_tiffs_are_not_read_without_what_knows_limits(tmp_path, monkeypatch):
+def test_compressed_tiffs_need_a_decoder_that_limits_memory(tmp_path, monkeypatch):
     bomb = tiff(np.zeros((8, 8, 5), "uint16"), planarconfig="contig", compression="deflate")
     (tmp_path / "a.tif").write_bytes(bomb)
-    monkeypatch.setitem(sys.modules, "imagecodecs", None)  # as if it were not there
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)  # as if it were not installed
     with pytest.raises(ImportError, match=r'pip install "keras-isd\[formats\]"'):
         data.from_folder(tmp_path)
     gray = tiff(np.full((8, 9), 250, "uint8"), compression="deflate")
-    assert Decoder()(gray).min() == 250  # by Pillow
+    assert Decoder()(gray).min() == 250  # Pillow reads it
 
 
 EIGHT_BITS = {
@@ -195,9 +195,9 @@ EIGHT_BITS = {
 
 
 @pytest.mark.parametrize("name", EIGHT_BITS)
-def test_photographs_are_what_pillow_makes_of_them(name):
-    wanted = Image.open(io.BytesIO(EIGHT_BITS[name])).convert("RGB")
-    np.testing.assert_array_equal(Decoder()(EIGHT_BITS[name]), np.asarray(wanted))
+def test_photographs_are_read_as_pillow_reads_them(name):
+    expected = Image.open(io.BytesIO(EIGHT_BITS[name])).convert("RGB")
+    np.testing.assert_array_equal(Decoder()(EIGHT_BITS[name]), np.asarray(expected))
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P", "CMYK"])
@@ -211,19 +211,19 @@ def test_channels_are_converted_as_pillow_does(mode, channels):
     opened = Image.open(io.BytesIO(contents))
     if mode in ("P", "CMYK"):
         opened = opened.convert("RGB")
-    wanted = np.asarray(opened.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels]))
+    expected = np.asarray(opened.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels]))
     found = Decoder(channels)(contents)
-    np.testing.assert_array_equal(found, wanted.reshape(found.shape))
+    np.testing.assert_array_equal(found, expected.reshape(found.shape))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_images_are_turned_as_their_orientation_says(orientation, form):
+def test_images_are_turned_by_their_orientation(orientation, form):
     exif = Image.Exif()
     exif[0x0112] = orientation
     contents = saved(photograph().crop((0, 0, 60, 40)), form, exif=exif)
-    wanted = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(contents))).convert("RGB"))
-    np.testing.assert_array_equal(Decoder()(contents), wanted)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(contents))).convert("RGB"))
+    np.testing.assert_array_equal(Decoder()(contents), expected)
 
 
 @pytest.mark.parametrize(
@@ -235,18 +235,18 @@ def test_images_are_turned_as_their_orientation_says(orientation, form):
         (numpy_file(np.full((2, 2), np.nan)), "4 of its 4 numbers are not finite"),
         (archive(a=GRAY, b=GRAY), "archive of 2 files"),
         (numpy_file(GRAY)[:60] + numpy_file(GRAY)[66:], "reshape|header|Cannot|parse"),
-        (b"P3 1 1 65535\n4 5 6\n", "PGM or PPM of numbers in plain text"),
+        (b"P3 1 1 65535\n4 5 6\n", "numbers in plain text"),
         (b"P6 2 2 65535\n" + bytes(22), "buffer is smaller"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no image of a known kind"),
-        (tiff(GRAY), "1 channels and uint16, and the other images of 3 and uint8"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no image of a known format"),
+        (tiff(GRAY), r"1 channels \(uint16\), expected 3 \(uint8\)"),
     ],
 )
-def test_what_is_no_image_or_of_another_kind_is_named(contents, reason):
+def test_unreadable_contents_are_refused_with_a_reason(contents, reason):
     with pytest.raises(UnreadableImageError, match=reason):
         Decoder()(contents)
 
 
-def test_images_larger_than_pillow_allows_are_not_opened(monkeypatch):
+def test_images_larger_than_pillows_limit_are_refused(monkeypatch):
     header = numpy_file(np.zeros((2, 2, 3), "uint8"))
     bombs = [
         header[:80].replace(b"(2, 2, 3)", b"(200000, 200000, 3)") + header[80:],
@@ -266,20 +266,20 @@ def write(folder, **files):
         (folder / name.replace("_", ".")).write_bytes(contents)
 
 
-def test_a_folder_is_of_the_kind_that_its_files_are(tmp_path):
+def test_a_folder_has_the_channels_and_the_type_of_its_files(tmp_path):
     write(tmp_path, a_tif=tiff(BANDS), b_tif=tiff(BANDS + 1), c_tif=tiff(BANDS + 2))
     source = data.from_folder(tmp_path)
     assert (source.channels, source.dtype) == (13, "uint16")
     np.testing.assert_array_equal(source[1], BANDS.transpose(1, 2, 0) + 1)
 
 
-def test_gray_becomes_three_channels_unless_one_is_asked_for(tmp_path):
+def test_grey_is_repeated_to_three_channels_unless_one_is_requested(tmp_path):
     write(tmp_path, a_tif=tiff(GRAY))
     np.testing.assert_array_equal(data.from_folder(tmp_path)[0], np.stack([GRAY] * 3, axis=-1))
     assert data.from_folder(tmp_path, channels=1)[0].shape == (6, 7, 1)
 
 
-def test_sixteen_bits_become_eight_only_if_asked(tmp_path):
+def test_16_bits_become_8_only_on_request(tmp_path):
     write(tmp_path, a_tif=tiff(GRAY))
     found = data.from_folder(tmp_path, dtype="uint8", channels=1)[0][..., 0]
     np.testing.assert_array_equal(found, GRAY // 256)
@@ -290,7 +290,7 @@ def test_sixteen_bits_become_eight_only_if_asked(tmp_path):
     np.testing.assert_array_equal(mixed[1], Decoder()(EIGHT_BITS["PNG"]).astype("uint16") * 257)
 
 
-def test_a_file_of_another_kind_among_many_is_an_unreadable_one(tmp_path):
+def test_a_single_file_with_other_channels_is_unreadable(tmp_path):
     for number in range(9):
         write(tmp_path, **{f"{number}_tif": tiff(BANDS + number)})
     write(tmp_path, **{"2_tif": EIGHT_BITS["PNG"]})
@@ -298,23 +298,23 @@ def test_a_file_of_another_kind_among_many_is_an_unreadable_one(tmp_path):
     np.testing.assert_array_equal(source[2], source[3])
     [(name, reason)] = source.unreadable()
     assert name.endswith("2.tif")
-    assert "3 channels and uint8, and the other images of 13 and uint16" in reason
+    assert "3 channels (uint8), expected 13 (uint16)" in reason
 
 
-def test_transparency_that_is_left_out_is_said(tmp_path, caplog):
+def test_dropped_transparency_causes_a_warning(tmp_path, caplog):
     image = photograph("RGBA")
     write(tmp_path, a_png=saved(image, "PNG"))
     with caplog.at_level("WARNING", logger="absl"):
         data.from_folder(tmp_path)
-        assert caplog.text == ""  # of what is opaque everywhere nothing is lost
+        assert caplog.text == ""  # an opaque image loses nothing
         image.putalpha(7)
         write(tmp_path, a_png=saved(image, "PNG"))
         assert data.from_folder(tmp_path)[0].shape[-1] == 3
-    assert "transparent in parts, which is left out: `channels=4`" in caplog.text
+    assert "transparency is dropped unless `channels=4`" in caplog.text
     assert data.from_folder(tmp_path, channels=4)[0][0, 0, 3] == 7
 
 
-def test_errors_of_ones_own_decoder_are_reasons(tmp_path):
+def test_the_reason_is_the_error_of_a_custom_decoder(tmp_path):
     write(tmp_path, a_raw=b"12", b_raw=b"1")
 
     def decode(contents):

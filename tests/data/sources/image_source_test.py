@@ -1,4 +1,4 @@
-"""Sources: arrays, folders, lists, TensorFlow Datasets; readable and unreadable files."""
+"""Sources of arrays, folders, lists and TensorFlow Datasets; readable and unreadable files."""
 
 import io
 import os
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-tf = pytest.importorskip("tensorflow", reason="sources are read by tf.data")
+tf = pytest.importorskip("tensorflow", reason="tf.data reads the sources")
 import keras_isd  # noqa: E402
 from keras_isd import augmentation, data  # noqa: E402
 from keras_isd.data.decoding.decoder import Decoder  # noqa: E402
@@ -72,20 +72,20 @@ def test_images_of_every_kind_are_read_as_rgb(kind):
     gray = "gray" in kind or "16" in kind
     expected = np.asarray(photograph("L").convert("RGB") if gray else photograph(), "int32")
     assert found.shape == expected.shape
-    # JPEG and palettes lose a few levels; 16 bits are cut to 8 without loss.
+    # JPEG and palettes lose a few levels; these 16 bits become 8 without loss.
     allowed = 8 if any(word in kind for word in ("JPEG", "palette", "GIF")) else 0
     assert np.abs(found - expected).mean() <= allowed
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
-def test_what_is_no_whole_image_is_named_unreadable(kind):
+def test_contents_without_a_complete_image_are_unreadable(kind):
     with pytest.raises(UnreadableImageError):
         Decoder()(UNREADABLE[kind])
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two classes of four files; in the first, two that cannot be read."""
+    """Makes two classes of four files; two files of the first are unreadable."""
     for name, files in {
         "cat": [JPEG, b"", READABLE["PNG"], UNREADABLE["truncated JPEG"]],
         "dog": [JPEG] * 4,
@@ -93,7 +93,7 @@ def folder(tmp_path):
         (tmp_path / "train" / name).mkdir(parents=True)
         for number, file in enumerate(files):
             (tmp_path / "train" / name / f"{number}.JPEG").write_bytes(file)
-    (tmp_path / "train" / "cat" / "notes.txt").write_text("no image, and not taken for one")
+    (tmp_path / "train" / "cat" / "notes.txt").write_text("no image")
     (tmp_path / "empty").mkdir()
     return tmp_path
 
@@ -109,13 +109,13 @@ def test_a_folder_in_imagenets_layout_has_labels(folder):
     assert int(label) == 0
 
 
-def test_for_an_unreadable_file_the_next_stands_in_and_is_told_of(folder, caplog):
+def test_the_next_image_replaces_an_unreadable_file_which_is_reported(folder, caplog):
     source = data.from_folder(folder, split="train")
     dataset = data.two_view_dataset(
         source, augmentation.weak(16), augmentation.weak(16), 4, seed=0, shuffle_buffer=0
     )
     labels = [labels.numpy().tolist() for _, labels in dataset]
-    assert labels == [[0, 0, 0, 1], [1, 1, 1, 1]]  # file 3 of "cat" gave way to a dog
+    assert labels == [[0, 0, 0, 1], [1, 1, 1, 1]]  # a dog replaces file 3 of "cat"
     callback = data.ReportUnreadable(source)
     with caplog.at_level("WARNING", logger="absl"):
         callback.on_epoch_end(0)
@@ -127,7 +127,7 @@ def test_for_an_unreadable_file_the_next_stands_in_and_is_told_of(folder, caplog
     assert not caplog.text
 
 
-def test_index_and_views_are_those_of_the_image_that_was_read(folder):
+def test_index_and_views_belong_to_the_image_that_was_read(folder):
     source = data.from_folder(folder, split="train")
     weak = augmentation.weak(16)
     dataset = data.two_view_dataset(source, weak, weak, 8, 0, shuffle_buffer=0, with_index=True)
@@ -139,7 +139,7 @@ def test_index_and_views_are_those_of_the_image_that_was_read(folder):
 
 
 @pytest.mark.parametrize("cached", [False, True])
-def test_what_cannot_be_read_has_no_features_and_no_name(folder, cached, caplog):
+def test_unreadable_files_have_no_features_and_no_name(folder, cached, caplog):
     source = data.from_folder(folder, split="train")
     source = source.cache() if cached else source
     batches = data.one_view_dataset(source, augmentation.evaluation(16), batch_size=3)
@@ -160,7 +160,7 @@ def test_what_cannot_be_read_has_no_features_and_no_name(folder, cached, caplog)
     assert [int(label) for _, label in source.dataset()] == [0, 0, 1, 1, 1, 1]
 
 
-def test_features_of_nothing_that_can_be_read_are_refused(folder):
+def test_features_without_a_readable_image_are_refused(folder):
     source = data.from_folder(folder, split="train").subset([1, 3])
     batches = data.one_view_dataset(source, augmentation.evaluation(16), batch_size=2)
     backbone = keras_isd.backbones.ConvNet((16, 16, 3), filters=(4,))
@@ -168,7 +168,7 @@ def test_features_of_nothing_that_can_be_read_are_refused(folder):
         keras_isd.evaluation.extract_features(backbone, batches, verbose=0)
 
 
-def test_a_file_that_is_gone_is_an_unreadable_one(folder):
+def test_a_deleted_file_is_unreadable(folder):
     source = data.from_folder(folder, split="train")
     pathlib.Path(source.names[5]).unlink()
     image, label = source.read(tf.constant(5, tf.int64))
@@ -180,7 +180,7 @@ def test_a_file_that_is_gone_is_an_unreadable_one(folder):
 
 
 @pytest.mark.parametrize("kind", READABLE)
-def test_the_quick_way_gives_what_pillow_gives_or_nothing(kind):
+def test_tensorflow_decodes_as_pillow_does_or_fails(kind):
     contents = tf.constant(READABLE[kind])
     try:
         quick = decode_quickly(contents, read_header(contents)[1])
@@ -190,14 +190,14 @@ def test_the_quick_way_gives_what_pillow_gives_or_nothing(kind):
         np.testing.assert_array_equal(quick, Decoder()(READABLE[kind]))
 
 
-def test_subsets_take_their_stand_ins_from_themselves(folder):
+def test_subsets_replace_unreadable_files_by_their_own_images(folder):
     cats = data.from_folder(folder, split="train").subset(np.array([1, 3, 0]))
     assert [int(cats.read(tf.constant(row, tf.int64))[1]) for row in range(3)] == [0, 0, 0]
     unreadable = [name[-10:] for name, _ in cats.unreadable()]
     assert unreadable == ["cat/1.JPEG", "cat/3.JPEG"]
 
 
-def test_the_first_unreadable_files_are_logged_at_once_and_only_once(tmp_path, caplog):
+def test_the_first_three_unreadable_files_are_logged_once(tmp_path, caplog):
     for name, file in {"a": b"", "b": b"text", "c": b"", "d": b"", "e": JPEG}.items():
         (tmp_path / f"{name}.png").write_bytes(file)
     source = data.from_folder(tmp_path)
@@ -206,13 +206,13 @@ def test_the_first_unreadable_files_are_logged_at_once_and_only_once(tmp_path, c
             source.read(tf.constant(row, tf.int64))
     logged = [record.message for record in caplog.records]
     assert [line.split("/")[-1][:5] for line in logged] == ["a.png", "b.png", "c.png"]
-    assert "the file is empty. In training another image stands in" in logged[0]
+    assert "the file is empty. In training another image replaces it" in logged[0]
     assert "ReportUnreadable" in logged[2]
     assert [name[-5:] for name, _ in source.unreadable()] == ["a.png", "b.png", "c.png", "d.png"]
     assert source.unreadable() == []
 
 
-def test_a_cached_source_needs_its_files_no_more(folder):
+def test_a_cached_source_no_longer_needs_its_files(folder):
     source = data.from_folder(folder, split="train").subset(np.array([6, 2, 1]))
     pathlib.Path(source.names[1]).rename(folder / "elsewhere")
     cached = source.cache()
@@ -227,7 +227,7 @@ def test_a_cached_source_needs_its_files_no_more(folder):
         data.from_folder(folder, split="train").cache(max_bytes=10)
 
 
-def test_an_unreadable_file_is_an_error_if_asked(folder):
+def test_an_unreadable_file_is_an_error_on_request(folder):
     source = data.from_folder(folder, split="train", on_error="raise")
     with pytest.raises(Exception, match=r"cat/1\.JPEG cannot be read: the file is empty"):
         source.read(tf.constant(1, tf.int64))
@@ -239,7 +239,7 @@ def test_a_source_without_a_readable_image_is_an_error(folder):
         source.read(tf.constant(0, tf.int64))
 
 
-def test_a_list_of_the_authors_form_is_read(folder):
+def test_a_list_file_of_the_authors_is_read(folder):
     listed = folder / "D.txt"
     names = "class names : \ndog\ncat\nTrain Images: \n/train/dog/3.JPEG\n/train/cat/2.JPEG\n"
     listed.write_text(names)
@@ -248,17 +248,19 @@ def test_a_list_of_the_authors_form_is_read(folder):
     assert source.labels.tolist() == [0, 1]
     np.testing.assert_array_equal(source.read(tf.constant(1, tf.int64))[0], PHOTOGRAPH)
     listed.write_text(names.replace("train/cat", "train/cow"))
-    with pytest.raises(ValueError, match=r"must name files of its classes.*cow"):
+    with pytest.raises(ValueError, match=r"`list_file` must .*Received: .*cow"):
         data.from_list_file(listed, folder)
     listed.write_text(names.replace("2.JPEG", "9.JPEG"))
-    with pytest.raises(ValueError, match=r"without 1 of 2, such as .*cat/9\.JPEG"):
+    with pytest.raises(
+        ValueError, match=r"`directory` must .*Received: .*without 1 of 2.*cat/9\.JPEG"
+    ):
         data.from_list_file(listed, folder)
     listed.write_text("train/cat/2.JPEG\n")
-    with pytest.raises(ValueError, match="must begin with a line `class names :`"):
+    with pytest.raises(ValueError, match=r"`list_file` must .*Received: "):
         data.from_list_file(listed, folder)
 
 
-def test_arrays_are_read_in_any_order_and_number():
+def test_rows_of_arrays_are_read_in_any_order():
     images = np.arange(5, dtype="uint8")[:, None, None] * np.ones((1, 4, 6), "uint8")
     source = data.from_arrays(images, [4, 3, 2, 1, 0]).subset(np.array([4, 0, 2]))
     found, labels = source.read(tf.constant([[0, 1], [2, 0]], tf.int64))
@@ -274,34 +276,34 @@ def test_arrays_are_read_in_any_order_and_number():
         (
             np.zeros((3, 4, 4, 2), "int64"),
             {},
-            "must be of shape .* and uint8, .* Received: .*int64",
+            "`images` must .* Received: .*int64",
         ),
-        (np.zeros((3, 4), "uint8"), {}, r"must be of shape \(images, height, width, channels\)"),
+        (np.zeros((3, 4), "uint8"), {}, r"`images` must .* Received: .*\(3, 4\)"),
         (
             np.zeros((3, 4, 4, 5)),
             {"channels": 1},
-            r"`channels` must be what .* shape \(3, 4, 4, 5\)",
+            r"`channels` must .* Received: .*\(3, 4, 4, 5\)",
         ),
-        (np.zeros((3, 4, 4), "uint8"), {"labels": [0, 1]}, "must be as many.*3 images, 2 labels"),
+        (np.zeros((3, 4, 4), "uint8"), {"labels": [0, 1]}, "`labels` must .*3 images, 2 labels"),
         (np.zeros((2, 4, 4), "uint8"), {"labels": [0, -2]}, "label -2 of row 1"),
         (np.zeros((2, 4, 4), "uint8"), {"labels": [0, 2], "class_names": ["a", "b"]}, "label 2 of"),
         (np.zeros((2, 4, 4), "uint8"), {"labels": [0.0, 2.0]}, "must be integers"),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused(images, arguments, message):
+def test_invalid_arrays_are_refused(images, arguments, message):
     with pytest.raises(ValueError, match=message):
         data.from_arrays(images, **arguments)
 
 
 @pytest.mark.parametrize("rows", [[], [5], [-1], [0.5]])
-def test_rows_that_there_are_not_are_refused(rows):
+def test_rows_out_of_range_are_refused(rows):
     with pytest.raises(ValueError, match="Argument `rows` must"):
         data.from_arrays(np.zeros((5, 4, 4), "uint8")).subset(np.array(rows))
 
 
 @pytest.mark.data
 @pytest.mark.skipif(not CIFAR.is_dir(), reason=f"CIFAR-10 is not in {CIFAR}")
-def test_cifar_comes_from_tensorflow_datasets():
+def test_cifar_is_read_from_tensorflow_datasets():
     source = data.from_tfds("cifar10", split="test[:100]", data_dir=CIFAR)
     assert len(source) == 100
     assert source.in_memory
@@ -312,8 +314,8 @@ def test_cifar_comes_from_tensorflow_datasets():
 
 
 @pytest.mark.parametrize(("name", "in_memory"), [("cifar100", True), ("imagenette", False)])
-def test_other_sets_come_from_tensorflow_datasets(tmp_path, name, in_memory):
-    tfds = pytest.importorskip("tensorflow_datasets", reason="the sets are its own")
+def test_other_sets_are_read_from_tensorflow_datasets(tmp_path, name, in_memory):
+    tfds = pytest.importorskip("tensorflow_datasets", reason="it provides the data sets")
     with tfds.testing.mock_data(num_examples=6):
         source = data.from_tfds(name, data_dir=tmp_path)
     assert len(source) == 6
@@ -326,9 +328,9 @@ def test_other_sets_come_from_tensorflow_datasets(tmp_path, name, in_memory):
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
-    """A set of TensorFlow Datasets, prepared for random access."""
+    """Prepares a data set of TensorFlow Datasets for random access."""
     pytest.importorskip("array_record", reason="the extra [records]")
-    pytest.importorskip("tensorflow_datasets", reason="the set is its own")
+    pytest.importorskip("tensorflow_datasets", reason="it provides the data set")
     from tests.support.small_photographs import small_photographs_dataset_builder as builder
 
     folder = tmp_path_factory.mktemp("sets")
@@ -337,7 +339,7 @@ def records(tmp_path_factory):
     return folder
 
 
-def test_a_set_that_stays_on_disk_is_read_in_any_order(records):
+def test_a_set_on_disk_is_read_in_any_order(records):
     source = data.from_tfds("small_photographs", data_dir=records, random_access=True)
     assert len(source) == 20
     assert not source.in_memory
@@ -358,7 +360,7 @@ def test_a_set_that_stays_on_disk_is_read_in_any_order(records):
     assert (len(part), part.labels) == (5, None)
 
 
-def test_a_set_on_disk_is_shuffled_whole_and_resumed_anywhere(records):
+def test_a_set_on_disk_is_shuffled_as_a_whole_and_resumed_at_any_step(records):
     source = data.from_tfds("small_photographs", data_dir=records, random_access=True)
     weak = augmentation.weak(8)
 

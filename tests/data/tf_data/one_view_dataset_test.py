@@ -17,7 +17,7 @@ def source(count=11):
     return data.from_arrays(images, np.arange(count)), images
 
 
-def test_for_evaluation_all_images_come_once_in_their_order():
+def test_evaluation_batches_have_every_image_once_in_order():
     images_source, images = source()
     view = augmentation.evaluation(8)
     batches = list(data.one_view_dataset(images_source, view, batch_size=4))
@@ -28,7 +28,7 @@ def test_for_evaluation_all_images_come_once_in_their_order():
     assert len(data.one_view_dataset(images_source, view, batch_size=4)) == 3
 
 
-def test_for_training_each_pass_has_another_order_and_other_views_of_one_seed():
+def test_training_passes_differ_in_order_and_views_and_are_reproducible():
     images_source, _ = source()
 
     def passes(seed):
@@ -45,7 +45,7 @@ def test_for_training_each_pass_has_another_order_and_other_views_of_one_seed():
     assert [y for _, y in passes(seed=2)[0]] != [y for _, y in first]
 
 
-def test_photographs_of_many_sizes_are_cropped_to_one(tmp_path):
+def test_photographs_of_many_sizes_are_cropped_to_one_size(tmp_path):
     for index, shape in enumerate([(40, 30), (20, 50), (33, 33)]):
         pixels = np.full((*shape, 3), 80 * index, "uint8")
         folder = tmp_path / f"class{index}"
@@ -61,7 +61,7 @@ def test_photographs_of_many_sizes_are_cropped_to_one(tmp_path):
     assert extract_features(backbone, batches, verbose=0).features.shape == (3, 4)
 
 
-def test_without_labels_there_are_images_alone():
+def test_batches_without_labels_are_images():
     images = tf.data.Dataset.from_tensor_slices(np.zeros((3, 8, 8, 3), "uint8"))
     [views] = data.one_view_dataset(images, augmentation.evaluation(8), batch_size=3)
     assert views.shape == (3, 8, 8, 3)
@@ -71,7 +71,7 @@ def test_without_labels_there_are_images_alone():
 def test_images_of_every_type_and_size_are_cropped_alike(dtype):
     images = [np.random.RandomState(n).randint(0, 200, (20 + n, 30 - n, 3)) for n in range(2)]
 
-    def views_of(kind):
+    def make_views(kind):
         spec = tf.TensorSpec((None, None, 3), kind)
         source = tf.data.Dataset.from_generator(
             lambda: (i.astype(kind) for i in images), output_signature=spec
@@ -79,4 +79,4 @@ def test_images_of_every_type_and_size_are_cropped_alike(dtype):
         source = source.apply(tf.data.experimental.assert_cardinality(2))
         return next(iter(data.one_view_dataset(source, augmentation.evaluation(8), 2))).numpy()
 
-    np.testing.assert_array_equal(views_of(dtype), views_of("float64").astype("float32"))
+    np.testing.assert_array_equal(make_views(dtype), make_views("float64").astype("float32"))

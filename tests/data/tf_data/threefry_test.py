@@ -8,7 +8,7 @@ from keras_isd.data.tf_data.threefry import threefry, uniform  # noqa: E402
 pytestmark = pytest.mark.one_backend("tf.data is the same under any backend")
 
 
-# The first, second and third "known answers" of the authors' Random123 for threefry2x32, 20 rounds.
+# The first three "known answers" of the authors' Random123 for threefry2x32 with 20 rounds.
 @pytest.mark.parametrize(
     ("key", "counter", "expected"),
     [
@@ -38,5 +38,5 @@ def test_numbers_are_uniform_and_independent():
     assert np.abs(correlations).max() < 5 / np.sqrt(2000)
 
 
-def test_numbers_of_a_row_are_its_own():
+def test_the_numbers_of_a_row_do_not_depend_on_its_batch():
     np.testing.assert_array_equal(numbers(rows=[5, 2**33 - 7, 0])[0], numbers(rows=[5])[0])

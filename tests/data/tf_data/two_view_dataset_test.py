@@ -1,4 +1,4 @@
-"""Views and order depend on seed, epoch, row and view, and on nothing else."""
+"""Views and order depend only on (seed, epoch, row, view)."""
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ from tests.support.photographs import photographs, small_photographs  # noqa: E4
 pytestmark = pytest.mark.one_backend("tf.data is the same under any backend")
 
 
-# 22 parts of two photographs: enough for five batches of four, and two left over.
+# 22 parts of two photographs make five batches of four, with two images left over.
 PHOTOGRAPHS = np.stack([p[y : y + 40, 100:140] for p in photographs() for y in range(0, 385, 35)])
 LABELS = np.arange(len(PHOTOGRAPHS), dtype="int32")
 STRONG, WEAK = augmentation.strong(24), augmentation.weak(24)  # `WEAK` is quicker to compile
@@ -31,8 +31,8 @@ def batches(kind="source", **arguments):
     return data.two_view_dataset(KINDS[kind](), **arguments)
 
 
-def seen(dataset, epochs=1):
-    """What an observer of so many passes sees: for each batch its bytes."""
+def read_bytes(dataset, epochs=1):
+    """Reads some passes: a list of the bytes of each batch."""
     found = []
     for _ in range(epochs):
         for views, labels in dataset:
@@ -51,13 +51,15 @@ def by_label(dataset):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_stream_is_equal_byte_for_byte_whoever_asks(kind):
-    expected = seen(batches(kind, query=STRONG), epochs=2)
+def test_the_stream_is_equal_byte_for_byte_for_any_number_of_calls(kind):
+    expected = read_bytes(batches(kind, query=STRONG), epochs=2)
     assert len(set(expected)) == 10  # five steps a pass, all different
     for calls in (1, 2):
         keras.utils.set_random_seed(90 + calls)
-        assert seen(batches(kind, query=STRONG, num_parallel_calls=calls), epochs=2) == expected
-    assert seen(batches(kind, query=STRONG, seed=8)) != expected[:5]
+        assert (
+            read_bytes(batches(kind, query=STRONG, num_parallel_calls=calls), epochs=2) == expected
+        )
+    assert read_bytes(batches(kind, query=STRONG, seed=8)) != expected[:5]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -67,28 +69,28 @@ def test_a_long_pass_has_more_threads_and_the_same_views(kind, monkeypatch):
     monkeypatch.setattr(datasets, "MANY_IMAGES", len(PHOTOGRAPHS))
     many = batches(kind, query=STRONG)
     assert many.options().threading.private_threadpool_size >= 3
-    assert seen(many, epochs=2) == seen(few, epochs=2)
+    assert read_bytes(many, epochs=2) == read_bytes(few, epochs=2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("epoch", "step"), [(0, 3), (2, 0), (1, 4)])
-def test_a_resumed_stream_goes_on_as_it_would_have(kind, epoch, step):
-    whole = seen(batches(kind), epochs=3)
+def test_a_resumed_stream_equals_the_uninterrupted_one(kind, epoch, step):
+    whole = read_bytes(batches(kind), epochs=3)
     resumed = batches(kind, initial_epoch=epoch, initial_step=step)
-    assert seen(resumed, epochs=3 - epoch) == whole[5 * epoch + step :]
+    assert read_bytes(resumed, epochs=3 - epoch) == whole[5 * epoch + step :]
 
 
-def test_views_do_not_depend_on_the_batch_that_an_image_is_in():
+def test_views_do_not_depend_on_the_batch_of_an_image():
     one = by_label(batches(batch_size=4, drop_remainder=False))
     other = by_label(batches(batch_size=11, shuffle_buffer=0))
     assert sorted(one) == sorted(other) == list(range(22))
     for label, views in one.items():
         for view, twin in zip(views, other[label], strict=True):
-            # Other shapes may be compiled to sums in another order.
+            # XLA may order sums differently for other shapes.
             np.testing.assert_allclose(view, twin, atol=1e-4)
 
 
-def test_an_epoch_has_every_image_once_and_every_epoch_other_views_and_order():
+def test_each_epoch_has_every_image_once_in_a_new_order_with_new_views():
     dataset = batches(drop_remainder=False)
     epochs = [list(dataset) for _ in range(3)]
     orders = [tuple(label for _, labels in e for label in labels.numpy()) for e in epochs]
@@ -101,7 +103,7 @@ def test_an_epoch_has_every_image_once_and_every_epoch_other_views_and_order():
         assert np.abs(first[label][0] - first[label][1]).max() > 0.02
 
 
-def test_subsets_have_views_of_their_own_rows():
+def test_subsets_draw_views_by_their_own_rows():
     source = data.from_arrays(PHOTOGRAPHS, LABELS).subset(np.arange(4, 12))
     found = by_label(data.two_view_dataset(source, WEAK, WEAK, batch_size=4, seed=7))
     assert sorted(found) == list(range(4, 12))
@@ -109,13 +111,13 @@ def test_subsets_have_views_of_their_own_rows():
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("start", [{}, {"initial_epoch": 1, "initial_step": 2}])
-def test_the_batches_of_a_step_of_all_workers_are_one_large_batch(kind, start):
+def test_the_workers_batches_of_a_step_are_together_one_large_batch(kind, start):
     one = list(batches(kind, batch_size=6, **start))
     shards = [
         list(batches(kind, batch_size=2, num_shards=3, shard_index=index, **start))
         for index in range(3)
     ]
-    assert [len(shard) for shard in shards] == [len(one)] * 3  # of 22 images 4 are left out
+    assert [len(shard) for shard in shards] == [len(one)] * 3  # 4 of 22 images are dropped
     for whole, *parts in zip(one, *shards, strict=True):
         expected = by_label([whole])
         found = {label: views for part in parts for label, views in by_label([part]).items()}
@@ -132,7 +134,7 @@ def test_fit_knows_how_long_an_epoch_is(kind):
     assert len(list(batches(kind, drop_remainder=False))) == 6
 
 
-def test_without_labels_batches_are_views_alone():
+def test_batches_without_labels_are_views():
     source = data.from_arrays(PHOTOGRAPHS)
     views = next(iter(data.two_view_dataset(source, STRONG, WEAK, batch_size=4)))
     assert {name: tuple(v.shape) for name, v in views.items()} == {
@@ -141,16 +143,16 @@ def test_without_labels_batches_are_views_alone():
     }
 
 
-def test_a_seed_that_is_not_given_follows_the_global_one():
+def test_without_a_seed_the_global_seed_determines_the_stream():
     def stream(seed):
         keras.utils.set_random_seed(seed)
-        return seen(batches(seed=None))
+        return read_bytes(batches(seed=None))
 
     assert stream(1) == stream(1)
     assert stream(1) != stream(2)
 
 
-def test_files_of_many_sizes_give_the_views_that_arrays_give(tmp_path):
+def test_files_of_many_sizes_give_the_same_views_as_arrays(tmp_path):
     sizes = [(40, 52), (64, 33), (90, 90), (31, 60)]
     images = [p[:h, :w] for p, (h, w) in zip(small_photographs(), sizes, strict=True)]
     for number, image in enumerate(images):
@@ -158,14 +160,14 @@ def test_files_of_many_sizes_give_the_views_that_arrays_give(tmp_path):
     source = data.from_folder(tmp_path)
     found = next(iter(data.two_view_dataset(source, STRONG, WEAK, 4, seed=3, shuffle_buffer=0)))
     for row, image in enumerate(images):
-        # The same row of a set of arrays of that image's size.
+        # The same row in an array of images of that size.
         alone = data.from_arrays(np.stack([image] * 4))
         views = data.two_view_dataset(alone, STRONG, WEAK, 4, seed=3, shuffle_buffer=0)
         for name, view in next(iter(views)).items():
             np.testing.assert_allclose(found[name][row], view[row], atol=2e-3)
 
 
-def test_other_functions_make_views_of_batches_one_after_the_other():
+def test_custom_functions_make_views_of_batches_in_order():
     dataset = tf.data.Dataset.range(5)
     pairs = data.two_view_dataset(
         dataset, lambda x: x, lambda x: -x, batch_size=3, shuffle_buffer=0, drop_remainder=False
@@ -180,12 +182,12 @@ def test_other_functions_make_views_of_batches_one_after_the_other():
 @pytest.mark.parametrize(
     "view", [lambda x: x, augmentation.Augmenter([augmentation.HorizontalFlip()])]
 )
-def test_images_of_many_sizes_need_a_crop_first(view):
+def test_images_of_many_sizes_need_views_that_begin_with_a_crop(view):
     dataset = tf.data.Dataset.from_generator(
         lambda: iter([np.zeros((4, 4, 3))]),
         output_signature=tf.TensorSpec((None, None, 3), tf.float32),
     )
-    with pytest.raises(ValueError, match="differ in size need an `Augmenter`"):
+    with pytest.raises(ValueError, match=r"`Augmenter`.*Received: "):
         list(data.two_view_dataset(dataset, view, view, batch_size=1))
 
 
@@ -201,7 +203,7 @@ def test_images_of_many_sizes_need_a_crop_first(view):
         ({"num_shards": 2, "drop_remainder": False}, "shard_index"),
     ],
 )
-def test_what_leaves_an_epoch_empty_is_refused(arguments, name):
+def test_arguments_that_leave_no_batch_are_refused(arguments, name):
     with pytest.raises(ValueError, match=f"`{name}` must .* Received: {name}="):
         batches(**arguments)
 
@@ -222,7 +224,7 @@ def test_every_order_is_a_permutation(count, seed, epoch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_row_numbers_go_with_the_views_if_asked_for(kind):
+def test_row_numbers_are_added_on_request(kind):
     for views, labels in batches(kind, with_index=True):
         np.testing.assert_array_equal(views["index"], labels)  # each row's label is its number
         assert views["index"].dtype == tf.int32
@@ -231,7 +233,7 @@ def test_row_numbers_go_with_the_views_if_asked_for(kind):
 
 @pytest.mark.parametrize("steps_known", [True, False])
 @pytest.mark.parametrize("first", [(0, 0), (2, 1)])
-def test_a_look_at_some_batches_changes_no_epoch(steps_known, first):
+def test_an_incomplete_pass_does_not_advance_the_epoch(steps_known, first):
     images = np.random.RandomState(0).randint(0, 256, (20, 8, 8, 3)).astype("uint8")
     weak = augmentation.weak(8)
 
@@ -245,33 +247,33 @@ def test_a_look_at_some_batches_changes_no_epoch(steps_known, first):
     def passes(dataset, count):
         return [np.stack([batch["query"] for batch in dataset]) for _ in range(count)]
 
-    wanted = passes(batches(), 3)
-    assert [len(views) for views in wanted] == [5 - first[1], 5, 5]
-    looked_at = batches()
+    expected = passes(batches(), 3)
+    assert [len(views) for views in expected] == [5 - first[1], 5, 5]
+    dataset = batches()
     for _ in range(3):
-        look = next(iter(looked_at))["query"]
-        np.testing.assert_array_equal(look, wanted[0][0])
-    found = passes(looked_at, 2)
-    list(looked_at.take(2))
-    found += passes(looked_at, 1)
-    for one, other in zip(found, wanted, strict=True):
+        first_batch = next(iter(dataset))["query"]
+        np.testing.assert_array_equal(first_batch, expected[0][0])
+    found = passes(dataset, 2)
+    list(dataset.take(2))
+    found += passes(dataset, 1)
+    for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert np.abs(wanted[1] - wanted[2]).max() > 0.1
+    assert np.abs(expected[1] - expected[2]).max() > 0.1
 
 
-def plain(*shape, dtype="uint8"):
+def make_dataset(*shape, dtype="uint8"):
     return tf.data.Dataset.from_tensor_slices(np.zeros((4, *shape), dtype))
 
 
 @pytest.mark.parametrize(
     "dataset",
     [
-        plain(8, 8),
-        plain(8, 8, 3).batch(2),
-        plain(8, 8, 3).map(lambda image: {"image": image}),
-        plain(8, 8, 3).map(lambda image: (image, 1.5)),
-        plain(8, 8, 3).map(lambda image: (image, 1, 2)),
-        plain(dtype="int64").map(lambda x: "a.png"),
+        make_dataset(8, 8),
+        make_dataset(8, 8, 3).batch(2),
+        make_dataset(8, 8, 3).map(lambda image: {"image": image}),
+        make_dataset(8, 8, 3).map(lambda image: (image, 1.5)),
+        make_dataset(8, 8, 3).map(lambda image: (image, 1, 2)),
+        make_dataset(dtype="int64").map(lambda x: "a.png"),
         np.zeros((4, 8, 8, 3), "uint8"),
         "photos",
         ["a.png"],
@@ -279,15 +281,15 @@ def plain(*shape, dtype="uint8"):
     ids=lambda dataset: type(dataset).__name__,
 )
 @pytest.mark.parametrize("views", [1, 2])
-def test_what_is_no_images_is_refused_before_work_is_lost(dataset, views):
+def test_data_other_than_images_are_refused_early(dataset, views):
     make = {1: data.one_view_dataset, 2: data.two_view_dataset}[views]
     weak = [augmentation.weak(8)] * views
-    with pytest.raises(ValueError, match=r"`dataset` must be a source of images.*Received: "):
+    with pytest.raises(ValueError, match=r"`dataset` must .*Received: "):
         make(dataset, *weak, batch_size=2)
 
 
 @pytest.mark.parametrize("sizes", [(8, 8), (None, None)])
-def test_channels_that_are_known_only_when_read_are_looked_at_then(sizes):
+def test_unknown_channels_are_checked_when_images_are_read(sizes):
     weak = augmentation.weak(8)
 
     def images(channels):
@@ -305,7 +307,7 @@ def test_channels_that_are_known_only_when_read_are_looked_at_then(sizes):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", [None, 3])
-def test_views_that_draw_the_same_in_each_epoch_are_warned_of(kind, seed, caplog):
+def test_views_that_repeat_their_draws_each_epoch_cause_a_warning(kind, seed, caplog):
     def bright(images):
         return tf.image.random_brightness(tf.cast(images, tf.float32), 50.0)
 
@@ -322,7 +324,7 @@ def test_views_that_draw_the_same_in_each_epoch_are_warned_of(kind, seed, caplog
         tf.random.set_seed(before)
 
 
-def test_views_by_operations_without_a_state_are_not_warned_of(caplog):
+def test_views_made_by_stateless_operations_cause_no_warning(caplog):
     def bright(images):
         images = tf.cast(images, tf.float32)
         return tf.image.stateless_random_brightness(images, 50.0, (1, 2))
@@ -336,9 +338,9 @@ def test_views_by_operations_without_a_state_are_not_warned_of(caplog):
     assert not caplog.text
 
 
-def test_functions_of_ones_own_take_any_channels():
+def test_custom_functions_accept_any_number_of_channels():
     def view(images):
         return tf.cast(images, "float32")
 
-    [batch] = data.two_view_dataset(plain(8, 8, 4), view, view, batch_size=4)
+    [batch] = data.two_view_dataset(make_dataset(8, 8, 4), view, view, batch_size=4)
     assert batch["key"].shape == (4, 8, 8, 4)
