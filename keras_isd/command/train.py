@@ -65,9 +65,7 @@ def run(arguments):
     if teacher:
         chosen["method"] = "distillation"
     settings = keras_isd.training.choose_settings(source, **chosen)
-    print(f"{len(source):,} images, {source.channels} channels, {source.dtype}")
-    for name, value in settings.values().items():
-        print(f"  {f'--{name}={value}':<22}{settings.reasons.get(name, '')}", flush=True)
+    print(*describe(source, settings), sep="\n", flush=True)
     trained = keras_isd.training.Run(
         arguments.output,
         source,
@@ -85,6 +83,13 @@ def run(arguments):
         f"saved {arguments.output}/model.keras; "
         f"next: keras-isd embed IMAGES --model={arguments.output}"
     )
+
+
+def describe(source, settings):
+    """Yields lines on the images and on each setting with its reason."""
+    yield f"{len(source):,} images, {source.channels} channels, {source.dtype}"
+    for name, value in settings.values().items():
+        yield f"  {f'--{name}={value}':<22}{settings.reasons.get(name, '')}"
 
 
 def _check(arguments):
