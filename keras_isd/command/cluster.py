@@ -9,20 +9,14 @@ The table has a line for each image: name, cluster. Cluster 0 is the largest; -1
 import numpy as np
 
 import keras_isd
-from keras_isd.command.tables import (
-    add_feature_arguments,
-    draw_groups,
-    load_features,
-    output_path,
-    write_table,
-)
+from keras_isd.command import tables
 from keras_isd.command.values import natural_int, positive_int
 
 METHODS = ("kmeans", "hdbscan")
 
 
 def add_arguments(parser):
-    add_feature_arguments(parser)
+    tables.add_feature_arguments(parser)
     add = parser.add_argument
     add("--clusters", type=positive_int, help="number of clusters; chosen if not given")
     add("--method", choices=METHODS, default="kmeans", help="clustering method")
@@ -31,8 +25,8 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    found = load_features(arguments)
-    output = output_path(arguments, "clusters.csv")
+    found = tables.load_features(arguments)
+    output = tables.output_path(arguments, "clusters.csv")
     labels = keras_isd.exploration.cluster_features(
         found.features, arguments.clusters, arguments.method, arguments.min_size, arguments.seed
     )
@@ -41,9 +35,9 @@ def run(arguments):
     print(f"{len(sizes)} clusters of these sizes: {', '.join(map(str, sizes[:10]))}{more}")
     if alone := int((labels < 0).sum()):
         print(f"{alone:,} images are in no cluster")
-    write_table(output, ["name", "cluster"], zip(found.names, labels.tolist()))
+    tables.write_table(output, ["name", "cluster"], zip(found.names, labels.tolist()))
     groups = []
     if len(sizes):
         groups = keras_isd.exploration.clusters.nearest_to_center(found.features, labels)
     titles = [f"cluster {number}: {len(group):,}" for number, group in enumerate(groups)]
-    draw_groups(arguments, output, found.names, groups, titles)
+    tables.draw_groups(arguments, output, found.names, groups, titles)

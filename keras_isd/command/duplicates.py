@@ -15,20 +15,13 @@ import os
 from absl import logging
 
 import keras_isd
-from keras_isd.command.tables import (
-    add_approximate_argument,
-    add_feature_arguments,
-    draw_groups,
-    load_features,
-    output_path,
-    write_table,
-)
+from keras_isd.command import tables
 from keras_isd.command.values import fraction, positive_int
 
 
 def add_arguments(parser):
-    add_feature_arguments(parser)
-    add_approximate_argument(parser)
+    tables.add_feature_arguments(parser)
+    tables.add_approximate_argument(parser)
     add = parser.add_argument
     add("--ratio", type=fraction, default=0.3, help="distance relative to the k-th neighbour's")
     add("--k", type=positive_int, default=10, help="about the most copies of one image")
@@ -36,8 +29,8 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    found = load_features(arguments)
-    output = output_path(arguments, "duplicates.csv")
+    found = tables.load_features(arguments)
+    output = tables.output_path(arguments, "duplicates.csv")
     groups = keras_isd.exploration.find_duplicates(
         found.features,
         arguments.ratio,
@@ -48,10 +41,10 @@ def run(arguments):
     )
     copies = sum(len(rows) - 1 for rows in groups)
     print(f"{len(groups):,} groups, {copies:,} of {len(found.names):,} images may be copies")
-    write_table(output, ["group", "name", "keep", "similarity"], _lines(found, groups))
+    tables.write_table(output, ["group", "name", "keep", "similarity"], _lines(found, groups))
     titles = [f"group {number}" for number in range(len(groups))]
     captions = [["keep", *["copy?"] * (len(rows) - 1)] for rows in groups]
-    draw_groups(arguments, output, found.names, groups, titles, captions)
+    tables.draw_groups(arguments, output, found.names, groups, titles, captions)
 
 
 def _lines(found, groups):

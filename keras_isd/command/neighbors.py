@@ -8,27 +8,20 @@ The table has a line for each image and neighbour: name, neighbor, similarity (t
 """
 
 import keras_isd
-from keras_isd.command.tables import (
-    add_approximate_argument,
-    add_feature_arguments,
-    draw_groups,
-    load_features,
-    output_path,
-    write_table,
-)
+from keras_isd.command import tables
 from keras_isd.command.values import comma_list, positive_int
 
 
 def add_arguments(parser):
-    add_feature_arguments(parser)
-    add_approximate_argument(parser)
+    tables.add_feature_arguments(parser)
+    tables.add_approximate_argument(parser)
     parser.add_argument("--query", type=comma_list, help="images to find the neighbours of")
     parser.add_argument("--k", type=positive_int, default=10, help="neighbours of each image")
 
 
 def run(arguments):
-    found = load_features(arguments)
-    output, names = output_path(arguments, "neighbors.csv"), found.names
+    found = tables.load_features(arguments)
+    output, names = tables.output_path(arguments, "neighbors.csv"), found.names
     k = min(arguments.k, len(names) - 1)
     if arguments.query is None:
         queries = list(range(len(names)))
@@ -42,7 +35,7 @@ def run(arguments):
         queries = [_find_row(names, end, arguments) for end in arguments.query]
         check_features(features=found.features)
         rows, similarities = find_row_neighbors(found.features, queries, k)
-    write_table(
+    tables.write_table(
         output,
         ["name", "neighbor", "similarity"],
         (
@@ -53,7 +46,7 @@ def run(arguments):
     )
     shown = [[query, *neighbors] for query, neighbors in zip(queries[:30], rows)]
     captions = [["", *(f"{value:.2f}" for value in values)] for values in similarities[:30]]
-    draw_groups(arguments, output, names, shown, [""] * len(shown), captions)
+    tables.draw_groups(arguments, output, names, shown, [""] * len(shown), captions)
 
 
 def _find_row(names, end, arguments):

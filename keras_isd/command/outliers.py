@@ -11,20 +11,13 @@ to theirs. A group of outliers is found if k is larger than the group.
 import numpy as np
 
 import keras_isd
-from keras_isd.command.tables import (
-    add_approximate_argument,
-    add_feature_arguments,
-    draw_groups,
-    load_features,
-    output_path,
-    write_table,
-)
+from keras_isd.command import tables
 from keras_isd.command.values import positive_int
 
 
 def add_arguments(parser):
-    add_feature_arguments(parser)
-    add_approximate_argument(parser)
+    tables.add_feature_arguments(parser)
+    tables.add_approximate_argument(parser)
     parser.add_argument(
         "--k",
         type=positive_int,
@@ -33,15 +26,15 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    found = load_features(arguments)
-    output = output_path(arguments, "outliers.csv")
+    found = tables.load_features(arguments)
+    output = tables.output_path(arguments, "outliers.csv")
     scores = keras_isd.exploration.outlier_scores(
         found.features, arguments.k, arguments.approximate
     )
     order = np.argsort(-scores, kind="stable")
     lines = ((found.names[row], float(scores[row])) for row in order)
-    write_table(output, ["name", "score"], lines)
+    tables.write_table(output, ["name", "score"], lines)
     groups = [order[start : start + 10] for start in range(0, min(len(order), 100), 10)]
     titles = [f"from rank {10 * number + 1}" for number in range(len(groups))]
     captions = [[f"{scores[row]:.2f}" for row in group] for group in groups]
-    draw_groups(arguments, output, found.names, groups, titles, captions)
+    tables.draw_groups(arguments, output, found.names, groups, titles, captions)

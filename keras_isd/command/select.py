@@ -10,21 +10,14 @@ selected ones. `--labelled` is such a table of images that have a label; it is o
 """
 
 import keras_isd
-from keras_isd.command.tables import (
-    add_feature_arguments,
-    draw_groups,
-    load_features,
-    output_path,
-    read_table,
-    write_table,
-)
+from keras_isd.command import tables
 from keras_isd.command.values import natural_int, path, positive_int
 
 METHODS = ("typiclust", "k_center")
 
 
 def add_arguments(parser):
-    add_feature_arguments(parser)
+    tables.add_feature_arguments(parser)
     add = parser.add_argument
     add("--count", type=positive_int, required=True, help="number of images")
     add("--method", choices=METHODS, default="typiclust", help="selection method")
@@ -33,8 +26,8 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    found = load_features(arguments)
-    output = output_path(arguments, "selected.csv")
+    found = tables.load_features(arguments)
+    output = tables.output_path(arguments, "selected.csv")
     rows = keras_isd.exploration.select_rows(
         found.features,
         arguments.count,
@@ -44,16 +37,16 @@ def run(arguments):
     )
     names = [found.names[row] for row in rows]
     lines = [(rank, name, "") for rank, name in enumerate(names, start=1)]
-    write_table(output, ["rank", "name", "label"], lines)
+    tables.write_table(output, ["rank", "name", "label"], lines)
     groups = [rows[start : start + 10] for start in range(0, len(rows), 10)]
     titles = [f"from rank {10 * number + 1}" for number in range(len(groups))]
-    draw_groups(arguments, output, found.names, groups, titles)
+    tables.draw_groups(arguments, output, found.names, groups, titles)
 
 
 def _labelled_rows(arguments, names):
     if arguments.labelled is None:
         return ()
-    lines = read_table(arguments.labelled)
+    lines = tables.read_table(arguments.labelled)
     # A table without a column of labels lists labelled images alone.
     labelled = [line.get("name") for line in lines if line.get("label", "labelled")]
     row_of = {name: row for row, name in enumerate(names)}
