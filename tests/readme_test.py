@@ -34,6 +34,7 @@ def test_every_python_block_runs(tmp_path, monkeypatch):
     assert (tmp_path / "isd.keras").is_file()
 
 
+@pytest.mark.one_backend("recipes are the same with any backend")
 def test_table_of_recipes_is_that_of_the_code():
     for name, recipe in keras_isd.recipes.RECIPES.items():
         if recipe.method is not keras_isd.ISDModel:
@@ -46,7 +47,15 @@ def test_table_of_recipes_is_that_of_the_code():
         assert (temperatures, momentum) == (expected, str(model["teacher_momentum"]))
 
 
-@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.stem)
+def guides_with_code():
+    """The guides, all but one of which run under TensorFlow only."""
+    once = pytest.mark.one_backend("the functions of this guide are tested under each backend")
+    for path in GUIDES:
+        marks = () if path.stem == "scale" else once
+        yield pytest.param(path, id=path.stem, marks=marks)
+
+
+@pytest.mark.parametrize("path", guides_with_code())
 def test_every_python_block_of_a_guide_runs(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_blocks(path.read_text(), path.stem)
