@@ -18,8 +18,8 @@ class Augmenter:
     It computes in float32 under any policy.
 
     Args:
-        operations: list of operations of `keras_isd.augmentation`, the first of which gives all
-            images one size.
+        operations: list of operations of `keras_isd.augmentation`. If images differ in size, the
+            first must be a crop.
 
     Called on images `(B, H, W, C)` or `(H, W, C)`, values in `value_range` of any type, it gives
     views `(B, size, size, C)` or `(size, size, C)`, float32. Its second argument `numbers`,
