@@ -22,8 +22,8 @@ class RandomResizedCrop(Operation):
         area: pair, share of the image's area, uniform.
         aspect_ratio: pair, width by height, log-uniform.
 
-    Of ten tries the first that fits into the image is taken; if none does, the largest central
-    part whose aspect ratio is allowed. Sizes and places are whole pixels.
+    The first of ten tries that fits into the image is taken; if none fits, the largest central part
+    of an allowed aspect ratio. Sizes and places are whole pixels.
     """
 
     TRIES = 10
@@ -116,7 +116,7 @@ class RandomAffine(Operation):
         scale: pair, range of the magnification, log-uniform. Defaults to `(1, 1)`.
         aspect_ratio: pair, range of the stretch of width by height, log-uniform, at constant
             area. Defaults to `(1, 1)`.
-        shear: float below 90, largest angle in degrees by which vertical lines tilt. The angle is
+        shear: float below 90, largest tilt of vertical lines in degrees. The tilt is
             uniform in `[-shear, shear]`. Defaults to 0.
         fill: float, value of the pixels outside the image, in the range of the values at this
             operation. If None, they repeat the edge of the image. Defaults to None.

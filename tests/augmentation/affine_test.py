@@ -43,7 +43,7 @@ def expected_by_scipy(image, mode, fill, rotation, right, down, scale, aspect_ra
     turned = np.array([[cos, sin], [-sin, cos]])
     inverse = np.linalg.inv(turned @ stretched @ sheared)[::-1, ::-1]  # on (row, column)
     centre = (np.array(image.shape[:2]) - 1) / 2
-    offset = centre - inverse @ (centre + [down, right])
+    offset = centre - inverse @ (centre + np.array([down, right]))
     planes = [
         ndimage.affine_transform(plane, inverse, offset, order=1, mode=mode, cval=fill)
         for plane in np.moveaxis(image.astype("float64"), -1, 0)
