@@ -28,8 +28,8 @@ parser.add_argument("--figure", help="where to draw the features (t-SNE)")
 EPOCHS, SEED, FIGURE = vars(parser.parse_args()).values()
 
 # %% [markdown]
-# **Images and views.** The last 500 digits are for the test. A view is a small affine change and
-# other ink.
+# **Images and views.** The last 500 digits are the test set. Each view is a slightly rotated,
+# scaled, sheared and shifted digit with another brightness and contrast.
 
 # %%
 keras.utils.set_random_seed(SEED)
