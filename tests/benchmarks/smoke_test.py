@@ -68,6 +68,10 @@ def photographs(tmp_path):
 @pytest.mark.parametrize("name", RUNS)
 def test_a_benchmark_runs_in_small(name, photographs):
     flags, expected = RUNS[name]
+    if name == "gpu_step" and keras.backend.backend() == "tensorflow":
+        with pytest.raises(AssertionError, match="KERAS_BACKEND must be jax or torch"):
+            run_python("benchmarks/gpu_step.py", *flags, KERAS_BACKEND="tensorflow")
+        return
     if name == "data photographs":
         flags = (*flags, f"--folder={photographs}")
     output = run_python(f"benchmarks/{name.split()[0]}.py", *flags)
