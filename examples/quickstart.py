@@ -5,9 +5,10 @@
 # learns from a slowly moving teacher how similar each digit is to many others. Only the evaluation
 # at the end uses labels.
 
-# %%
+# %% tags=["script"]
 import argparse
 
+# %%
 from keras_isd_start import standard_error_held_back
 
 with standard_error_held_back():  # TensorFlow's start-up messages
