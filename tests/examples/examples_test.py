@@ -7,6 +7,7 @@ import re
 import keras
 import pytest
 
+import keras_isd  # noqa: F401, registers the classes of saved models
 from tests.support.processes import ROOT, run_python
 
 pytestmark = pytest.mark.slow
