@@ -231,6 +231,9 @@ def main(_):
     if CASE.value:
         serve_case(*CASE.value.split(","))
         return
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend not in ("jax", "torch"):
+        raise app.UsageError(f"KERAS_BACKEND must be jax or torch. Received: {backend}")
     # JAX would take most of the card for the first process.
     environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     passed = (POLICY, REFERENCE, BATCH_SIZE, IMAGE_SIZE, QUEUE_SIZE)

@@ -14,6 +14,7 @@ import time
 
 from absl import app, flags
 
+BACKENDS = flags.DEFINE_list("backends", ["tensorflow", "jax", "torch"], "Backends to measure.")
 ROUNDS = flags.DEFINE_integer("rounds", 5, "Starts of Python per module.")
 
 
@@ -29,8 +30,8 @@ def seconds(module, backend):
 
 
 def main(_):
-    print(f"{'backend':<12}{'keras, s':>10}{'keras_isd, s':>14}{'ratio':>8}")
-    for backend in ("tensorflow", "jax", "torch"):
+    print(f"{'backend':<12}{'keras, s':>10}{'keras_isd, s':>14}{'ratio':>8}", flush=True)
+    for backend in BACKENDS.value:
         if importlib.util.find_spec(backend) is None:
             continue
         modules = ("keras", "keras_isd")

@@ -30,6 +30,7 @@ from step_setting import Setting, fit_seconds, make_model, make_views, to_device
 ROUNDS = flags.DEFINE_integer("rounds", 5, "Turns of each case.")
 STEPS = flags.DEFINE_integer("steps", 10, "Steps a turn.")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 2, "Images.")
+PARTS = flags.DEFINE_list("parts", None, "Parts to measure; by default all that the backend has.")
 WITHOUT = flags.DEFINE_string("without", None, "Serve the step without this, in this process.")
 
 
@@ -82,10 +83,12 @@ def main(_):
         return
     own = [f"--{flag.name}={flag.value}" for flag in (STEPS, BATCH_SIZE)]
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    parts = ["", *REMOVALS, "transfer"]
-    if backend != "torch":  # Keras runs only single steps there
-        parts += WHOLE_EPOCHS
-    cases = {part: MeasuredProcess(__file__, f"--without={part}", *own) for part in parts}
+    parts = PARTS.value or [*REMOVALS, "transfer"]
+    if PARTS.value is None and backend != "torch":  # Keras runs only single steps there
+        parts.append("execution")
+    if "execution" in parts:
+        parts.append("one by one")
+    cases = {part: MeasuredProcess(__file__, f"--without={part}", *own) for part in ("", *parts)}
     take_turns(cases, ROUNDS.value, STEPS.value)
     quickest = {part: 1e3 * min(process.seconds) for part, process in cases.items()}
     whole, one_by_one = quickest.pop(""), quickest.pop("one by one", None)

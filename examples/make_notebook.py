@@ -27,7 +27,8 @@ def main():
     for number, (kind, source) in enumerate(found):
         make = nbformat.v4.new_markdown_cell if kind == "markdown" else nbformat.v4.new_code_cell
         notebook.cells.append(make(source, id=f"cell-{number}"))
-    nbclient.NotebookClient(notebook, kernel_name="python3").execute()
+    # With coalesced streams each cell has one output instead of one for each printed line.
+    nbclient.NotebookClient(notebook, kernel_name="python3", coalesce_streams=True).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times of the run
     nbformat.write(notebook, FOLDER / "quickstart.ipynb")

@@ -5,9 +5,10 @@
 # learns from a slowly moving teacher how similar each digit is to many others. Only the evaluation
 # at the end uses labels.
 
-# %%
+# %% tags=["script"]
 import argparse
 
+# %%
 from keras_isd_start import standard_error_held_back
 
 with standard_error_held_back():  # TensorFlow's start-up messages
@@ -28,18 +29,20 @@ parser.add_argument("--figure", help="where to draw the features (t-SNE)")
 EPOCHS, SEED, FIGURE = vars(parser.parse_args()).values()
 
 # %% [markdown]
-# **Images and views.** The last 500 digits are for the test. Enlarged digits have finer crops.
+# **Images and views.** The last 500 digits are the test set. Each view is a slightly rotated,
+# scaled, sheared and shifted digit with another brightness and contrast.
 
 # %%
 keras.utils.set_random_seed(SEED)
 images, labels = load_digits(return_X_y=True)
 order, train = np.random.RandomState(0).permutation(len(images)), 1297
-images, labels = images[order].reshape(-1, 8, 8, 1), labels[order]
-images = np.kron(images * 255 / 16, np.ones((4, 4, 1))).astype("uint8")
-scale = augmentation.Normalize(mean=[0], std=[1])  # to [0, 1]
-crop = augmentation.RandomResizedCrop(8, area=(0.5, 1), aspect_ratio=(0.6, 1 / 0.6))
-changes = [augmentation.GaussianBlur((0.1, 1)), augmentation.IntensityJitter(1, 0.3, 0.3)]
-view = augmentation.Augmenter([crop, *changes, scale])
+images, labels = images[order].reshape(-1, 8, 8, 1).astype("uint8"), labels[order]
+scale = [augmentation.Rescale(0, 16), augmentation.Normalize(mean=[0], std=[1])]  # to [0, 1]
+affine = augmentation.RandomAffine(
+    rotation=14, translation=1 / 8, scale=(0.82, 1.22), aspect_ratio=(0.82, 1.22), shear=11, fill=0
+)
+ink = augmentation.IntensityJitter(channels=1, brightness=0.3, contrast=0.3, rate=1)
+view = augmentation.Augmenter([affine, ink, *scale])
 source = data.from_arrays(images[:train], channels=1)
 batches = data.two_view_dataset(source, view, view, batch_size=100, seed=SEED)
 
@@ -55,8 +58,7 @@ model = keras_isd.ISDModel(
 )  # fmt: skip
 rate = keras_isd.optimizers.epoch_cosine(0.05, EPOCHS, len(batches))
 model.compile(keras_isd.optimizers.SGD(rate, momentum=0.9, weight_decay=1e-4))
-plain = augmentation.Augmenter([augmentation.CentralCrop(8), scale])
-pixels = keras.ops.convert_to_numpy(plain(images))
+pixels = keras.ops.convert_to_numpy(augmentation.Augmenter(scale)(images))
 features = {"pixels": pixels.reshape(len(pixels), -1)}
 features["untrained network"] = model.predict(pixels, verbose=0)
 model.fit(batches, epochs=EPOCHS, shuffle=False, verbose=2)

@@ -32,17 +32,19 @@ from configurations import PRESETS
 
 MORE_TO_DO = getattr(os, "EX_TEMPFAIL", 75)  # Windows does not define it
 METHODS = ("isd", "moco", "byol", "msf", "distillation")
-DATASETS = ("cifar10", "cifar100")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # A further run starts only if this many minutes, or this part of a call, are left: with less time
 # it would hardly do more than start.
 MIN_MINUTES_LEFT, MIN_PART_LEFT = 2, 0.25
 PATHS = {"arrays", "teacher_features"}  # a run's facts have fingerprints of their contents
 
-ARRAYS = {name: flags.DEFINE_string(name, None, "File .npz of its images.") for name in DATASETS}
+ARRAYS = {
+    "cifar10": flags.DEFINE_string("cifar10", None, "File .npz of the images of CIFAR-10."),
+    "cifar100": flags.DEFINE_string("cifar100", None, "File .npz of the images of CIFAR-100."),
+}
 FEATURES = {
-    name: flags.DEFINE_string(f"{name}_features", None, "File .npy of a teacher's features.")
-    for name in DATASETS
+    "cifar10": flags.DEFINE_string("cifar10_features", None, "A teacher's features, file .npy."),
+    "cifar100": flags.DEFINE_string("cifar100_features", None, "A teacher's features, file .npy."),
 }
 METHOD_LIST = flags.DEFINE_list("methods", list(METHODS), "Methods to run, in this order.")
 SEEDS = flags.DEFINE_list("seeds", ["0"], "One run of each method per seed.")
@@ -100,7 +102,7 @@ class Run:
 def runs_from_flags():
     """All runs, in the order of data set, method and seed."""
     made = []
-    for dataset in DATASETS:
+    for dataset in ARRAYS:
         if ARRAYS[dataset].value is None:
             continue
         for method in METHOD_LIST.value:

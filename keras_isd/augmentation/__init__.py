@@ -3,7 +3,12 @@
 from keras_isd.augmentation.augmenter import Augmenter
 from keras_isd.augmentation.blur import GaussianBlur
 from keras_isd.augmentation.color import ColorJitter, Grayscale, Solarize
-from keras_isd.augmentation.geometry import CentralCrop, HorizontalFlip, RandomResizedCrop
+from keras_isd.augmentation.geometry import (
+    CentralCrop,
+    HorizontalFlip,
+    RandomAffine,
+    RandomResizedCrop,
+)
 from keras_isd.augmentation.intensity import IntensityJitter, Normalize, Rescale
 from keras_isd.augmentation.policies import CIFAR10, IMAGENET, evaluation, strong, weak
 
@@ -19,6 +24,7 @@ __all__ = [
     "HorizontalFlip",
     "IntensityJitter",
     "Normalize",
+    "RandomAffine",
     "RandomResizedCrop",
     "Rescale",
     "Solarize",

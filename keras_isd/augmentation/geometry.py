@@ -1,10 +1,16 @@
-"""Geometric operations: crops that are resized, and flips."""
+"""Geometric operations: crops that are resized, flips and affine maps."""
 
 import keras
 import numpy as np
 
 from keras_isd.augmentation.operation import Operation, RandomApply, between
-from keras_isd.validation.arguments import check_interval, check_positive_integer
+from keras_isd.validation.arguments import (
+    check_in_range,
+    check_interval,
+    check_positive_integer,
+)
+
+SMALLEST_SCALE = 0.01
 
 
 @keras.saving.register_keras_serializable("keras_isd")
@@ -96,6 +102,91 @@ class HorizontalFlip(RandomApply):
         return xp.flip(images, axis=(2,))
 
 
+@keras.saving.register_keras_serializable("keras_isd")
+class RandomAffine(Operation):
+    """A random affine map of each image about its centre, with bilinear interpolation.
+
+    The image is sheared, stretched, scaled, rotated and then translated. Its size stays the same.
+
+    Args:
+        rotation: float, largest angle in degrees. The angle is uniform in
+            `[-rotation, rotation]`; positive angles turn counterclockwise. Defaults to 0.
+        translation: float, largest shift as a share of the side, drawn separately and uniformly
+            for each axis. Defaults to 0.
+        scale: pair, range of the magnification, log-uniform. Defaults to `(1, 1)`.
+        aspect_ratio: pair, range of the stretch of width by height, log-uniform, at constant
+            area. Defaults to `(1, 1)`.
+        shear: float below 90, largest tilt of vertical lines in degrees. The tilt is
+            uniform in `[-shear, shear]`. Defaults to 0.
+        fill: float, value of the pixels outside the image, in the range of the values at this
+            operation. If None, they repeat the edge of the image. Defaults to None.
+
+    Raises:
+        ValueError: if an angle or `translation` is negative, a pair is not an increasing pair of
+            positive numbers, or `fill` is not finite.
+
+    Example:
+
+    >>> affine = keras_isd.augmentation.RandomAffine(rotation=15, scale=(0.8, 1.25))
+    >>> view = keras_isd.augmentation.Augmenter([affine])
+    >>> tuple(view(np.zeros((4, 40, 50, 1), "uint8")).shape)
+    (4, 40, 50, 1)
+    """
+
+    draws = 6
+
+    def __init__(
+        self, rotation=0, translation=0, scale=(1, 1), aspect_ratio=(1, 1), shear=0, fill=None
+    ):
+        check_in_range("rotation", rotation, 0, 180)
+        check_in_range("translation", translation, 0)
+        check_in_range("shear", shear, 0, 89)
+        for name, pair in {"scale": scale, "aspect_ratio": aspect_ratio}.items():
+            check_interval(name, pair, SMALLEST_SCALE, 1 / SMALLEST_SCALE)
+        if fill is not None and not np.isfinite(fill):
+            raise ValueError(f"Argument `fill` must be a finite number or None. Received: {fill=}")
+        self.rotation = rotation
+        self.translation = translation
+        self.scale = tuple(scale)
+        self.aspect_ratio = tuple(aspect_ratio)
+        self.shear = shear
+        self.fill = fill
+
+    def factors(self, xp, numbers, height, width):
+        def symmetric(column, largest):
+            return between(numbers[:, column], -largest, largest)
+
+        def log_uniform(column, pair):
+            return xp.exp(between(numbers[:, column], *np.log(pair).tolist()))
+
+        return {
+            "rotation": symmetric(0, self.rotation),
+            "right": symmetric(1, self.translation) * xp.cast(width, "float32"),
+            "down": symmetric(2, self.translation) * xp.cast(height, "float32"),
+            "scale": log_uniform(3, self.scale),
+            "aspect_ratio": log_uniform(4, self.aspect_ratio),
+            "shear": symmetric(5, self.shear),
+        }
+
+    def apply(self, xp, images, rotation, right, down, scale, aspect_ratio, shear):
+        angle, shear = (degrees * (np.pi / 180) for degrees in (rotation, shear))
+        cos, sin, tan = xp.cos(angle), xp.sin(angle), xp.sin(shear) / xp.cos(shear)
+        stretch = xp.sqrt(aspect_ratio)
+        across, along = 1 / (scale * stretch), stretch / scale
+        # The inverse of the map: rotation and stretch, then shear. Rows count downwards.
+        row = (sin * along, cos * along)
+        column = (cos * across - tan * row[0], -sin * across - tan * row[1])
+        height, width = images.shape[1:3]
+        x = _from_centre(xp, width)[None, None] - right[:, None, None]
+        y = _from_centre(xp, height)[None, :, None] - down[:, None, None]
+
+        def source(coefficients, side):
+            by_x, by_y = (value[:, None, None] for value in coefficients)
+            return by_x * x + by_y * y + (side - 1) / 2
+
+        return sample_bilinear(xp, images, source(row, height), source(column, width), self.fill)
+
+
 def crop_and_resize(xp, images, top, left, height, width, size):
     """Crops a part of each image and resizes it, as Pillow's bilinear `resize`.
 
@@ -136,3 +227,42 @@ def _triangle_weights(xp, start, length, inputs, outputs):
     inside = xp.logical_and(place > 0, place < length[:, None])[:, None]
     weights = xp.where(inside, weights, 0.0)
     return weights / xp.sum(weights, axis=-1, keepdims=True)
+
+
+def sample_bilinear(xp, images, rows, columns, fill=None):
+    """The images at any places, by bilinear interpolation.
+
+    Args:
+        xp: array functions.
+        images: `(B, H, W, C)`.
+        rows, columns: `(B, h, w)`, places in pixels; 0 is the centre of the first pixel.
+        fill: float, value of the pixels outside the image. If None, they repeat the edge.
+            Defaults to None.
+
+    Returns:
+        `(B, h, w, C)`.
+    """
+    height, width, channels = images.shape[1:]
+    pixels = xp.reshape(images, (-1, channels))
+    first = (height * width) * xp.arange(xp.shape(images)[0])[:, None, None]
+    # Two pixels beyond the edge all neighbours are outside; farther places could exceed integers.
+    rows = xp.clip(rows, -2.0, height + 1.0)
+    columns = xp.clip(columns, -2.0, width + 1.0)
+    top, left = xp.floor(rows), xp.floor(columns)
+    result = 0.0
+    for row, row_weight in ((top, top + 1 - rows), (top + 1, rows - top)):
+        for column, column_weight in ((left, left + 1 - columns), (left + 1, columns - left)):
+            inner_row = xp.clip(row, 0.0, height - 1.0)
+            inner_column = xp.clip(column, 0.0, width - 1.0)
+            index = first + xp.cast(inner_row, "int32") * width + xp.cast(inner_column, "int32")
+            values = xp.take(pixels, index, axis=0)
+            if fill is not None:
+                inside = xp.logical_and(row == inner_row, column == inner_column)
+                values = xp.where(inside[..., None], values, float(fill))
+            result = result + (row_weight * column_weight)[..., None] * values
+    return result
+
+
+def _from_centre(xp, side):
+    """Places of the pixels of a side, relative to the centre of the image."""
+    return xp.cast(xp.arange(side), "float32") - (side - 1) / 2

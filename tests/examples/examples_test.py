@@ -7,6 +7,7 @@ import re
 import keras
 import pytest
 
+import keras_isd  # noqa: F401, registers the classes of saved models
 from tests.support.processes import ROOT, run_python
 
 pytestmark = pytest.mark.slow
@@ -33,14 +34,12 @@ def test_quickstart_learns_in_a_third_of_its_epochs():
 def test_cifar_runs_on_real_images_saves_and_resumes(tmp_path):
     saved = tmp_path / "models" / "cifar.keras"
     arguments = ("--preset=smoke", f"--data_dir={CIFAR}", f"--output={saved}")
-    output = run_python("examples/cifar.py", *arguments, quiet=True)
+    run = (*arguments, f"--resume={tmp_path / 'checkpoints'}")
+    output = run_python("examples/cifar.py", *run, quiet=True)
     assert "256 training and 64 test images of cifar10" in output
     for row in ("1-NN", "20-NN", "200-NN, weighted"):
         assert all(0.05 < value < 0.5 for value in table(output, row))
     assert keras.models.load_model(saved).student_backbone.output_shape == (None, 16)
-    run = (*arguments, f"--resume={tmp_path / 'checkpoints'}")
-    again = run_python("examples/cifar.py", *run)
-    assert table(again, "20-NN") == table(output, "20-NN")  # the seed determines the run
     resumed = run_python("examples/cifar.py", *run, "--epochs=2")
     assert "Epoch 2/2" in resumed
     assert "Epoch 1/2" not in resumed
