@@ -1,4 +1,4 @@
-"""Every example in a docstring runs and gives what it says."""
+"""Every example in a docstring runs and has the output shown."""
 
 import doctest
 import importlib
@@ -16,7 +16,7 @@ NEED_TENSORFLOW = ("keras_isd.augmentation.keras_cv_layer", "keras_isd.data.")
 
 def modules():
     names = [m.name for m in pkgutil.walk_packages(keras_isd.__path__, "keras_isd.")]
-    # A backend's file is for it alone; a part of the command has flags of a process of its own.
+    # A backend's module needs that backend; the command's modules have no examples.
     others = ("keras_isd.backend", "keras_isd.command.")
     return [name for name in names if not name.startswith(others)]
 

@@ -1,7 +1,8 @@
 """The project is written in plain standard English: phrases that readers stumble over are banned.
 
-Programs print, log, warn, raise, return and report; only people say and tell. Subject, verb, object;
-no sentence begins with "Of"; "next to" or "compared with" instead of "beside".
+Programs print, log, warn, raise, return and report; only people say and tell. Sentences have the
+order subject, verb, object and do not begin with "Of". Write "next to" or "compared with" instead of
+"beside".
 """
 
 import ast
