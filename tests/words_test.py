@@ -1,7 +1,7 @@
 """The project is written in plain standard English: phrases that readers stumble over are banned.
 
-Programs print, log, warn, raise, return and report; only people say and tell. Sentences have the
-order subject, verb, object and do not begin with "Of". Write "next to" or "compared with" instead of
+Programs print, log, warn, raise, return and report; only people say and tell. A sentence has the
+order subject, verb, object, and does not begin with "Of". "Next to" or "compared with" replaces
 "beside".
 """
 

@@ -136,11 +136,11 @@ def test_augmenters_of_many_channels_are_saved_and_loaded(policy):
         ),
         (
             lambda: augmentation.weak(16, ([0.5], [0.0])),
-            r"`statistics` must .*Received: .*std=\(0.0,\)",
+            r"`statistics` must .*Received: .*std=\[0.0\]",
         ),
         (
             lambda: augmentation.weak(16, ([0.5], [0.1, 0.2])),
-            r"`statistics` must .*Received: .*std=\(0.1, 0.2\)",
+            r"`statistics` must .*Received: .*std=\[0.1, 0.2\]",
         ),
         (
             lambda: augmentation.weak(16, ([0.5], [0.1], (4, 4))),

@@ -117,7 +117,7 @@ def test_batches_that_leave_a_device_without_images_are_rejected(tmp_path):
 @pytest.mark.parametrize(
     "call",
     [
-        "model.fit(views(24), batch_size=8, validation_split=0.45)",  # 13 images, the last batch has 5
+        "model.fit(views(24), batch_size=8, validation_split=0.45)",  # 13, the last batch 5
         "model.fit(views(24), batch_size=8, validation_data=(views(5),))",
         "model.evaluate(views(21), batch_size=8)",
         "model.predict(views(21)['query'], batch_size=8)",

@@ -106,6 +106,6 @@ def test_unusable_labels_raise_an_error_before_the_first_step(callback):
         fit(callback(TRAIN, strangers), count)
     with pytest.raises(ValueError, match=r"`labels` must .*Received: None"):
         fit(callback(TRAIN, [IMAGES[60:75]]), count)
-    with pytest.raises(ValueError, match="`k` must .*Received: k=61"):
+    with pytest.raises(ValueError, match=r"`k` must .*Received: k=61"):
         fit(KNNEvaluation(TRAIN, VALIDATION, k=61), count)
     assert steps == []
