@@ -28,7 +28,7 @@ def test_onnx_computes_the_features_of_the_backbone(tmp_path):
 
 
 class Hub:
-    """The functions of `huggingface_hub` that Keras calls, with a folder instead of the internet."""
+    """The functions of `huggingface_hub` that Keras calls, with a local folder."""
 
     def __init__(self, folder):
         self.folder = folder
