@@ -176,7 +176,7 @@ def test_a_step_on_an_image_that_is_not_finite_changes_nothing():
         assert np.isfinite(value).all()
 
 
-def test_one_augmenter_alone_is_refused():
+def test_one_augmenter_alone_is_rejected():
     with pytest.raises(
         ValueError, match=r"`query_augmenter` and `key_augmenter` must .*key_augmenter=None"
     ):
@@ -186,14 +186,14 @@ def test_one_augmenter_alone_is_refused():
         )
 
 
-def test_plain_images_without_augmenters_are_refused_with_advice():
+def test_plain_images_without_augmenters_are_rejected_with_advice():
     model = keras_isd.ISDModel(keras_isd.backbones.ConvNet((32, 32, 3), (4,)), queue_size=8)
     model.compile(keras_isd.optimizers.SGD(0.05))
     with pytest.raises(ValueError, match="`query_augmenter` and a `key_augmenter`"):
         model.fit(np.zeros((2, 32, 32, 3)), verbose=0)
 
 
-def test_plain_images_of_another_rank_are_refused():
+def test_plain_images_of_another_rank_are_rejected():
     model = in_step_model()
     model.compile(keras_isd.optimizers.SGD(0.05))
     with pytest.raises(ValueError, match=r"plain images \(batch, height, width, channels\)"):

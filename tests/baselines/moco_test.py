@@ -128,7 +128,7 @@ def test_groups_of_batches_of_unknown_size_equal_those_of_known_size():
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
 
 
-def test_a_batch_that_groups_do_not_divide_is_refused():
+def test_a_batch_that_groups_do_not_divide_is_rejected():
     views = {n: np.zeros((21, 8, 8, 3), "float32") for n in ("query", "key")}
     model = small_model(shuffle_groups=4)
     with pytest.raises(ValueError, match=r"shuffle_groups=4.*`drop_remainder=True`.*of \[5\] im"):

@@ -103,7 +103,7 @@ def test_settings_survive_saving(tmp_path):
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
-def test_batches_of_more_keys_than_the_bank_holds_are_refused(symmetric):
+def test_batches_of_more_keys_than_the_bank_holds_are_rejected(symmetric):
     model = MSFModel(*parts(), queue_size=16, num_neighbors=2, symmetric=symmetric)
     model.compile(keras_isd.optimizers.SGD(0.1))
     size = 9 if symmetric else 17
