@@ -3,11 +3,11 @@ import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # There is a worker per core. With a thread per core in each of them they wait for one another:
+    # One worker runs per core. With one thread per core in each, the workers block one another:
     # on two cores PyTorch took eight times as long.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    # Most of JAX's time is compilation, of the same steps in many tests and their processes.
+    # JAX spends most of its time compiling the same steps in many tests and processes.
     compiled = tempfile.TemporaryDirectory(prefix="keras_isd_compiled_")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
@@ -17,7 +17,7 @@ import pytest
 
 
 def pytest_collection_modifyitems(items):
-    """What does not depend on the backend is tested under one."""
+    """Skips tests marked `one_backend` unless the backend is TensorFlow."""
     if keras.backend.backend() == "tensorflow":
         return
     for item in items:
@@ -33,7 +33,7 @@ def _fixed_seed():
 
 @pytest.fixture
 def mixed_precision():
-    """Function that sets the global dtype policy; it is set back after the test."""
+    """Function that sets the global dtype policy, which is restored after the test."""
     before = keras.config.dtype_policy()
     yield keras.config.set_dtype_policy
     keras.config.set_dtype_policy(before)

@@ -24,9 +24,9 @@ def public_modules():
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
-    """The printed lines of the build, and the HTML of reference pages and of guides by name."""
-    pytest.importorskip("mkdocs", reason="the docs are built by mkdocs")
-    pytest.importorskip("mkdocstrings", reason="the reference is made by mkdocstrings")
+    """The output of the build, and the HTML of the reference pages and of the guides by name."""
+    pytest.importorskip("mkdocs", reason="mkdocs builds the docs")
+    pytest.importorskip("mkdocstrings", reason="mkdocstrings builds the reference")
     site = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)],
@@ -43,7 +43,7 @@ def build(tmp_path_factory):
 
 
 def public_names():
-    """The objects by their full public names."""
+    """Dict of the public objects by full name."""
     return {
         f"{module.__name__}.{name}": getattr(module, name)
         for module in public_modules()
@@ -63,7 +63,7 @@ def text(page):
     return html.unescape(re.sub(r"<[^>]*>", "", page))
 
 
-def test_the_docs_are_built_without_a_warning(build):
+def test_the_docs_build_without_warnings(build):
     printed, _, _ = build
     assert "Documentation built" in printed
     assert not re.findall(r"(?im)^.*\b(?:warning|error)\b.*$", printed)
@@ -79,7 +79,7 @@ def test_code_is_coloured_and_no_page_needs_the_network(build):
         assert not [address for address in loaded if address.startswith(("http", "//"))]
 
 
-def test_every_public_name_has_a_place_in_the_reference(build):
+def test_every_public_name_is_in_the_reference(build):
     _, pages, _ = build
     places = re.findall(r'\bid="(keras_isd[^"]*)"', "\n".join(pages.values()))
     assert {"keras_isd.ISDModel", "keras_isd.models.ValidatedModel"} < public_names().keys()
@@ -87,7 +87,7 @@ def test_every_public_name_has_a_place_in_the_reference(build):
     assert len(places) == len(set(places))
 
 
-def test_classes_and_functions_have_their_docstrings_there(build):
+def test_the_reference_shows_the_docstrings_of_classes_and_functions(build):
     _, pages, _ = build
     site = "\n".join(pages.values())
     first_lines = {
@@ -122,11 +122,11 @@ def test_parameters_have_the_types_that_their_descriptions_begin_with(
     assert text(row[1]) == kind
 
 
-def test_a_description_without_a_type_stays_whole(build):
+def test_a_description_without_a_type_is_shown_in_full(build):
     _, pages, _ = build
     views = section(pages["visualization"], "keras_isd.visualization.plot_views")
     assert re.search(r"<code>path</code>\s*</td>\s*<td>\s*</td>", views)
-    assert "<p>where to save the figure, or None.</p>" in views
+    assert "<p>where to save the figure, or None. Defaults to None.</p>" in views
 
 
 def test_examples_are_shown_as_code(build):

@@ -1,6 +1,6 @@
-"""The layout of the package: folders that import lower ones alone, and files of one subject.
+"""The layout of the package: folders import only lower folders, and each file has one subject.
 
-What CONTRIBUTING says of it, read from the code itself.
+The tests check the rules of CONTRIBUTING against the code.
 """
 
 import ast
@@ -17,7 +17,7 @@ import keras_isd
 PACKAGE = pathlib.Path(keras_isd.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-# From top to bottom: each imports what stands below it.
+# From top to bottom: each folder imports only folders below it.
 FOLDERS = (
     "command",
     "training",
@@ -70,7 +70,7 @@ def folder_of(module):
     return module.split(".")[1] if "." in module else None
 
 
-def test_every_folder_has_its_place():
+def test_every_folder_is_in_the_order():
     assert {folder_of(module) for module in MODULES} - {None} == set(FOLDERS)
 
 
@@ -86,8 +86,8 @@ def test_no_folder_imports_a_higher_one():
     assert wrong == []
 
 
-def test_names_that_are_imported_by_their_names_alone_are_known():
-    """A string is no import that the tests here see: two reach up, for names of version 0.1.0."""
+def test_imports_by_a_string_are_known():
+    """The other tests do not see these: two of them import a higher folder, for names of 0.1.0."""
     found = {
         (module, name)
         for module, path in MODULES.items()
@@ -101,10 +101,10 @@ def test_names_that_are_imported_by_their_names_alone_are_known():
     }
 
 
-def test_only_the_command_line_imports_the_package_as_a_whole():
-    """Its parsers are built before the package's contents are imported, see `keras_isd_start`."""
-    wanting = {module for module, path in MODULES.items() if "keras_isd" in imports(path)}
-    assert {folder_of(module) for module in wanting - {"keras_isd"}} == {"command"}
+def test_only_the_command_line_imports_the_whole_package():
+    """Its parsers are built before the package is imported, see `keras_isd_start`."""
+    importers = {module for module, path in MODULES.items() if "keras_isd" in imports(path)}
+    assert {folder_of(module) for module in importers - {"keras_isd"}} == {"command"}
 
 
 def test_no_import_is_circular():
@@ -112,7 +112,7 @@ def test_no_import_is_circular():
     assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(MODULES)
 
 
-def test_no_file_bears_the_name_of_a_function_that_its_package_exports():
+def test_no_module_has_the_name_of_an_exported_function():
     for module in MODULES:
         package, _, name = module.rpartition(".")
         if package:
@@ -120,7 +120,7 @@ def test_no_file_bears_the_name_of_a_function_that_its_package_exports():
             assert not inspect.isroutine(found), module
 
 
-def test_models_are_one_straight_line():
+def test_models_form_one_chain_of_inheritance():
     line = keras_isd.ISDModel.__mro__[:5]
     names = ["ISDModel", "QueueModel", "MomentumModel", "ValidatedModel", "Model"]
     assert [cls.__name__ for cls in line] == names
@@ -130,7 +130,7 @@ def test_models_are_one_straight_line():
 
 
 @pytest.mark.parametrize("name", ["tensorflow", "jax", "torch"])
-def test_each_backend_has_every_name_that_is_documented(name):
+def test_each_backend_defines_every_documented_name(name):
     def defined(path):
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.FunctionDef):
@@ -147,7 +147,7 @@ def test_each_backend_has_every_name_that_is_documented(name):
 
 
 def test_private_attributes_of_other_objects_are_read_in_two_files():
-    """What a class asks of its own base, by `self` or `super()`, stands in the class."""
+    """A class itself reads those of its base class, through `self` or `super()`."""
     private = ("_flatten_layers", "_iterations", "_value", "_loss_tracker", "_trainable_variables")
     found = {
         module

@@ -20,7 +20,7 @@ PAGES = [*ROOT.glob("*.md"), *GUIDES, *RESULTS]
 
 
 def run_blocks(text, name):
-    """Runs the blocks of a page one after the other, with the same names."""
+    """Runs the code blocks of a page in order, in one namespace."""
     names = {"__name__": name}
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(compile(block, name, "exec"), names)
@@ -35,7 +35,7 @@ def test_every_python_block_runs(tmp_path, monkeypatch):
 
 
 @pytest.mark.one_backend("recipes are the same with any backend")
-def test_table_of_recipes_is_that_of_the_code():
+def test_table_of_recipes_agrees_with_the_code():
     for name, recipe in keras_isd.recipes.RECIPES.items():
         if recipe.method is not keras_isd.ISDModel:
             assert name in METHODS

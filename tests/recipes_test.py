@@ -1,4 +1,4 @@
-"""Recipes stand beside their methods, and are found by name."""
+"""Recipes are defined next to their methods and found by name."""
 
 import dataclasses
 
@@ -42,7 +42,7 @@ def test_views_are_functions_of_a_size(name, strong):
         assert augmenter.operations[0].size == 24
 
 
-def test_a_recipe_of_ones_own_makes_models_and_optimizers(monkeypatch):
+def test_a_custom_recipe_makes_models_and_optimizers(monkeypatch):
     monkeypatch.setattr(recipes, "RECIPES", dict(recipes.RECIPES))
     given = recipes.get_recipe("cifar_resnet18")
     mine = dataclasses.replace(given, model={**given.model, "queue_size": 32}, epochs=3)
@@ -51,13 +51,13 @@ def test_a_recipe_of_ones_own_makes_models_and_optimizers(monkeypatch):
     assert keras_isd.ISDModel.from_recipe("mine", backbone=backbone).queue.size == 32
     schedule = keras_isd.optimizers.from_recipe("mine", 10).get_config()["learning_rate"]["config"]
     assert schedule["schedule"]["config"]["decay_steps"] == 3
-    with pytest.raises(ValueError, match=r"`name` must be a new one. Received: name='mine'"):
+    with pytest.raises(ValueError, match=r"`name` must be new. Received: name='mine'"):
         recipes.register_recipe("mine", mine)
 
 
-def test_a_recipe_makes_models_of_its_method_alone():
+def test_a_recipe_makes_only_models_of_its_method():
     with pytest.raises(
-        ValueError, match=r"recipe of ISDModel. Received: name=.*a recipe of MoCoModel"
+        ValueError, match=r"`name` must .*Received: name='moco_resnet50', a recipe of MoCoModel"
     ):
         keras_isd.ISDModel.from_recipe("moco_resnet50")
 
@@ -73,10 +73,12 @@ def test_ressl_is_isd_without_a_predictor_and_with_a_weak_view_for_the_teacher()
     assert key is augmentation.weak
 
 
-def test_a_student_of_a_frozen_teacher_has_recipes_of_its_own():
+def test_distillation_has_its_own_recipes():
     make = keras_isd.DistillationModel.from_recipe
     backbone = keras_isd.backbones.ConvNet((8, 8, 3), (4, 8))
     model = make("distillation_cifar_resnet18", backbone=backbone, teacher=20, queue_size=16)
     assert model.projector.output_shape == (None, 20)
-    with pytest.raises(ValueError, match=r"one of ISDModel. Received: DistillationModel"):
+    with pytest.raises(
+        ValueError, match=r"`name` must .*Received: name='cifar_resnet18', a recipe of ISDModel"
+    ):
         make("cifar_resnet18", teacher=20)

@@ -1,4 +1,4 @@
-"""The factors that operations draw: stated distributions, independent of one another."""
+"""Operations draw factors from the stated distributions, independently of one another."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ DRAWS = 20_000
 NUMBERS = np.random.RandomState(0)
 
 
-def drawn(operation, height=300, width=400):
+def draw(operation, height=300, width=400):
     numbers = NUMBERS.rand(DRAWS, operation.draws).astype("float32")
     factors = operation.factors(keras.ops, keras.ops.convert_to_tensor(numbers), height, width)
     return {name: keras.ops.convert_to_numpy(value) for name, value in factors.items()}
@@ -29,7 +29,7 @@ def assert_uncorrelated(*columns):
 
 
 def test_jitter_draws_uniform_factors_in_every_order():
-    factors = drawn(augmentation.ColorJitter(0.4, 0.3, 0.2, 0.1, rate=1.0))
+    factors = draw(augmentation.ColorJitter(0.4, 0.3, 0.2, 0.1, rate=1.0))
     for column, strength in enumerate((0.4, 0.3, 0.2)):
         assert_uniform(factors["blends"][:, column], 1 - strength, 1 + strength)
     assert_uniform(factors["shift"], -0.1, 0.1)
@@ -41,7 +41,7 @@ def test_jitter_draws_uniform_factors_in_every_order():
 
 
 def test_strong_jitter_never_has_a_negative_factor():
-    assert drawn(augmentation.ColorJitter(brightness=1.5))["blends"].min() >= 0
+    assert draw(augmentation.ColorJitter(brightness=1.5))["blends"].min() >= 0
 
 
 @pytest.mark.parametrize(
@@ -54,25 +54,25 @@ def test_strong_jitter_never_has_a_negative_factor():
         augmentation.Solarize(),
     ],
 )
-def test_chosen_images_are_as_many_as_the_rate_says(operation):
-    share = drawn(operation)["chosen"].mean()
+def test_the_share_of_chosen_images_is_the_rate(operation):
+    share = draw(operation)["chosen"].mean()
     rate = operation.rate
     assert abs(share - rate) < 4.5 * np.sqrt(rate * (1 - rate) / DRAWS)
 
 
 def test_blur_draws_a_uniform_sigma_whether_or_not_an_image_is_chosen():
-    factors = drawn(augmentation.GaussianBlur())
+    factors = draw(augmentation.GaussianBlur())
     assert_uniform(factors["sigma"], 0.1, 2.0)
     assert_uncorrelated(factors["sigma"], factors["chosen"])
 
 
-def test_crops_have_uniform_area_log_uniform_ratio_and_uniform_place():
-    # In a wide image, with areas that always fit, nothing is rejected.
+def test_crops_have_uniform_area_log_uniform_ratio_and_uniform_position():
+    # In a large image these areas always fit, so no crop is rejected.
     crop = augmentation.RandomResizedCrop(32, area=(0.01, 0.05))
-    box = drawn(crop, height=3000, width=4000)
+    box = draw(crop, height=3000, width=4000)
     area = box["height"] * box["width"] / 12e6
     ratio = np.log(box["width"] / box["height"])
-    # Whole pixels blur the edges of the ranges by some 1 / 300.
+    # Rounding to whole pixels blurs the edges of the ranges by about 1 / 300.
     assert_uniform(np.clip(area, 0.01, 0.05), 0.01, 0.05)
     assert_uniform(np.clip(ratio, np.log(3 / 4), np.log(4 / 3)), np.log(3 / 4), np.log(4 / 3))
     top, left = box["top"] / (3000 - box["height"]), box["left"] / (4000 - box["width"])
@@ -82,7 +82,7 @@ def test_crops_have_uniform_area_log_uniform_ratio_and_uniform_place():
 
 
 def torchvision_box(numbers, height, width, area=(0.2, 1.0), ratio=(3 / 4, 4 / 3)):
-    """`RandomResizedCrop.get_params`, with its ten tries' numbers given."""
+    """torchvision's `RandomResizedCrop.get_params`, with the random numbers of its ten tries."""
     for i in range(10):
         target = height * width * (area[0] + (area[1] - area[0]) * numbers[i])
         low, high = np.log(ratio)
@@ -101,7 +101,7 @@ def torchvision_box(numbers, height, width, area=(0.2, 1.0), ratio=(3 / 4, 4 / 3
 
 
 @pytest.mark.parametrize("size", [(32, 32), (375, 500), (500, 333), (40, 400), (301, 30)])
-def test_crops_are_those_of_torchvisions_rule(size):
+def test_crops_follow_torchvisions_rule(size):
     crop = augmentation.RandomResizedCrop(32)
     numbers = np.random.RandomState(1).rand(500, crop.draws).astype("float32")
     factors = crop.factors(keras.ops, keras.ops.convert_to_tensor(numbers), *size)
@@ -109,13 +109,13 @@ def test_crops_are_those_of_torchvisions_rule(size):
         [keras.ops.convert_to_numpy(factors[n]) for n in ("top", "left", "height", "width")], 1
     )
     expected = np.array([torchvision_box(row.astype("float64"), *size) for row in numbers])
-    # float32 may round a side that lies between two pixels the other way, or a place with it.
+    # float32 may round a side that lies between two pixels the other way, and so the position.
     assert (np.abs(found - expected).max(axis=1) > 0).mean() < 0.01
     assert np.abs(found[:, 2:] - expected[:, 2:]).max() <= 1
 
 
-def test_central_crop_is_imagenets_custom():
-    box = drawn(augmentation.CentralCrop(224, 224 / 256), height=512, width=768)
+def test_central_crop_is_the_usual_one_for_imagenet():
+    box = draw(augmentation.CentralCrop(224, 224 / 256), height=512, width=768)
     for name, expected in (("top", 32), ("left", 160), ("height", 448), ("width", 448)):
         assert (box[name] == expected).all()
 
@@ -131,6 +131,6 @@ def test_central_crop_is_imagenets_custom():
         (lambda: augmentation.CentralCrop(32, 1.5), "fraction"),
     ],
 )
-def test_ranges_that_make_no_sense_are_refused(make, argument):
+def test_invalid_ranges_are_rejected(make, argument):
     with pytest.raises(ValueError, match=f"Argument `{argument}` must .*Received: {argument}="):
         make()

@@ -22,7 +22,7 @@ OPERATIONS = [
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: type(o).__name__)
-def test_a_layer_runs_in_tf_data_reproduces_and_is_saved_whole(operation):
+def test_a_layer_runs_in_tf_data_reproducibly_and_survives_serialisation(operation):
     layer = augmentation.AugmentationLayer(operation, seed=0)
     config = keras.saving.serialize_keras_object(layer)
     twin = keras.saving.deserialize_keras_object(config)

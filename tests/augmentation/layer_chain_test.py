@@ -1,4 +1,4 @@
-"""Layers of Keras and keras-cv where an `Augmenter` is taken, and the paper's views as such."""
+"""Layers of Keras and keras-cv in place of an `Augmenter`, and the paper's views as layers."""
 
 import keras
 import numpy as np
@@ -35,7 +35,7 @@ def model(**arguments):
 
 @pytest.mark.parametrize("form", ["sequential", "list"])
 def test_a_chain_of_layers_makes_views_in_tf_data(form, caplog):
-    pytest.importorskip("tensorflow", reason="it is tf.data's")
+    pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's")
     view = chain() if form == "sequential" else chain().layers
     with caplog.at_level("WARNING", logger="absl"):
         batches = data.two_view_dataset(data.from_arrays(IMAGES), view, view, 8, seed=0)
@@ -48,7 +48,7 @@ def test_a_chain_of_layers_makes_views_in_tf_data(form, caplog):
 
 
 def test_a_chain_of_layers_takes_files_of_many_sizes(tmp_path):
-    pytest.importorskip("tensorflow", reason="it is tf.data's")
+    pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's")
     for number, side in enumerate((40, 50, 60, 70)):
         Image.fromarray(photographs()[0][:side, : 2 * side]).save(tmp_path / f"{number}.png")
     source = data.from_folder(tmp_path)
@@ -83,8 +83,8 @@ def test_layers_of_other_channels_make_views_in_the_step():
     assert np.isfinite(history.history["loss"]).all()
 
 
-def test_draws_of_layers_go_on_from_step_to_step():
-    """The flip of a step is not that of the step before: their seeds are variables of the model."""
+def test_layers_draw_new_numbers_in_every_step():
+    """The seeds of layers are variables of the model, so a step does not repeat its predecessor."""
     made = model(query_augmenter=chain(), key_augmenter=augmentation.weak(16))
     seeds = [v for v in made.variables if "seed" in v.path]
     before = [keras.ops.convert_to_numpy(seed).copy() for seed in seeds]
@@ -139,5 +139,5 @@ def test_the_papers_views_are_layers_of_keras_cv_with_equal_pixels(policy):
     numbers = tf.random.Generator.from_seed(5).uniform((8, augmenter.draws))
     wanted = augmenter.apply(tf.cast(IMAGES[:8], tf.float32), numbers)
     np.testing.assert_allclose(found, wanted, atol=1e-5)
-    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
-    assert again.operation.draws == augmenter.draws
+    restored = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert restored.operation.draws == augmenter.draws

@@ -1,4 +1,4 @@
-"""Each operation against Pillow, which the authors' views are made with, on real photographs."""
+"""Each operation agrees with Pillow, which makes the authors' views, on real photographs."""
 
 import colorsys
 import itertools
@@ -46,7 +46,7 @@ def assert_close(found, expected, mean=2.0, largest=6.0, share_beyond_six=0.0):
 
 
 def shift_hue(image, shift):
-    """As torchvision's `adjust_hue` does on Pillow images."""
+    """Shifts the hue as torchvision's `adjust_hue` does for Pillow images."""
     hue, saturation, value = image.convert("HSV").split()
     turned = (np.asarray(hue).astype("int32") + int(shift * 255)) % 256
     hue = Image.fromarray(turned.astype("uint8"))
@@ -62,7 +62,7 @@ ENHANCERS = {
 
 @pytest.mark.parametrize("factor", [0.6, 0.83, 1.0, 1.4])
 @pytest.mark.parametrize("which", list(ENHANCERS))
-def test_blends_are_those_of_pillow(which, factor):
+def test_blends_agree_with_pillow(which, factor):
     blends = [1.0, 1.0, 1.0]
     blends[which] = factor
     expected = [np.asarray(ENHANCERS[which](pillow(p)).enhance(factor)) for p in PHOTOGRAPHS]
@@ -70,15 +70,15 @@ def test_blends_are_those_of_pillow(which, factor):
 
 
 @pytest.mark.parametrize("steps", [-25, -7, 12, 25])
-def test_hue_shift_is_that_of_pillow(steps):
-    """Pillow truncates hue and saturation to 1/255, which alone costs 5 levels there and back."""
+def test_hue_shift_agrees_with_pillow(steps):
+    """Pillow truncates hue and saturation to 1/255, which alone costs 5 levels in a round trip."""
     shift = (steps + 0.001 * np.sign(steps)) / 255
     expected = [np.asarray(shift_hue(pillow(p), shift)) for p in PHOTOGRAPHS]
     assert_close(jitter(shift=steps / 255), expected, 0.5, largest=10.0, share_beyond_six=0.003)
 
 
-def in_float(image, order, blends, shift):
-    """One jitter after the other, pixel by pixel, with Python's own HSV."""
+def jitter_in_float(image, order, blends, shift):
+    """Applies one change after the other, pixel by pixel, with Python's own HSV."""
     for which in order:
         grey = image @ [0.299, 0.587, 0.114]
         if which == HUE:
@@ -92,11 +92,11 @@ def in_float(image, order, blends, shift):
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
-def test_jitter_changes_in_the_order_that_it_is_told(order):
+def test_jitter_applies_changes_in_the_given_order(order):
     blends, shift = (1.35, 0.65, 1.3), 0.08
     images = PHOTOGRAPHS[:, 40:56, 40:56]
     found = jitter(blends, shift, order, images)
-    expected = [in_float(image.astype("float64"), order, blends, shift) for image in images]
+    expected = [jitter_in_float(image.astype("float64"), order, blends, shift) for image in images]
     np.testing.assert_allclose(found, expected, atol=0.01)
     other = jitter(blends, shift, order[::-1], images)
     assert np.abs(other - found).max() > 6
@@ -114,7 +114,7 @@ def test_images_of_a_batch_have_their_own_orders_and_factors():
         np.testing.assert_allclose(together[i], alone[0], atol=1e-3)
 
 
-def test_grayscale_is_pillows_and_of_the_chosen_alone():
+def test_grayscale_agrees_with_pillow_and_changes_only_chosen_images():
     found = apply(augmentation.Grayscale(), chosen=np.array([True, False, True, False]))
     for i in (0, 2):
         grey = np.asarray(pillow(PHOTOGRAPHS[i]).convert("L"))[..., None]
@@ -134,12 +134,12 @@ def test_flip_and_solarize_by_hand():
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1.0, 2.0])
-def test_blur_is_close_to_pillows_inside(sigma):
-    """Pillow's is three box filters in a row, which come near a Gaussian; its borders are held."""
+def test_blur_agrees_with_pillow_away_from_borders(sigma):
+    """Pillow approximates a Gaussian by three box filters, and repeats the border pixels."""
     found = apply(augmentation.GaussianBlur(), sigma=np.full(COUNT, sigma, "float32"))
     expected = [np.asarray(pillow(p).filter(ImageFilter.GaussianBlur(sigma))) for p in PHOTOGRAPHS]
     inside = np.s_[:, 7:-7, 7:-7]
-    # Three boxes are the coarser the narrower the Gaussian.
+    # The narrower the Gaussian, the coarser its approximation by three boxes.
     largest = {0.5: 16.0, 1.0: 8.0, 2.0: 6.0}[sigma]
     assert_close(found[inside], np.stack(expected)[inside], mean=1.0, largest=largest)
 
@@ -150,7 +150,7 @@ def test_blur_is_the_sum_of_gaussian_weights_with_reflected_borders():
     found = apply(augmentation.GaussianBlur((0.1, 1.0)), image, sigma=np.array([1.0], "float32"))
     weights = np.exp(-0.5 * np.arange(-3, 4) ** 2.0)
     weights /= weights.sum()
-    # Row 1 is also what the border reflects at row -1.
+    # The border reflects row 1 at row -1.
     column = np.zeros(15)
     for row in range(15):
         column[row] = sum(
@@ -160,8 +160,8 @@ def test_blur_is_the_sum_of_gaussian_weights_with_reflected_borders():
     np.testing.assert_allclose(found[0, ..., 0], expected, atol=1e-3)
 
 
-@pytest.mark.parametrize("count", [1, COUNT])  # a single image chooses its own way
-def test_images_that_are_not_chosen_stay(count):
+@pytest.mark.parametrize("count", [1, COUNT])  # a single image takes another branch
+def test_images_that_are_not_chosen_do_not_change(count):
     images, chosen = PHOTOGRAPHS[:count], np.arange(count) % 2 == 1
     changes = {
         augmentation.GaussianBlur(): {"sigma": np.full(count, 2.0, "float32")},
@@ -183,7 +183,7 @@ def test_images_that_are_not_chosen_stay(count):
 
 @pytest.mark.parametrize("box", [(0, 0, 427, 640), (31, 100, 200, 151), (300, 5, 40, 33)])
 @pytest.mark.parametrize("size", [32, 97])
-def test_crop_and_resize_is_pillows_bilinear(box, size):
+def test_crop_and_resize_agrees_with_pillows_bilinear(box, size):
     images = np.stack(photographs())
     top, left, height, width = box
     sides = dict(zip(("top", "left", "height", "width"), box, strict=True))

@@ -1,4 +1,4 @@
-"""The views of the paper, and the evaluation's."""
+"""The views of the paper and of evaluation."""
 
 import keras
 import numpy as np
@@ -22,7 +22,7 @@ def test_views_are_random_and_in_range(make):
     assert first.dtype == np.float32
     assert -1e-3 < first.min() < first.max() < 1.001
     differences = np.abs(first - second).reshape(16, -1).max(axis=1)
-    assert (differences > 0.01).all()  # every image drew anew
+    assert (differences > 0.01).all()  # every image has new draws
     assert np.abs(first[0] - first[1]).max() > 0.01
 
 
@@ -59,16 +59,16 @@ def test_a_size_is_one_positive_integer(make, size):
         make(size)
 
 
-def test_a_blur_takes_more_pixels_than_it_reaches():
+def test_a_blur_needs_more_pixels_than_its_radius():
     views = augmentation.strong(7)(IMAGES)
     assert np.isfinite(keras.ops.convert_to_numpy(views)).all()
-    with pytest.raises(ValueError, match=r"more than 6 pixels.*blur=0.*images of 6 x 6 pixels"):
+    with pytest.raises(ValueError, match=r"blur=0.*Received: images of 6 x 6 pixels"):
         augmentation.strong(6)(IMAGES)
     assert augmentation.strong(6, blur=0)(IMAGES).shape == (16, 6, 6, 3)
 
 
-def test_the_smallest_square_is_a_pixel():
+def test_the_smallest_central_crop_is_one_pixel():
     views = unnormalised(augmentation.evaluation(32, fraction=0.01)(IMAGES))
-    # of 40 x 48 pixels, rounded to even: row 20 of (40 - 1) / 2, column 24
+    # The centre of 40 x 48 pixels, rounded to even: row 20 from (40 - 1) / 2, column 24.
     expected = np.broadcast_to(IMAGES[:, 20:21, 24:25] / 255, views.shape)
     np.testing.assert_allclose(views, expected, atol=1e-3)

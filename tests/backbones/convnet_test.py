@@ -13,20 +13,20 @@ def test_each_convolution_but_the_first_halves_the_image():
     assert network.output_shape == (None, 10)
 
 
-def test_features_are_the_mean_over_pixels_of_what_the_convolutions_give():
+def test_features_are_the_mean_of_the_last_feature_map_over_pixels():
     network = keras_isd.backbones.ConvNet((4, 4, 1), filters=(1,))
     kernel = np.zeros((3, 3, 1, 1), "float32")
     kernel[1, 2] = 2.0  # twice the pixel to the right, 0 beyond the border
     network.get_layer("conv0").set_weights([kernel])
     images = np.arange(16, dtype="float32").reshape(1, 4, 4, 1)
-    # Of 16 pixels those in columns 1 to 3 count, sum 120 - (0 + 4 + 8 + 12); untrained statistics
-    # of mean 0 and variance 1, epsilon 1e-5.
+    # The pixels in columns 1 to 3 count, sum 120 - (0 + 4 + 8 + 12), averaged over 16 pixels;
+    # untrained statistics have the mean 0 and the variance 1, epsilon is 1e-5.
     expected = 2 * 96 / 16 / np.sqrt(1 + 1e-5)
     features = keras.ops.convert_to_numpy(network(images))
     np.testing.assert_allclose(features, [[expected]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("filters", [(), (4, 0), (4, 2.5)])
-def test_filters_that_are_no_positive_integers_are_refused(filters):
-    with pytest.raises(ValueError, match="Argument `filters` must be positive integers"):
+def test_filters_that_are_not_positive_integers_are_rejected(filters):
+    with pytest.raises(ValueError, match=r"`filters` must .*Received: filters=\("):
         keras_isd.backbones.ConvNet((8, 8, 3), filters=filters)

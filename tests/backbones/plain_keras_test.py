@@ -1,4 +1,4 @@
-"""A copy in plain Keras gives the same features, and is loaded without this package."""
+"""A copy in plain Keras has the same features and loads without this package."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ np.save(sys.argv[2], np.asarray(model.predict(np.load(sys.argv[3]), verbose=0)))
 """
 
 
-def trained(backbone):
+def randomize(backbone):
     for variable in backbone.variables:
         noise = np.random.RandomState(len(variable.path)).uniform(0.5, 1.5, variable.shape)
         variable.assign(ops.convert_to_numpy(variable) + noise * ("kernel" not in variable.path))
@@ -32,17 +32,17 @@ def trained(backbone):
         keras_isd.backbones.ResNet50((32, 32, 3), width=4),
     ],
 )
-def test_features_are_the_same_where_the_package_is_not(backbone, tmp_path):
+def test_features_are_the_same_without_the_package(backbone, tmp_path):
     images = np.random.RandomState(0).standard_normal((3, *backbone.input_shape[1:]))
     np.save(tmp_path / "images.npy", images.astype("float32"))
-    expected = trained(backbone).predict(images.astype("float32"), verbose=0)
+    expected = randomize(backbone).predict(images.astype("float32"), verbose=0)
     to_plain_keras(backbone).save(tmp_path / "plain.keras")
     names = [str(tmp_path / name) for name in ("plain.keras", "features.npy", "images.npy")]
     run_python("-c", LOAD, *names, fresh=True)
     np.testing.assert_allclose(np.load(names[1]), expected, atol=1e-5 * np.abs(expected).max())
 
 
-def test_the_original_stays_and_nested_models_are_gone_through():
+def test_the_original_is_unchanged_and_nested_models_are_converted():
     inner = keras.Sequential(
         [keras.Input((4,)), keras_isd.BatchNormalization(name="bn", synchronized=True)]
     )

@@ -10,13 +10,13 @@ from keras_isd.backbones.torch_layers import Conv2D, MaxPooling2D
 @pytest.mark.parametrize(
     ("build", "features", "parameters"),
     [
-        # torchvision's counts, less the 1000-way classifier
+        # torchvision's counts, minus the 1000-way classifier
         (backbones.ResNet18, 512, 11_689_512 - 513_000),
         (backbones.ResNet34, 512, 21_797_672 - 513_000),
         (backbones.ResNet50, 2048, 25_557_032 - 2_049_000),
     ],
 )
-def test_sizes_are_those_of_the_literature(build, features, parameters):
+def test_numbers_of_features_and_parameters_agree_with_torchvision(build, features, parameters):
     model = build((64, 64, 3))
     assert model.output_shape == (None, features)
     assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == parameters
@@ -30,13 +30,13 @@ def test_small_stem_keeps_the_resolution():
     assert large.get_layer("layer1_0_conv1").output.shape[1:3] == (56, 56)
 
 
-def test_images_of_any_size_where_the_shape_is_open():
+def test_an_open_input_shape_takes_images_of_any_size():
     model = backbones.ResNet18((None, None, 3), stem="small", width=4)
     for size in (32, 47):
         assert model.predict(np.zeros((1, size, size, 3)), verbose=0).shape == (1, 32)
 
 
-def test_convolutions_start_as_the_authors():
+def test_convolutions_are_initialised_as_by_the_authors():
     kernel = backbones.ResNet18((32, 32, 3)).get_layer("layer3_1_conv1").kernel
     # normal(0, sqrt(2 / (3 * 3 * 256)))
     np.testing.assert_allclose(
@@ -52,13 +52,13 @@ def test_convolutions_start_as_the_authors():
         ({"width": 0}, "`width`.*Received: width=0"),
     ],
 )
-def test_refuses_bad_arguments(arguments, message):
+def test_bad_arguments_are_rejected(arguments, message):
     with pytest.raises(ValueError, match=message):
         backbones.ResNet18(**arguments)
 
 
 @pytest.mark.parametrize("stem", ["imagenet", "small"])
-def test_layers_without_copies_give_what_keras_gives(stem):
+def test_layers_without_copies_agree_with_keras(stem):
     model = backbones.ResNet50((24, 40, 3), stem, width=4)
     plain = backbones.to_plain_keras(model)
     images = np.random.RandomState(0).standard_normal((2, 24, 40, 3)).astype("float32")
@@ -76,7 +76,7 @@ def test_layers_without_copies_give_what_keras_gives(stem):
         assert type(plain.get_layer(name)).__module__.startswith("keras.")
 
 
-def test_what_is_beyond_the_border_is_never_the_largest():
+def test_padding_is_never_the_maximum():
     images = -np.arange(1.0, 10, dtype="float32").reshape(1, 3, 3, 1)
     pooled = MaxPooling2D(3, 2, border=1, data_format="channels_last")(images)
     assert ops.convert_to_numpy(pooled).tolist() == [[[[-1], [-2]], [[-4], [-5]]]]
@@ -84,8 +84,8 @@ def test_what_is_beyond_the_border_is_never_the_largest():
         MaxPooling2D(3, 2, border=1, data_format="channels_first")
 
 
-def test_networks_saved_with_the_convolutions_of_keras_load_and_go_on(tmp_path):
-    """As those of version 0.1 were; their weights also load into a network that is made now."""
+def test_networks_saved_with_the_convolutions_of_keras_load(tmp_path):
+    """Version 0.1 saved such networks; their weights also load into a new network."""
     model = backbones.ResNet18((16, 16, 3), "small", width=4)
     old = backbones.to_plain_keras(model)
     old.save(tmp_path / "old.keras")
@@ -109,7 +109,7 @@ def test_networks_saved_with_the_convolutions_of_keras_load_and_go_on(tmp_path):
         (MaxPooling2D, {"padding": "same"}),
     ],
 )
-def test_options_that_the_backbones_do_not_use_are_those_of_keras(layer, arguments):
+def test_options_that_the_backbones_do_not_use_agree_with_keras(layer, arguments):
     images = np.random.RandomState(0).standard_normal((2, 12, 12, 4)).astype("float32")
     ours = layer(*((8, 3) if layer is Conv2D else (3, 2)), data_format="channels_last", **arguments)
     config = {name: value for name, value in ours.get_config().items() if name != "border"}

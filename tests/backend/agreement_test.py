@@ -1,4 +1,4 @@
-"""The three backends are one program."""
+"""The three backends agree."""
 
 import importlib.util
 
@@ -34,7 +34,7 @@ def test_twenty_further_steps_agree_with_another_backend(here, other, tmp_path):
 
 
 @pytest.mark.skipif("tensorflow" not in OTHERS, reason="TensorFlow is the backend")
-def test_what_does_without_tensorflow_does_not_load_it(tmp_path):
+def test_functions_without_tensorflow_do_not_import_it(tmp_path):
     code = f"""
 import sys
 import numpy as np

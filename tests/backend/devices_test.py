@@ -1,4 +1,4 @@
-"""A batch shared out to several devices trains as it does on one."""
+"""A batch split among several devices trains as on one device."""
 
 import keras
 import numpy as np
@@ -11,9 +11,9 @@ SCRIPT = "tests.support.replicas_script"
 
 BACKEND = keras.backend.backend()
 CASES = {
-    # Each: devices, whether the queue is split, and the rest of the run. 61 and 40 anchors are no
-    # multiple of the keys of a step; of 87 images the last batch has 7, of 3 or 4 and of 1 or 2.
-    # "moco" is symmetric: each image has two keys.
+    # Number of devices, whether the queue is split, and the arguments of the run. 61 and 40 anchors
+    # are no multiple of the keys of a step. The last batch of 87 images has 7: 3 or 4 for each of
+    # two devices, 1 or 2 for each of four. "moco" is symmetric: each image has two keys.
     "tensorflow": [
         (2, False, (87, 8, 61)),
         (4, False, (87, 8, 61)),
@@ -36,7 +36,7 @@ CASES = {
 FULL_STEPS = 10
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(BACKEND == "torch", reason="Keras has one device on PyTorch"),
+    pytest.mark.skipif(BACKEND == "torch", reason="Keras uses one device on PyTorch"),
 ]
 
 
@@ -60,7 +60,7 @@ def one_device(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("devices", "split", "sizes"), CASES[BACKEND])
-def test_devices_together_equal_one(one_device, devices, split, sizes, tmp_path):
+def test_several_devices_equal_one(one_device, devices, split, sizes, tmp_path):
     out = tmp_path / "run.npz"
     split = ["--split_queue"] if split else []
     run_python(
@@ -74,18 +74,18 @@ def test_devices_together_equal_one(one_device, devices, split, sizes, tmp_path)
     expected = one_device(*sizes)
     with np.load(out) as found:
         assert len(found["losses"]) == -(-sizes[0] // sizes[1])
-        # Of an uneven batch Keras shows the mean of the replicas' means; an epoch's logs are right.
+        # For an uneven batch Keras logs the mean of the replicas' means; logs of epochs are right.
         losses = (found["losses"][:FULL_STEPS], expected["losses"][:FULL_STEPS])
         np.testing.assert_allclose(*losses, rtol=0, atol=1e-4)
         for name in [name for name in expected if name.startswith("logs/")]:
-            # Validation sees what the training's rounding did to the student.
+            # Rounding in training changes the student a little, which validation measures.
             atol = 1e-2 if "val_" in name else 1e-4
             np.testing.assert_allclose(found[name], expected[name], atol=atol, err_msg=name)
         for name in [name for name in found if name.count("/") > 1]:
             original, device = name.rsplit("/", 1)
             assert int(device) < devices
-            # Each device has it all, every key in its place. What is rounded otherwise may leave
-            # a ReLU of the student open or closed: so does one bit more in the images.
+            # Each device has the whole state, with every key in its place. Different rounding can
+            # open or close a ReLU of the student, as a change of one bit in the images can.
             atol = 1e-3 if name.startswith(("student", "predictor")) else 1e-4
             np.testing.assert_allclose(found[name], expected[f"{original}/0"], 1e-4, atol)
             np.testing.assert_array_equal(found[name], found[f"{original}/0"])
@@ -93,9 +93,9 @@ def test_devices_together_equal_one(one_device, devices, split, sizes, tmp_path)
         assert len(embeddings) == (1 if split else devices)
 
 
-@pytest.mark.skipif(BACKEND != "jax", reason="JAX makes what is large on its devices")
+@pytest.mark.skipif(BACKEND != "jax", reason="JAX creates large variables on its devices")
 @pytest.mark.parametrize("split", [True, False])
-def test_a_queue_of_a_quarter_of_a_gibibyte_is_made_on_the_devices(split):
+def test_a_queue_of_a_quarter_of_a_gibibyte_is_created_on_the_devices(split):
     code = f"""
 import keras, numpy as np
 from tests.support import replicas_script
@@ -108,8 +108,8 @@ with replicas_script.jax_scope(2, {split}):
     run_python("-c", code)
 
 
-def test_batches_that_leave_a_device_without_images_are_refused(tmp_path):
-    # 85 images: the last batch has 5, of which four devices get 2, 2, 1, 0 on TensorFlow.
+def test_batches_that_leave_a_device_without_images_are_rejected(tmp_path):
+    # The last batch of 85 images has 5: on TensorFlow four devices get 2, 2, 1 and 0.
     with pytest.raises(AssertionError, match=r"ValueError: .*\n?.*Received: .*5"):
         run_python("-m", SCRIPT, tmp_path / "out", "--devices=4", "--images=85")
 
@@ -117,14 +117,14 @@ def test_batches_that_leave_a_device_without_images_are_refused(tmp_path):
 @pytest.mark.parametrize(
     "call",
     [
-        "model.fit(views(24), batch_size=8, validation_split=0.45)",  # trains on 13, the last are 5
+        "model.fit(views(24), batch_size=8, validation_split=0.45)",  # 13, the last batch 5
         "model.fit(views(24), batch_size=8, validation_data=(views(5),))",
         "model.evaluate(views(21), batch_size=8)",
         "model.predict(views(21)['query'], batch_size=8)",
         "model.fit(Batches(views(21), 8))",
     ],
 )
-def test_so_are_they_wherever_batches_are_given(call):
+def test_such_batches_are_rejected_by_every_method(call):
     code = f"""
 import keras, numpy as np
 from tests.support import golden, replicas_script
@@ -155,7 +155,7 @@ with replicas_script.{BACKEND}_scope(4, False):
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="one program draws for all devices of JAX")
-def test_the_views_that_replicas_make_are_those_of_one_device():
+def test_replicas_make_the_same_views_as_one_device():
     code = """
 import numpy as np, tensorflow as tf
 from keras_isd import augmentation
@@ -179,7 +179,7 @@ np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="one program sees all rows on JAX")
-@pytest.mark.parametrize("sizes", [(4, 4), (4, 3)])  # of static shape, and not
+@pytest.mark.parametrize("sizes", [(4, 4), (4, 3)])  # of static and of unknown shape
 def test_every_replica_gathers_the_rows_of_all_in_order(sizes):
     code = f"""
 import numpy as np, tensorflow as tf
@@ -217,7 +217,7 @@ with replicas_script.tensorflow_scope(2):
         "optimizer=keras_isd.optimizers.SGD(0.1, gradient_accumulation_steps=2)",
     ],
 )
-def test_what_keras_cannot_do_on_several_replicas_is_refused(arguments):
+def test_options_that_keras_lacks_on_several_replicas_are_rejected(arguments):
     code = f"""
 import keras, keras_isd, tensorflow as tf
 from tests.support import golden
@@ -229,13 +229,13 @@ with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
     except ValueError as error:
         print(error)
 """
-    assert "Under MirroredStrategy Keras cannot do with" in run_python("-c", code)
+    assert "` under MirroredStrategy: remove it. Received: {" in run_python("-c", code)
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="strategies are TensorFlow's")
 @pytest.mark.parametrize("devices", [1, 2])
 @pytest.mark.parametrize("distributed", [False, True])
-def test_a_strategy_of_any_size_takes_data_sets_shared_out_or_not(devices, distributed):
+def test_a_strategy_of_any_size_takes_distributed_and_other_data_sets(devices, distributed):
     code = f"""
 import tensorflow as tf
 from tests.support import golden, replicas_script
@@ -251,7 +251,7 @@ with replicas_script.tensorflow_scope({devices}):
     assert loss == pytest.approx(golden.Trajectory("isd_plus").losses.mean(), rel=1e-4)
 
 
-def test_a_loss_that_is_not_finite_is_named_by_its_step():
+def test_the_error_of_a_non_finite_loss_names_the_step():
     code = f"""
 import keras_isd, numpy as np
 from tests.support import golden, replicas_script
@@ -267,7 +267,7 @@ with replicas_script.{BACKEND}_scope(*{(2,) if BACKEND == "tensorflow" else (2, 
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="strategies are TensorFlow's")
-def test_images_of_a_data_set_made_under_a_strategy_lie_in_memory_once():
+def test_images_of_a_data_set_made_under_a_strategy_are_in_memory_once():
     code = """
 import numpy as np, tensorflow as tf
 from keras_isd import augmentation, data

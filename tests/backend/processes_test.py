@@ -1,4 +1,4 @@
-"""What several processes of PyTorch share a step by, joined by PyTorch itself, under any Keras."""
+"""Operations that join the PyTorch processes of a step; PyTorch connects them, with any Keras."""
 
 import importlib
 import json
@@ -30,7 +30,7 @@ torch.distributed.init_process_group(
 for line in sys.stdin:
     exec(json.loads(line), globals())
     sys.stdout.flush()
-# Threads that are at work when the interpreter ends make an error of it, now and then.
+# A thread that still runs when the interpreter ends sometimes causes an error.
 torch.distributed.barrier()
 torch.distributed.destroy_process_group()
 """
@@ -38,7 +38,7 @@ torch.distributed.destroy_process_group()
 
 @pytest.fixture(scope="module")
 def in_both():
-    """Function from code, which prints one line, to what each of two processes prints."""
+    """Function that runs code in two processes and returns the line that each prints."""
     address = addresses()[0]
     environment = {**os.environ, "KERAS_BACKEND": "torch"}
     processes = [
@@ -65,7 +65,7 @@ def in_both():
     assert [process.wait(timeout=300) for process in processes] == [0, 0]
 
 
-def test_every_process_has_the_rows_of_all_in_order_and_knows_the_place_of_its_own(in_both):
+def test_every_process_gathers_all_rows_in_order_and_knows_the_offset_of_its_own(in_both):
     code = """
 rows = torch.arange(15.0).reshape(5, 3).split([2, 3])[rank]
 print(backend.all_gather(rows)[:, 0].tolist(), backend.batch_offset(rows), end=" ")
@@ -75,24 +75,24 @@ print(backend.is_chief(None), backend.is_one_of_several(None))
     assert in_both(code) == [f"{every} (0, 5) True True", f"{every} (2, 5) False True"]
 
 
-def test_a_process_without_images_of_a_batch_is_named_in_all(in_both):
+def test_every_process_reports_one_without_images_of_a_batch(in_both):
     code = """
 try:
     backend.guarded_step(None, None, None, ({"query": torch.zeros(3 * rank, 2)},))
 except ValueError as error:
     print(error)
 """
-    assert all("Received: [0, 3] images, by process" in printed for printed in in_both(code))
+    assert all("Received: [0, 3] images by process" in printed for printed in in_both(code))
 
 
-def test_gradients_pass_a_sum_from_every_process(in_both):
+def test_a_sum_has_gradients_from_every_process(in_both):
     code = """
 x = torch.tensor([1.0, 2.0]).mul(rank + 1).requires_grad_()
 total = backend.all_sum(x)
 (total[0] * (rank + 3)).backward()
 print(total.tolist(), x.grad.tolist())
 """
-    # 1 + 2 and 2 + 4; the first is used three times in one process, four times in the other
+    # 1 + 2 and 2 + 4; one process multiplies the first by 3, the other by 4
     assert in_both(code) == ["[3.0, 6.0] [7.0, 0.0]"] * 2
 
 
@@ -118,7 +118,7 @@ print("equal")
     assert in_both(code) == ["equal"] * 2
 
 
-def test_moving_statistics_are_the_mean_of_what_the_processes_found(in_both):
+def test_moving_statistics_are_the_mean_over_the_processes(in_both):
     code = """
 model = keras_isd.backbones.ConvNet((4, 4, 1), filters=(2,))
 model.guarded_variables = lambda: model.variables
@@ -134,8 +134,8 @@ print(moving_mean.numpy().tolist())
     assert in_both(code) == ["[1.5, 4.0]"] * 2
 
 
-def test_gradients_of_which_the_mean_is_taken_are_those_of_the_whole_batch(in_both):
-    """Of 2 images here and 4 there; a part's loss is that of the whole batch."""
+def test_the_mean_of_the_gradients_is_that_of_the_whole_batch(in_both):
+    """One process has 2 images, the other 4; the loss of each is that of the whole batch."""
     code = """
 whole = torch.arange(1.0, 7.0)
 backbone = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
@@ -144,12 +144,12 @@ weight = torch.ones(1, requires_grad=True)
 loss = model.mean_loss(whole.split([2, 4])[rank] * weight)
 loss.backward()
 torch.distributed.all_reduce(weight.grad)
-print(round(float(loss), 4), round(float(weight.grad) / 2, 4))  # the mean, as PyTorch takes it
+print(round(float(loss), 4), round(float(weight.grad) / 2, 4))  # the mean, as PyTorch computes it
 """
     assert in_both(code) == ["3.5 3.5"] * 2
 
 
-def test_processes_that_keras_does_not_join_are_refused(monkeypatch):
+def test_processes_that_keras_does_not_join_are_rejected(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")  # as torchrun sets it
     module = importlib.import_module("keras_isd.backend.torch")
     for joins, advice in ((False, "KERAS_BACKEND to jax or tensorflow"), (True, "initialize()")):

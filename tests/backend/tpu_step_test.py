@@ -1,4 +1,4 @@
-"""The training step is one that a TPU can run: XLA alone, every shape known beforehand."""
+"""A TPU can run the training step: XLA compiles all of it, and every shape is static."""
 
 import keras
 import numpy as np
@@ -8,11 +8,13 @@ from tests.support import golden
 from tests.support.processes import run_python
 
 if keras.backend.backend() != "tensorflow":
-    pytest.skip("TPUStrategy is TensorFlow's; JAX's step is XLA's whole", allow_module_level=True)
+    pytest.skip(
+        "TPUStrategy is TensorFlow's; on JAX XLA compiles the whole step", allow_module_level=True
+    )
 
 import tensorflow as tf
 
-# What runs on the host, or gives shapes that depend on values.
+# Operations that run on the host, or whose output shapes depend on values.
 NOT_FOR_A_TPU = {
     "Assert",
     "EagerPyFunc",
@@ -26,13 +28,13 @@ NOT_FOR_A_TPU = {
 
 
 def operations(concrete):
-    """The graph's operations, those of functions that it calls among them."""
+    """The operations of a graph and of the functions that it calls."""
     yield from concrete.graph.get_operations()
     for name in concrete.graph._functions:
         yield from concrete.graph._get_function(name).graph.get_operations()
 
 
-def traced(step, batch):
+def trace(step, batch):
     specs = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), batch)
     return tf.function(step, jit_compile=True).get_concrete_function(specs)
 
@@ -54,14 +56,14 @@ def unfit(concrete):
 def test_the_step_compiles_with_static_shapes_and_nothing_on_the_host():
     model = golden.golden_model("isd_plus")
     batch = first_batch()
-    concrete = traced(model.train_step, batch)
+    concrete = trace(model.train_step, batch)
     assert len(list(operations(concrete))) > 500
     assert not unfit(concrete)
     assert np.isfinite(float(concrete(*tf.nest.flatten(batch))["loss"]))
 
 
-def test_so_is_the_step_of_a_replica():
-    """On two devices, of which a graph can be made here: what all replicas do together is in it."""
+def test_the_step_of_a_replica_compiles_likewise():
+    """The graph for two devices has the collective operations; it can be built without a TPU."""
     code = """
 import tensorflow as tf
 from tests.backend import tpu_step_test as here
@@ -79,7 +81,7 @@ with replicas_script.tensorflow_scope(2):
     assert unfit_ones.strip() == "[]"
 
 
-def test_what_a_tpu_cannot_run_is_seen():
+def test_operations_that_a_tpu_cannot_run_are_found():
     def depends_on_values(batch):
         return tf.where(batch[1] > 2)
 
@@ -87,4 +89,4 @@ def test_what_a_tpu_cannot_run_is_seen():
         return tf.py_function(lambda x: x, [batch[1]], tf.int32)
 
     for step in (depends_on_values, on_the_host):
-        assert unfit(traced(step, first_batch())), step.__name__
+        assert unfit(trace(step, first_batch())), step.__name__

@@ -1,4 +1,4 @@
-"""Two processes on the loopback address train as one does."""
+"""Two processes on the loopback address train as one process does."""
 
 import concurrent.futures
 import os
@@ -21,11 +21,11 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         BACKEND == "torch" and not backend.joins_processes(),
-        reason="Keras before 3.16 has one process on PyTorch",
+        reason="Keras before 3.16 runs one process on PyTorch",
     ),
 ]
-of_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's workers")
-# Of 87 images the last batch has 7, of 4 and of 3.
+tensorflow_only = pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's workers")
+# The last batch of 87 images has 7: 4 for one process and 3 for the other.
 IMAGES = {"tensorflow": "87", "jax": "88", "torch": "87"}[BACKEND]
 SIZES = (f"--images={IMAGES}", "--batch_size=8", "--queue_size=61")
 
@@ -45,7 +45,7 @@ def commands(folder, *arguments, devices=2):
     ]
 
 
-def in_parallel(commands):
+def run_in_parallel(commands):
     with concurrent.futures.ThreadPoolExecutor() as pool:
         return [run.result() for run in [pool.submit(run_python, *c) for c in commands]]
 
@@ -56,7 +56,7 @@ def assert_equal_runs(folder, expected):
             for name in expected:
                 if name.startswith("logs/"):
                     last = expected[name][-len(found[name]) :]
-                    # Validation sees what the training's rounding did to the student.
+                    # Rounding in training changes the student a little, which validation measures.
                     atol = 1e-2 if "val_" in name else 2e-4
                     np.testing.assert_allclose(found[name], last, atol=atol, err_msg=name)
                 elif name.startswith(("queue", "teacher")):
@@ -76,14 +76,14 @@ def assert_equal_runs(folder, expected):
     ],
 )
 def test_two_workers_equal_one_process(devices, split, sizes, tmp_path):
-    """The second case in two starts, the queue put together in a checkpoint between."""
+    """The second case starts twice, with the whole queue in the checkpoint between the starts."""
     starts = (1, 2) if split else (1,)  # epochs at the end of each
     whole = (*sizes, f"--epochs={starts[-1]}")
     run_python("-m", SCRIPT, tmp_path / "one.npz", *whole)
     for epochs in starts:
         resume = (f"--resume={tmp_path / 'checkpoints'}", f"--epochs={epochs}")
         arguments = (*split, *sizes, *resume)
-        in_parallel(commands(tmp_path, *arguments, devices=devices))
+        run_in_parallel(commands(tmp_path, *arguments, devices=devices))
     with np.load(tmp_path / "one.npz") as expected, np.load(tmp_path / "1.npz") as found:
         steps = len(found["losses"])
         first = expected["losses"][-steps:][:10], found["losses"][:10]
@@ -91,8 +91,8 @@ def test_two_workers_equal_one_process(devices, split, sizes, tmp_path):
         assert_equal_runs(tmp_path, expected)
 
 
-@of_tensorflow
-def test_where_a_worker_is_lost_the_other_stops_and_the_pair_starts_again(tmp_path):
+@tensorflow_only
+def test_if_a_worker_is_lost_the_other_stops_and_both_resume(tmp_path):
     checkpoints = tmp_path / "checkpoints"
     long = (*SIZES, f"--resume={checkpoints}", "--epochs=1000")
     lost, survivor = (
@@ -117,15 +117,15 @@ def test_where_a_worker_is_lost_the_other_stops_and_the_pair_starts_again(tmp_pa
     assert reached >= 3
 
     again = (*SIZES, f"--resume={checkpoints}", f"--epochs={reached + 1}")
-    in_parallel(commands(tmp_path, *again))
+    run_in_parallel(commands(tmp_path, *again))
     with np.load(tmp_path / "0.npz") as found:
-        assert len(found["losses"]) == 11  # one epoch more
+        assert len(found["losses"]) == 11  # one more epoch
 
 
-@of_tensorflow
-def test_stock_keras_cannot_yet():
-    """Once this fails see whether `reducible_logs` of `backend/tensorflow.py` and
-    `_maybe_symbolic_build` of `ValidatedModel` can go, one by one: the tests above tell."""
+@tensorflow_only
+def test_plain_keras_cannot_do_this_yet():
+    """Once this fails, delete `reducible_logs` of `backend/tensorflow.py` and
+    `_maybe_symbolic_build` of `ValidatedModel`, one at a time, if the tests above still pass."""
     code = """
 import json, os, sys
 cluster = {"worker": sys.argv[1:3]}
@@ -139,4 +139,4 @@ model.fit(np.zeros((8, 3)), np.zeros((8, 1)), batch_size=4, verbose=0)
 """
     pair = addresses()
     with pytest.raises(AssertionError, match="PerReplica"):
-        in_parallel([("-c", code, *pair, i) for i in range(2)])
+        run_in_parallel([("-c", code, *pair, i) for i in range(2)])

@@ -23,7 +23,7 @@ def small_model(**kwargs):
 
 
 @pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")
-def test_step_takes_the_loss_before_its_keys_enter():
+def test_the_loss_is_computed_before_the_keys_enter_the_queue():
     model = keras_isd.baselines.MoCoModel(identity_backbone(), queue_size=3, temperature=0.5)
     model.queue.embeddings.assign(np.float32([[0, 1], [0, -1], [-1, 0]]))
     model.compile(keras_isd.optimizers.SGD(0.0))
@@ -31,8 +31,8 @@ def test_step_takes_the_loss_before_its_keys_enter():
         "query": np.float32([[2, 0], [0, 3]]).reshape(2, 2, 1, 1),
         "key": np.float32([[1, 0], [5, 0]]).reshape(2, 2, 1, 1),
     }
-    # Of the first query the key is at cos 1, the anchors at 0, 0 and -1; of the second the key is
-    # at 0, the anchors at 1, -1 and 0.
+    # For the first query the cosine of the key is 1, those of the anchors are 0, 0 and -1; for the
+    # second the key's is 0, the anchors' are 1, -1 and 0.
     first = np.log(np.exp(2) + 2 + np.exp(-2)) - 2
     second = np.log(1 + np.exp(2) + np.exp(-2) + 1)
     history = model.fit(views, np.array([4, 5]), batch_size=2, shuffle=False, verbose=0).history
@@ -43,7 +43,7 @@ def test_step_takes_the_loss_before_its_keys_enter():
     np.testing.assert_array_equal(ops.convert_to_numpy(model.queue.labels), [4, 5, -1])
 
 
-def test_a_step_moves_all_of_the_student():
+def test_a_step_changes_every_variable_of_the_student():
     model = small_model()
     views = {n: np.random.RandomState(0).rand(16, 8, 8, 3) for n in ("query", "key")}
     before = [ops.convert_to_numpy(v).copy() for v in model.trainable_variables]
@@ -52,7 +52,7 @@ def test_a_step_moves_all_of_the_student():
         assert np.abs(ops.convert_to_numpy(variable) - value).max() > 1e-6
 
 
-def test_purity_counts_the_nearest_of_the_key():
+def test_purity_counts_the_anchors_nearest_to_the_key():
     model = keras_isd.baselines.MoCoModel(identity_backbone(), queue_size=6)
     model.queue.embeddings.assign(np.repeat(np.eye(2, dtype="float32"), [5, 1], axis=0))
     model.queue.labels.assign(np.array([7, 7, 7, 1, 1, 1]))
@@ -64,10 +64,10 @@ def test_purity_counts_the_nearest_of_the_key():
     assert logs["purity"] == pytest.approx(3 / 5)
 
 
-def test_groups_keep_each_key_with_its_query_and_part_their_statistics():
+def test_groups_keep_each_key_with_its_query_and_separate_their_statistics():
     images = np.random.RandomState(0).standard_normal((12, 8, 8, 3)).astype("float32")
     model = small_model(shuffle_groups=3)
-    # Keys 0, 3, 6 and 9 pass together, and queries 0 to 3.
+    # Keys 0, 3, 6 and 9 form a group, and so do queries 0 to 3.
     keys = ops.convert_to_numpy(model.embed_key(images, training=True))
     queries = ops.convert_to_numpy(ops.stop_gradient(model.embed_query(images, training=True)))
     alone = small_model()
@@ -77,7 +77,7 @@ def test_groups_keep_each_key_with_its_query_and_part_their_statistics():
     np.testing.assert_allclose(keys[::3], some_keys, atol=1e-5)
     np.testing.assert_allclose(queries[:4], ops.convert_to_numpy(some_queries), atol=1e-5)
     assert np.abs(keys - queries).max() > 1e-2
-    # Nothing is parted where nothing is trained.
+    # Outside of training there are no groups.
     np.testing.assert_allclose(
         ops.convert_to_numpy(model.embed_key(images)),
         ops.convert_to_numpy(ops.stop_gradient(model.embed_query(images))),
@@ -85,7 +85,7 @@ def test_groups_keep_each_key_with_its_query_and_part_their_statistics():
     )
 
 
-def test_groups_are_no_matter_of_the_backbone_afterwards(tmp_path):
+def test_the_trained_backbone_has_no_groups(tmp_path):
     model = small_model(shuffle_groups=4)
     views = {n: np.random.RandomState(0).rand(16, 8, 8, 3) for n in ("query", "key")}
     model.fit(views, batch_size=8, verbose=0)
@@ -102,7 +102,7 @@ def test_groups_are_no_matter_of_the_backbone_afterwards(tmp_path):
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches whose size is not known before they are read, on TensorFlow."""
+    """Batches whose size TensorFlow does not know before they are read."""
 
     def __init__(self, views, size):
         super().__init__()
@@ -116,7 +116,7 @@ class Batches(keras.utils.PyDataset):
         return {name: view[rows] for name, view in self.views.items()}
 
 
-def test_groups_of_batches_of_unknown_size_are_those_of_known_ones():
+def test_groups_of_batches_of_unknown_size_equal_those_of_known_size():
     random = np.random.RandomState(0)
     views = {n: random.rand(24, 8, 8, 3).astype("float32") for n in ("query", "key")}
     losses = []
@@ -128,13 +128,13 @@ def test_groups_of_batches_of_unknown_size_are_those_of_known_ones():
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
 
 
-def test_a_batch_that_groups_do_not_divide_is_refused():
+def test_a_batch_that_groups_do_not_divide_is_rejected():
     views = {n: np.zeros((21, 8, 8, 3), "float32") for n in ("query", "key")}
     model = small_model(shuffle_groups=4)
     with pytest.raises(ValueError, match=r"shuffle_groups=4.*`drop_remainder=True`.*of \[5\] im"):
         model.fit(views, batch_size=8, verbose=0)
     assert int(model.optimizer.iterations) == 0  # before any work
-    model.evaluate(views, batch_size=8, verbose=0)  # which is not by groups
+    model.evaluate(views, batch_size=8, verbose=0)  # evaluation has no groups
 
 
 @pytest.mark.parametrize(
@@ -152,12 +152,12 @@ def test_a_batch_that_groups_do_not_divide_is_refused():
         ({"symmetric": "no"}, r"`symmetric`.*Received: symmetric='no'"),
     ],
 )
-def test_values_out_of_range(arguments, message):
+def test_values_out_of_range_are_rejected(arguments, message):
     with pytest.raises(ValueError, match=message):
         keras_isd.baselines.MoCoModel(golden.small_backbone(), **arguments)
 
 
-def test_a_saved_model_comes_back_whole(tmp_path):
+def test_a_saved_model_is_restored_completely(tmp_path):
     model = small_model(temperature=0.3, shuffle_groups=2, symmetric=True)
     views = {n: np.random.RandomState(0).rand(16, 8, 8, 3) for n in ("query", "key")}
     model.fit(views, batch_size=8, verbose=0)
@@ -168,13 +168,13 @@ def test_a_saved_model_comes_back_whole(tmp_path):
         np.testing.assert_array_equal(ops.convert_to_numpy(one), ops.convert_to_numpy(other))
 
 
-def test_recipes_are_each_methods_own():
+def test_a_recipe_belongs_to_one_method():
     small = keras_isd.backbones.ConvNet((8, 8, 3), (8,))
     moco = keras_isd.baselines.MoCoModel.from_recipe("moco_cifar_resnet18", backbone=small)
     assert (moco.temperature, moco.queue.size, moco.embedding_dim) == (0.1, 4096, 128)
     assert [layer.name for layer in moco.projector.layers] == [f"projector_{i}" for i in range(3)]
     with pytest.raises(
         ValueError,
-        match=r"recipe of MoCoModel. Received: name='cifar_resnet18', a recipe of ISDModel",
+        match=r"`name` must .*Received: name='cifar_resnet18', a recipe of ISDModel",
     ):
         keras_isd.baselines.MoCoModel.from_recipe("cifar_resnet18", backbone=small)

@@ -9,8 +9,10 @@ from keras import ops
 from keras_isd.callbacks import Resume, checkpoint_file
 from keras_isd.callbacks.checkpoint_file import DamagedCheckpointError
 
+pytestmark = pytest.mark.one_backend("files are written by NumPy")
 
-def test_no_bit_can_be_wrong_unseen(tmp_path):
+
+def test_every_flipped_bit_is_detected(tmp_path):
     path = tmp_path / "a.checkpoint"
     checkpoint_file.write(path, {"x": np.arange(3)}, {"epoch": 1})
     whole = path.read_bytes()
@@ -25,7 +27,7 @@ def test_no_bit_can_be_wrong_unseen(tmp_path):
         assert arrays["x"].tolist() == [0, 1, 2]
 
 
-def test_a_write_that_is_cut_short_leaves_what_was(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_previous_file(tmp_path, monkeypatch):
     path = tmp_path / "a.checkpoint"
     checkpoint_file.write(path, {"x": np.arange(3)}, {"epoch": 1})
 
@@ -63,17 +65,15 @@ def held_back(monkeypatch):
     let_go.set()
 
 
-def begin(folder, then=lambda: None):
+def begin_write(folder, then=lambda: None):
     path = folder / "epoch000000_step000000001.checkpoint"
     checkpoint_file.write_in_background(path, {"x": np.arange(3)}, {"epoch": 0, "step": 1}, then)
 
 
-def test_what_is_written_when_the_wait_for_it_is_interrupted_is_still_waited_for(
-    tmp_path, held_back
-):
-    begin(tmp_path)
+def test_a_write_is_awaited_again_after_an_interrupted_wait(tmp_path, held_back):
+    begin_write(tmp_path)
     control_c = (threading.get_ident(), signal.SIGINT)
-    # Python has no such handler where it was started with the signal ignored, as in the background.
+    # Python installs no such handler if it starts with the signal ignored, as in the background.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Timer(0.2, signal.pthread_kill, control_c).start()
     try:
@@ -85,27 +85,29 @@ def test_what_is_written_when_the_wait_for_it_is_interrupted_is_still_waited_for
     assert Resume(tmp_path).initial_step == 1
 
 
-def test_an_error_that_nobody_waits_for_is_told(tmp_path, monkeypatch, caplog):
+def test_an_error_in_the_background_is_logged(tmp_path, monkeypatch, caplog):
     def full_disk(_):
         raise OSError("no space left")
 
     monkeypatch.setattr(os, "fsync", full_disk)
     with caplog.at_level("ERROR", logger="absl"):
-        begin(tmp_path)
-        checkpoint_file._WRITER.submit(int).result()  # its one thread is done with all before
+        begin_write(tmp_path)
+        checkpoint_file._WRITER.submit(
+            int
+        ).result()  # its only thread has finished all writes before
     assert f"{tmp_path}/epoch000000_step000000001.checkpoint" in caplog.text
     assert "no space left" in caplog.text
     with pytest.raises(OSError, match=f"{tmp_path}.* could not be written: no space left"):
         checkpoint_file.wait(tmp_path)
-    checkpoint_file.wait(tmp_path)  # once is enough
+    checkpoint_file.wait(tmp_path)  # raised only once
     assert Resume(tmp_path).initial_step == 0
 
 
 def test_a_write_waits_for_the_one_before_it(tmp_path, held_back):
     done = []
-    begin(tmp_path, lambda: done.append("first"))
+    begin_write(tmp_path, lambda: done.append("first"))
     threading.Timer(0.2, held_back.set).start()
-    begin(tmp_path, lambda: done.append("second"))
+    begin_write(tmp_path, lambda: done.append("second"))
     assert done[0] == "first"
     checkpoint_file.wait(tmp_path)
     assert done == ["first", "second"]
@@ -113,16 +115,16 @@ def test_a_write_waits_for_the_one_before_it(tmp_path, held_back):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:.*fork")
-def test_a_process_that_is_forked_meanwhile_writes_by_itself(tmp_path, held_back):
-    begin(tmp_path)
+def test_a_process_forked_during_a_write_writes_by_itself(tmp_path, held_back):
+    begin_write(tmp_path)
     child = os.fork()
     if child == 0:
-        signal.alarm(30)  # else it would wait for a thread of the parent's for ever
+        signal.alarm(30)  # otherwise it could wait for a thread of the parent forever
         held_back.set()
         own = tmp_path / "own"
         own.mkdir()
         checkpoint_file.wait(tmp_path)
-        begin(own)
+        begin_write(own)
         checkpoint_file.wait(own)
         os._exit(0 if any(own.glob("*.checkpoint")) else 1)
     assert os.waitpid(child, 0)[1] == 0
@@ -130,12 +132,12 @@ def test_a_process_that_is_forked_meanwhile_writes_by_itself(tmp_path, held_back
     checkpoint_file.wait(tmp_path)
 
 
-def test_what_is_written_is_found_though_the_working_folder_changed(
+def test_a_checkpoint_is_found_after_a_change_of_the_working_folder(
     tmp_path, held_back, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     resume = Resume("run")
-    begin(resume.directory)
+    begin_write(resume.directory)
     monkeypatch.chdir("/")
     threading.Timer(0.2, held_back.set).start()
     assert Resume(tmp_path / "run").initial_step == 1

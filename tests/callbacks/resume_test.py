@@ -19,7 +19,7 @@ SCRIPT = "tests.support.resume_script"
 
 tf = pytest.importorskip("tensorflow", reason="keras_isd.data needs it")
 
-# How often the run is killed: as often as is worth its time here, 20 for a proof.
+# How often the run is killed: a few times, to save time; 20 for a thorough check.
 KILLS = int(os.environ.get("KERAS_ISD_KILLS", "3"))
 
 
@@ -28,14 +28,14 @@ class StopError(Exception):
 
 
 class StopAt(keras.callbacks.Callback):
-    """Ends a run, as an error would, after some steps of some epoch."""
+    """Stops a run with an error after a step of an epoch."""
 
     def __init__(self, epoch, step):
         super().__init__()
         self.place = (epoch, step)
 
-    def follow(self, callbacks):
-        """Comes after the others, `Resume` among them: a kill, not an error of a callback."""
+    def set_other_callbacks(self, callbacks):
+        """Makes `fit` call this after the others, as if the process were killed after `Resume`."""
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
@@ -66,11 +66,13 @@ def whole_run(tmp_path_factory):
     ("every_n_steps", "places", "left"),
     [
         (3, [(1, 4), (2, 2)], [(1, 3), (2, 0)]),  # the second counts from the resumed step
-        (1, [(0, 1), (2, 7)], [(0, 1), (2, 6)]),  # an epoch's last step is left to its end
+        (1, [(0, 1), (2, 7)], [(0, 1), (2, 6)]),  # the last step of an epoch is saved at its end
         (None, [(3, 5)], [(3, 0)]),
     ],
 )
-def test_a_stopped_run_ends_as_if_it_had_not_been(tmp_path, whole_run, every_n_steps, places, left):
+def test_a_stopped_run_ends_as_an_uninterrupted_one(
+    tmp_path, whole_run, every_n_steps, places, left
+):
     for place, checkpoint in zip(places, left, strict=True):
         with pytest.raises(StopError):
             resume_script.run(tmp_path, [StopAt(*place)], every_n_steps)
@@ -80,33 +82,33 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(tmp_path, whole_run, every_n_s
     assert_same(state(isd), whole_run[0])
     assert logs == whole_run[1]
     assert Resume(tmp_path).initial_epoch == resume_script.EPOCHS
-    again, logs = resume_script.run(tmp_path)  # nothing is left to do but to read
+    again, logs = resume_script.run(tmp_path)  # only reads the checkpoint
     assert_same(state(again), whole_run[0])
     assert logs == {}
 
 
 @pytest.mark.skipif(
-    keras.backend.backend() == "torch", reason="stopped runs above are the same to Resume"
+    keras.backend.backend() == "torch", reason="for Resume the stopped runs above are the same"
 )
 @pytest.mark.parametrize(
     "method",
     [
         "isd",
         *(
-            pytest.param(name, marks=pytest.mark.one_backend("ISD's run is killed on each"))
+            pytest.param(name, marks=pytest.mark.one_backend("ISD's run is killed on each backend"))
             for name in ("distillation", "msf")
         ),
     ],
 )
-def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path, method):
-    def command(name):  # long enough to be there for the last kill
+def test_a_run_killed_at_random_moments_ends_as_an_uninterrupted_one(tmp_path, method):
+    def command(name):  # long enough to run until the last kill
         script = ("-m", SCRIPT, tmp_path / name, tmp_path / f"{name}.npz")
         return [*map(str, script), str(2 + 2 * KILLS), f"--method={method}"]
 
     run_python(*command("whole"))
     for kill in range(KILLS):
         process = start_forked(command("killed"))
-        # From the first checkpoint of this process on, at any moment: every step writes one.
+        # At any moment after the first checkpoint of this process: every step writes one.
         before, deadline = latest(tmp_path / "killed"), time.monotonic() + 120
         while latest(tmp_path / "killed") == before and process.is_alive():
             assert time.monotonic() < deadline
@@ -121,7 +123,7 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path, met
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="replicas are TensorFlow's")
-def test_replicas_go_on_within_an_epoch(tmp_path):
+def test_replicas_resume_within_an_epoch(tmp_path):
     def script(name, *devices):
         run_python("-m", SCRIPT, tmp_path / "saved", tmp_path / name, 2, *devices)
         with np.load(tmp_path / name) as arrays:
@@ -132,7 +134,7 @@ def test_replicas_go_on_within_an_epoch(tmp_path):
     assert "epoch000001_step000000006" in latest(tmp_path / "saved")
     resumed = script("resumed.npz", 2)
     for name in [name for name in whole if name.startswith("logs/")]:
-        # The replicas' sums are added up in a checkpoint, in another order than at the end.
+        # A checkpoint adds up the replicas' sums in another order than the end of an epoch.
         np.testing.assert_allclose(resumed.pop(name), whole.pop(name), rtol=1e-6, err_msg=name)
     assert_same(resumed, whole)
 
@@ -142,7 +144,7 @@ def latest(directory):
 
 
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")  # a resumed epoch is shorter
-def test_a_damaged_checkpoint_is_passed_over(tmp_path, whole_run):
+def test_a_damaged_checkpoint_is_skipped(tmp_path, whole_run):
     with pytest.raises(StopError):
         resume_script.run(tmp_path, [StopAt(2, 6)], every_n_steps=2)
     checkpoint_file.wait(tmp_path)
@@ -157,11 +159,11 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, whole_run):
     future = tmp_path / "epoch000004_step000000000.checkpoint"
     future.write_bytes(flipped(whole))
     Resume(tmp_path)
-    assert len(list(tmp_path.iterdir())) == 4  # to look is not to touch
+    assert len(list(tmp_path.iterdir())) == 4  # reading changes nothing
     with pytest.raises(StopError):
-        resume_script.run(tmp_path, [StopAt(2, 1)], every_n_steps=1)  # the fifth
+        resume_script.run(tmp_path, [StopAt(2, 1)], every_n_steps=1)  # the fifth step
     checkpoint_file.wait(tmp_path)
-    # What was written meanwhile is kept, and what was damaged or unfinished is gone.
+    # New checkpoints are kept; damaged and unfinished ones are deleted.
     assert sorted(tmp_path.iterdir()) == [older, older.with_stem("epoch000002_step000000005")]
     isd, _ = resume_script.run(tmp_path, every_n_steps=2)
     assert_same(state(isd), whole_run[0])
@@ -172,30 +174,30 @@ def flipped(whole):
     return whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
 
 
-def test_a_checkpoint_is_of_its_step_though_training_goes_on_while_it_is_written(
+def test_a_checkpoint_has_the_state_of_its_step_though_training_continues(
     tmp_path, whole_run, monkeypatch
 ):
-    written, gone_on = [], threading.Event()
+    written, continued = [], threading.Event()
 
     def slowly(path, arrays, facts, write=checkpoint_file.write):
         at_first = {name: array.copy() for name, array in arrays.items()}
-        assert gone_on.wait(60), "training waits for the first to be written"
+        assert continued.wait(60), "training waits for the first checkpoint to be written"
         write(path, arrays, facts)
         assert_same(arrays, at_first)
         written.append((facts["epoch"], facts["step"], int(arrays["optimizer/00000"])))
 
-    def let_go_on(batch, logs=None):
+    def set_continued(batch, logs=None):
         if batch == 1:
-            gone_on.set()
+            continued.set()
 
     monkeypatch.setattr(checkpoint_file, "write", slowly)
-    watch = keras.callbacks.LambdaCallback(on_train_batch_end=let_go_on)
+    watch = keras.callbacks.LambdaCallback(on_train_batch_end=set_continued)
     isd, _ = resume_script.run(tmp_path, [watch], every_n_steps=1)
     assert_same(state(isd), whole_run[0])
     assert len(written) == resume_script.EPOCHS * resume_script.STEPS
     for epoch, step, iterations in written:
         assert iterations == epoch * resume_script.STEPS + step
-    # When `fit` returned the last was there.
+    # `fit` returns only after the last checkpoint is written.
     assert (tmp_path / f"epoch{resume_script.EPOCHS:06}_step{0:09}.checkpoint").exists()
 
 
@@ -215,10 +217,10 @@ def test_training_waits_for_the_file_before_it_copies_the_next(tmp_path, monkeyp
     monkeypatch.setattr(checkpoint_file, "write", slowly)
     monkeypatch.setattr(resume_module.backend, "to_numpy", to_numpy)
     resume_script.run(tmp_path, every_n_steps=1, epochs=1)
-    assert not copied_while_writing  # or the memory of two copies is taken
+    assert not copied_while_writing  # otherwise two copies would take memory
 
 
-def test_what_is_being_written_when_a_run_is_stopped_counts(tmp_path, monkeypatch):
+def test_a_checkpoint_being_written_when_a_run_stops_is_used(tmp_path, monkeypatch):
     def slowly(*arguments, write=checkpoint_file.write):
         time.sleep(0.5)
         write(*arguments)
@@ -242,7 +244,7 @@ def test_a_checkpoint_that_cannot_be_written_stops_the_run(tmp_path, monkeypatch
         resume_script.run(tmp_path / "other", every_n_steps=None, epochs=1)
 
 
-def test_the_last_few_are_kept(tmp_path):
+def test_the_last_checkpoints_are_kept(tmp_path):
     keras_isd_run = Resume(tmp_path, every_n_steps=3, keep=3)
     resume_script.model().fit(
         resume_script.batches(keras_isd_run),
@@ -258,35 +260,37 @@ def test_the_last_few_are_kept(tmp_path):
     ]
 
 
-def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+def test_a_checkpoint_of_another_model_is_rejected(tmp_path):
     with pytest.raises(StopError):
         resume_script.run(tmp_path, [StopAt(1, 1)])
     backbone = keras_isd.backbones.ConvNet((8, 8, 3), (8,))
     other = keras_isd.ISDModel(backbone, queue_size=61)
     other.compile(keras_isd.optimizers.SGD(0.05))
-    with pytest.raises(ValueError, match=r"of another model.*Received: \d+ variables that differ"):
+    with pytest.raises(ValueError, match=r"of another model.*Received: \d+ variables"):
         resume_script.run(tmp_path, isd=other)
 
 
-def test_fit_must_go_on_in_the_right_epoch(tmp_path):
+def test_fit_must_resume_in_the_right_epoch(tmp_path):
     with pytest.raises(StopError):
         resume_script.run(tmp_path, [StopAt(1, 1)])
     resume = Resume(tmp_path)
-    with pytest.raises(ValueError, match=r"give `initial_epoch=1` to `fit`. Received: .*epoch 0"):
+    with pytest.raises(
+        ValueError, match=r"`initial_epoch` of `fit` must be 1.*Received: initial_epoch=0"
+    ):
         resume_script.model().fit(
             resume_script.batches(resume), epochs=2, shuffle=False, callbacks=[resume], verbose=0
         )
 
 
-def test_steps_within_an_epoch_take_a_known_length(tmp_path):
+def test_saving_within_an_epoch_needs_a_known_length(tmp_path):
     isd, batches = resume_script.model(), resume_script.batches(Resume(tmp_path))
-    batches = batches.apply(tf.data.experimental.assert_cardinality(-2))  # not known
-    with pytest.raises(ValueError, match=r"length is known.*Received: every_n_steps=2"):
+    batches = batches.apply(tf.data.experimental.assert_cardinality(-2))  # unknown
+    with pytest.raises(ValueError, match=r"`every_n_steps` must .*Received: every_n_steps=2"):
         isd.fit(batches, shuffle=False, callbacks=[Resume(tmp_path, every_n_steps=2)], verbose=0)
 
 
 @pytest.mark.parametrize("arguments", [{"every_n_steps": 0}, {"keep": 0}])
-def test_bad_arguments_are_named(tmp_path, arguments):
+def test_bad_arguments_are_named_in_the_error(tmp_path, arguments):
     [(name, _)] = arguments.items()
     with pytest.raises(
         ValueError, match=f"`{name}` must be a positive integer. Received: {name}=0"
@@ -313,7 +317,7 @@ def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(tmp_path):
     assert all(np.isfinite(a).all() for a in arrays.values() if a.dtype.kind == "f")
 
 
-def test_the_home_folder_is_known(tmp_path, monkeypatch):
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert Resume("~/runs").directory == tmp_path / "runs"
@@ -344,7 +348,7 @@ CALLBACKS = {
 }
 
 
-def remembered(callback, path):
+def callback_state(callback, path):
     found = {n: v for n, v in vars(callback).items() if n in ("wait", "best", "cooldown_counter")}
     found |= {n: vars(callback)[n] for n in ("best_epoch", "stopped_epoch") if n in vars(callback)}
     log = path / "log.csv"
@@ -360,7 +364,7 @@ def remembered(callback, path):
     ],
     ids=str,
 )
-def test_callbacks_of_keras_go_on_as_if_the_run_had_not_been_stopped(name, places, tmp_path):
+def test_callbacks_of_keras_resume_as_in_an_uninterrupted_run(name, places, tmp_path):
     found = []
     for stops, folder in (([], tmp_path / "whole"), (places, tmp_path / "stopped")):
         folder.mkdir()
@@ -371,15 +375,15 @@ def test_callbacks_of_keras_go_on_as_if_the_run_had_not_been_stopped(name, place
         callback = CALLBACKS[name](folder)
         isd, logs = resume_script.run(folder / "run", [callback], isd=rated())
         rate = float(isd.optimizer.learning_rate)
-        found.append((state(isd), logs, rate, remembered(callback, folder)))
+        found.append((state(isd), logs, rate, callback_state(callback, folder)))
     (one, *whole), (other, *stopped) = found
     assert stopped == whole
     assert_same(other, one)
     if name in ("LearningRateScheduler", "ReduceLROnPlateau"):
-        assert whole[1] < 0.03  # it was set at all
+        assert whole[1] < 0.03  # the callback did set it
 
 
-def test_a_callback_of_ones_own_is_named_where_the_run_goes_on(tmp_path, caplog):
+def test_a_resumed_run_warns_of_a_custom_callback(tmp_path, caplog):
     class Mine(keras.callbacks.Callback):
         pass
 
@@ -387,7 +391,7 @@ def test_a_callback_of_ones_own_is_named_where_the_run_goes_on(tmp_path, caplog)
         resume_script.run(tmp_path, [Mine()], epochs=1)
         assert "Mine" not in caplog.text
         resume_script.run(tmp_path, [Mine()], epochs=2)
-    assert "is not in its checkpoints, and begins anew: Mine" in caplog.text
+    assert "not in the checkpoints and starts anew: Mine" in caplog.text
 
 
 def rms_prop(rate, momentum):
@@ -396,17 +400,17 @@ def rms_prop(rate, momentum):
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "expected"),
     [
         (lambda: rated(optimizer=rms_prop), "optimizer='RMSprop', not 'SGD'"),
         (lambda: rated(weight_decay=0.1), "optimizer weight_decay=0.1, not None"),
     ],
 )
-def test_another_optimizer_is_refused(other, told, tmp_path):
+def test_another_optimizer_is_rejected(other, expected, tmp_path):
     resume_script.run(tmp_path, isd=rated(), epochs=1)
-    with pytest.raises(ValueError, match=f"run with other settings.*Received: .*{told}"):
+    with pytest.raises(ValueError, match=f"run with other settings.*Received: .*{expected}"):
         resume_script.run(tmp_path, isd=other(), epochs=2)
-    resume_script.run(tmp_path, isd=rated(0.01), epochs=2)  # the rate is a schedule's affair
+    resume_script.run(tmp_path, isd=rated(0.01), epochs=2)  # the learning rate may change
 
 
 def small_run(directory, images=32, batch_size=8, epochs=1, **kwargs):
@@ -421,7 +425,7 @@ def small_run(directory, images=32, batch_size=8, epochs=1, **kwargs):
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "expected"),
     [
         ({"batch_size": 4}, "steps of an epoch=8, not 4"),
         ({"images": 64}, "steps of an epoch=8, not 4"),
@@ -431,9 +435,9 @@ def small_run(directory, images=32, batch_size=8, epochs=1, **kwargs):
     ],
     ids=str,
 )
-def test_another_runs_settings_are_refused(changed, told, tmp_path):
+def test_settings_of_another_run_are_rejected(changed, expected, tmp_path):
     small_run(tmp_path)
-    with pytest.raises(ValueError, match=f"run with other settings.*Received: {told}"):
+    with pytest.raises(ValueError, match=f"run with other settings.*Received: {expected}"):
         small_run(tmp_path, epochs=2, **changed)
     small_run(tmp_path, epochs=2)
     assert Resume(tmp_path).initial_epoch == 2

@@ -27,7 +27,7 @@ TRAIN = ("--size=16", "--epochs=3", "--batch_size=16", "--queue_size=32")
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Sixty images in three colours, of which the last is a copy of the first."""
+    """Sixty images in three colours; the last is a copy of the first."""
     folder, random = tmp_path_factory.mktemp("photos"), np.random.RandomState(0)
     for number in range(60):
         color = 200 * np.eye(3)[number % 3]
@@ -42,7 +42,7 @@ def photos(tmp_path_factory):
 def labelled(photos, tmp_path_factory):
     folder = tmp_path_factory.mktemp("labelled")
     for path in photos.iterdir():
-        kind = folder / color_of(path.name)
+        kind = folder / file_color(path.name)
         kind.mkdir(exist_ok=True)
         (kind / path.name).write_bytes(path.read_bytes())
     return folder
@@ -70,7 +70,7 @@ def command(*arguments):
     return status, output.getvalue()
 
 
-def color_of(name):
+def file_color(name):
     number = int(pathlib.Path(name).stem)
     return ("red", "green", "blue")[0 if number == 59 else number % 3]
 
@@ -97,16 +97,16 @@ def test_a_folder_becomes_a_model_and_a_record_of_its_settings(trained):
     assert view(np.zeros((2, 30, 20, 3), "uint8")).shape == (2, 16, 16, 3)
 
 
-@pytest.mark.one_backend("the folder of a run is JSON")
-def test_the_same_command_after_a_finished_run_trains_no_more(photos, trained):
+@pytest.mark.one_backend("the files of a run do not depend on the backend")
+def test_the_same_command_after_a_finished_run_does_not_train_further(photos, trained):
     before = (trained / "metrics.csv").read_text()
     status, printed = command("train", photos, f"--output={trained}", *TRAIN)
     assert status == 0, printed
     assert (trained / "metrics.csv").read_text() == before
 
 
-@pytest.mark.one_backend("the folder of a run is JSON")
-def test_a_folder_of_another_run_is_refused(photos, trained):
+@pytest.mark.one_backend("the files of a run do not depend on the backend")
+def test_a_folder_of_another_run_is_rejected(photos, trained):
     status, printed = command("train", photos, f"--output={trained}", *TRAIN, "--seed=1")
     assert status == 1
     assert "seed=1, not 0" in printed
@@ -114,8 +114,8 @@ def test_a_folder_of_another_run_is_refused(photos, trained):
 
 
 @pytest.mark.slow
-@pytest.mark.one_backend("kill tests of every backend are those of Resume")
-def test_a_run_that_is_killed_ends_as_it_would_have_ended(photos, trained, tmp_path):
+@pytest.mark.one_backend("tests of Resume kill runs on every backend")
+def test_a_killed_run_ends_as_an_uninterrupted_one(photos, trained, tmp_path):
     line = ["train", str(photos), f"--output={tmp_path}", *TRAIN]
     process = start_forked(["-m", "keras_isd_start", *line])
     for _ in range(1200):
@@ -134,7 +134,7 @@ def test_a_run_that_is_killed_ends_as_it_would_have_ended(photos, trained, tmp_p
         np.testing.assert_array_equal(a, b)
 
 
-def test_features_have_the_files_names_and_are_those_of_the_model(photos, trained, table):
+def test_features_are_those_of_the_model_with_the_files_names(photos, trained, table):
     found = keras_isd.evaluation.load_features(table)
     assert found.names == sorted(map(str, photos.iterdir()))
     model, view = keras_isd.training.load_run(trained)
@@ -144,8 +144,8 @@ def test_features_have_the_files_names_and_are_those_of_the_model(photos, traine
     assert [path.name for path in table.parent.iterdir()] == ["features.npz"]
 
 
-@pytest.mark.one_backend("rows are shared out before anything is computed")
-def test_shards_are_the_table_in_parts(photos, trained, table, tmp_path):
+@pytest.mark.one_backend("rows are split before anything is computed")
+def test_shards_together_equal_the_table(photos, trained, table, tmp_path):
     for part in (1, 2):
         line = ["embed", photos, f"--model={trained}", f"--shard={part}/2"]
         status, printed = command(*line, f"--output={tmp_path / 'f.npz'}")
@@ -157,7 +157,7 @@ def test_shards_are_the_table_in_parts(photos, trained, table, tmp_path):
     np.testing.assert_allclose(found.features, whole.features, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.one_backend("tables are NumPy's affair")
+@pytest.mark.one_backend("NumPy computes the tables")
 def test_tables_name_the_files(table, tmp_path):
     names = keras_isd.evaluation.load_features(table).names
     first, copy = names[0], names[59]
@@ -183,7 +183,7 @@ def test_tables_name_the_files(table, tmp_path):
     assert scores == sorted(scores, reverse=True)
 
 
-@pytest.mark.one_backend("what is exported is Keras' affair")
+@pytest.mark.one_backend("Keras exports the network")
 def test_the_network_runs_without_this_package(trained, tmp_path):
     path = tmp_path / "student.keras"
     assert command("export", trained, f"--output={path}")[0] == 0
@@ -199,11 +199,11 @@ def test_the_network_runs_without_this_package(trained, tmp_path):
     assert float(done.stdout) == pytest.approx(expected, rel=1e-3)
 
 
-@pytest.mark.one_backend("what is exported is Keras' affair")
-def test_the_network_runs_by_onnx(trained, tmp_path):
-    runtime = pytest.importorskip("onnxruntime", reason="ONNX is run by onnxruntime")
+@pytest.mark.one_backend("Keras exports the network")
+def test_the_network_runs_with_onnx(trained, tmp_path):
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime runs ONNX")
     if keras.backend.backend() != "tensorflow":
-        pytest.skip("on JAX and PyTorch the export takes packages that the tests do not install")
+        pytest.skip("on JAX and PyTorch the export needs packages that the tests do not install")
     path = tmp_path / "student.onnx"
     status, printed = command("export", trained, f"--output={path}")
     assert status == 0, printed
@@ -214,7 +214,7 @@ def test_the_network_runs_by_onnx(trained, tmp_path):
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.one_backend("the protocols are tested where they are")
+@pytest.mark.one_backend("the protocols are tested in tests/evaluation")
 def test_features_are_evaluated_with_labelled_images(labelled, trained, tmp_path):
     output = tmp_path / "found.json"
     status, printed = command("evaluate", labelled, f"--model={trained}", f"--output={output}")
@@ -255,15 +255,15 @@ def test_every_protocol_has_its_row_and_a_report_is_written(labelled, trained, t
     assert "report.html" in printed
 
 
-@pytest.mark.one_backend("the figure is matplotlib's")
+@pytest.mark.one_backend("matplotlib draws the figure")
 def test_the_metrics_of_a_run_are_drawn(trained, tmp_path):
     figure = tmp_path / "metrics.png"
     assert command("plot", trained, f"--output={figure}")[0] == 0
     assert figure.stat().st_size > 1000
 
 
-@pytest.mark.one_backend("what is trained on labels is tested with `fine_tune`")
-def test_labels_filled_in_make_a_classifier_of_all_images(photos, trained, table, tmp_path):
+@pytest.mark.one_backend("training on labels is tested with `fine_tune`")
+def test_filled_in_labels_train_a_classifier_for_all_images(photos, trained, table, tmp_path):
     names, selected = [], tmp_path / "selected.csv"
     status, printed = command("select", table, "--count=30", f"--output={selected}", "--no-picture")
     assert status == 0, printed
@@ -272,9 +272,9 @@ def test_labels_filled_in_make_a_classifier_of_all_images(photos, trained, table
     with open(selected, "w", newline="") as file:
         filled = csv.DictWriter(file, ["rank", "name", "label"])
         filled.writeheader()
-        for row in rows[:-5]:  # five are left as they are
+        for row in rows[:-5]:  # five keep an empty label
             names.append(row["name"])
-            filled.writerow(row | {"label": color_of(row["name"])})
+            filled.writerow(row | {"label": file_color(row["name"])})
         filled.writerows(rows[-5:])
     line = ["finetune", selected, f"--model={trained}", f"--output={tmp_path / 'classifier'}"]
     again = command("select", table, "--count=3", f"--output={selected}", "--no-picture")
@@ -290,7 +290,7 @@ def test_labels_filled_in_make_a_classifier_of_all_images(photos, trained, table
     assert "whole network, from scratch" in printed
     found = read(tmp_path / "classifier" / "labels.csv")
     assert [row["name"] for row in found] == sorted(map(str, photos.iterdir()))
-    assert np.mean([row["label"] == color_of(row["name"]) for row in found]) > 0.9
+    assert np.mean([row["label"] == file_color(row["name"]) for row in found]) > 0.9
     assert all(1 / 3 <= float(row["probability"]) <= 1 for row in found)
     classes = json.loads((tmp_path / "classifier" / "classes.json").read_text())
     assert classes == ["blue", "green", "red"]
@@ -318,7 +318,7 @@ def test_distill_needs_a_teacher_and_learns_from_its_features(photos, tmp_path):
     np.save(tmp_path / "seen.npy", np.random.RandomState(0).rand(60, 5).astype("float32"))
     status, printed = command(*line, f"--teacher_features={tmp_path / 'seen.npy'}")
     assert status == 0, printed
-    # Another run is refused before its teacher, which is not there, would see an image.
+    # Another run is rejected before its teacher, which does not exist, is loaded.
     status, printed = command(*line, "--teacher=none.keras", "--seed=1")
     assert status == 1
     assert "seed=1, not 0" in printed
@@ -327,7 +327,7 @@ def test_distill_needs_a_teacher_and_learns_from_its_features(photos, tmp_path):
     assert model.embedding_dim == 5
 
 
-@pytest.mark.one_backend("the same words under any backend")
+@pytest.mark.one_backend("the messages are the same under any backend")
 def test_errors_are_one_line_with_their_exit_status(photos, tmp_path):
     shutil.copytree(photos, tmp_path / "one" / "class")
     for line, status, words in (
@@ -377,7 +377,7 @@ def test_help_and_version_import_no_keras():
         assert status == 0, errors
 
 
-def test_a_process_of_its_own_imports_the_package_quietly(table, tmp_path):
+def test_a_new_process_imports_the_package_quietly(table, tmp_path):
     line = ("-m", "keras_isd_start", "outliers", table, f"--output={tmp_path / 'o.csv'}")
     status, printed, errors = run_fresh([*line, "--no-picture"])
     assert (status, errors) == (0, "")

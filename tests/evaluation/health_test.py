@@ -3,6 +3,10 @@ import pytest
 
 from keras_isd.evaluation import effective_rank, neighbor_stability, view_retrieval
 
+pytestmark = pytest.mark.one_backend(
+    "metrics are computed from exact neighbours, which are tested under each backend"
+)
+
 
 def test_the_effective_rank_counts_equal_directions():
     assert effective_rank(np.eye(6)[:, :5].repeat(3, axis=0)) == pytest.approx(5)

@@ -1,4 +1,4 @@
-"""A ResNet alone of PyTorch files of several kinds."""
+"""The ResNet of PyTorch files of several kinds is loaded."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from keras_isd import interop
 from tests.interop.checkpoint_test import golden_state
 from tests.support import golden
 
-torch = pytest.importorskip("torch", reason="checkpoints of PyTorch take PyTorch")
+torch = pytest.importorskip("torch", reason="checkpoints of PyTorch need PyTorch")
 
 IMAGES = np.random.RandomState(123).standard_normal((2, 3, 224, 224)).astype("float32")
 
@@ -24,7 +24,7 @@ def saved(path, state):
 
 
 def encoder(prefix, own=""):
-    """The authors' golden network under other names, and the features that it gives there."""
+    """The authors' golden network under other names, and its features in PyTorch."""
     state = {
         own + name.removeprefix(f"{prefix}.module."): tensor
         for name, tensor in golden_state("resnet18").items()
@@ -46,7 +46,7 @@ def test_a_backbone_is_found_behind_any_prefix(own, tmp_path):
     np.testing.assert_allclose(features(found), expected, rtol=1e-3, atol=1e-4)
 
 
-def test_of_student_and_teacher_the_student_is_taken_or_what_is_asked_for(tmp_path):
+def test_the_student_is_loaded_unless_the_prefix_is_the_teachers(tmp_path):
     path = saved(tmp_path / "isd.pth", {"model": golden_state("resnet18")})
     for prefix, name in ((None, "encoder_q"), ("encoder_k.", "encoder_k")):
         found = interop.load_torch_backbone(path, prefix)
@@ -58,7 +58,7 @@ def test_features_equal_torchvisions(name, tmp_path):
     models = pytest.importorskip("torchvision", reason="needs torchvision").models
     torch.manual_seed(0)
     network = getattr(models, name)().eval()
-    for module in network.modules():  # of new networks they are 0 and 1
+    for module in network.modules():  # in new networks they are 0 and 1
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
@@ -73,7 +73,11 @@ def test_features_equal_torchvisions(name, tmp_path):
     ("change", "prefix", "message"),
     [
         (lambda s: s, "encoder_k.", r"`prefix`.*Received: 'encoder_k\.'.*ResNets under \[''\]"),
-        (lambda s: {"weights": s["conv1.weight"]}, None, r"ResNets under none; it has \['weights'"),
+        (
+            lambda s: {"weights": s["conv1.weight"]},
+            None,
+            r"`prefix` must .*ResNets under \[\], .*names such as \['weights'",
+        ),
         (
             lambda s: {**s, **{f"other.{n}": t for n, t in s.items()}},
             "encoder_q.",
@@ -87,7 +91,7 @@ def test_features_equal_torchvisions(name, tmp_path):
         (
             lambda s: {**s, "layer1.0.se.fc1.weight": s["conv1.weight"]},
             None,
-            r"layer1\.0\.se\.fc1\.weight, which it does not have",
+            r"must have 100 arrays.*unknown layer1\.0\.se\.fc1\.weight",
         ),
         (
             lambda s: {n: t for n, t in s.items() if not n.startswith("layer4")},
@@ -96,14 +100,14 @@ def test_features_equal_torchvisions(name, tmp_path):
         ),
     ],
 )
-def test_what_is_no_backbone_is_refused(change, prefix, message, tmp_path):
+def test_files_without_a_backbone_are_rejected(change, prefix, message, tmp_path):
     state, _ = encoder("encoder_q")
     path = saved(tmp_path / "bad.pth", change(state))
     with pytest.raises(ValueError, match=message):
         interop.load_torch_backbone(path, prefix)
 
 
-def test_a_loaded_backbone_can_be_trained_on(tmp_path):
+def test_a_loaded_backbone_can_be_trained(tmp_path):
     state, _ = encoder("encoder_q")
     path = saved(tmp_path / "a.pth", state)
     backbone = interop.load_torch_backbone(path, input_shape=(32, 32, 3))

@@ -1,4 +1,4 @@
-"""Checkpoints of PyTorch scripts, there and back."""
+"""Checkpoints of PyTorch scripts are read and written."""
 
 import argparse
 import json
@@ -14,10 +14,10 @@ import keras_isd
 from keras_isd import interop
 from tests.support import golden
 
-torch = pytest.importorskip("torch", reason="checkpoints of PyTorch take PyTorch")
+torch = pytest.importorskip("torch", reason="checkpoints of PyTorch need PyTorch")
 
 
-def array_of(index, name, shape):
+def golden_array(index, name, shape):
     """The value of the i-th name in sorted order, by the rule of the golden checkpoints."""
     r = np.random.RandomState(index)
     if name.endswith("num_batches_tracked"):
@@ -43,7 +43,7 @@ def array_of(index, name, shape):
 def golden_state(arch):
     listing = json.loads((golden.DATA / f"checkpoint_{arch}_isd_plus.json").read_text())
     return {
-        name: torch.tensor(array_of(i, name, listing[name][0]).astype(listing[name][1]))
+        name: torch.tensor(golden_array(i, name, listing[name][0]).astype(listing[name][1]))
         for i, name in enumerate(sorted(listing))
     }
 
@@ -68,7 +68,7 @@ def small_isd(**kwargs):
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
-def test_network_answers_as_the_authors(arch, tmp_path):
+def test_features_agree_with_the_authors(arch, tmp_path):
     path = write(tmp_path / "isd.pth", golden_state(arch), temp_t=0.03, temp_s=0.2, momentum=0.98)
     model = interop.load_torch_checkpoint(path)
     with np.load(golden.DATA / f"checkpoint_{arch}_isd_plus.npz") as arrays:
@@ -92,7 +92,7 @@ def test_network_answers_as_the_authors(arch, tmp_path):
     assert model.teacher_momentum == 0.98
 
 
-def test_queue_labels_and_pointer_are_taken_over(tmp_path):
+def test_queue_labels_and_pointer_are_loaded(tmp_path):
     state = golden_state("resnet18")
     model = interop.load_torch_checkpoint(write(tmp_path / "isd.pth", state))
     np.testing.assert_array_equal(as_numpy(model.queue.embeddings), state["queue"].numpy())
@@ -102,7 +102,7 @@ def test_queue_labels_and_pointer_are_taken_over(tmp_path):
     assert (model.teacher_temperature, model.student_temperature) == (0.01, 0.1)  # the defaults
 
 
-def test_a_checkpoint_there_and_back_is_the_same(tmp_path):
+def test_a_checkpoint_is_the_same_after_loading_and_saving(tmp_path):
     state = golden_state("resnet18")
     model = interop.load_torch_checkpoint(write(tmp_path / "isd.pth", state))
     interop.save_torch_checkpoint(model, tmp_path / "back.pth", epoch=3)
@@ -140,7 +140,7 @@ def models():
         projector=mlp(32, 24, 8, name="projector"),
         predictor=mlp(8, 24, 8, name="predictor"),
     )
-    # A predictor is of no method alone, and a queue may have as many rows as it is wide.
+    # Several methods may have a predictor, and a queue may be square.
     yield small_isd(predictor=None)
     yield keras_isd.ISDModel(backbone, queue_size=32)
     yield keras_isd.baselines.MoCoModel(
@@ -149,7 +149,7 @@ def models():
 
 
 @pytest.mark.parametrize("index", range(7))
-def test_every_method_comes_back_as_what_it_was(index, tmp_path):
+def test_every_method_is_the_same_after_saving_and_loading(index, tmp_path):
     model = list(models())[index]
     for variable in model.variables:
         if "float" in variable.dtype:
@@ -177,10 +177,10 @@ def test_code_in_a_file_is_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, save in (("zip.pth", torch.save), ("old.pth", save_as_pickle)):
         save({"state_dict": Harm()}, name)
-        with pytest.raises(ValueError, match=r"not run. Received: .*\.pth"):
+        with pytest.raises(ValueError, match=r"`path` must .*without code. Received: .*\.pth"):
             interop.load_torch_checkpoint(name)
     assert not pathlib.Path("harm_was_done").exists()
-    with open("old.pth", "rb") as file:  # it is one that does harm
+    with open("old.pth", "rb") as file:  # the file does run code if it is unpickled
         pickle.load(file)
     assert pathlib.Path("harm_was_done").exists()
 
@@ -190,7 +190,7 @@ def save_as_pickle(value, name):
         pickle.dump(value, file, protocol=2)
 
 
-def test_files_that_are_no_checkpoint(tmp_path):
+def test_files_that_are_no_checkpoint_are_rejected(tmp_path):
     path = tmp_path / "x.pth"
     with pytest.raises(FileNotFoundError):
         interop.load_torch_checkpoint(path)
@@ -198,14 +198,14 @@ def test_files_that_are_no_checkpoint(tmp_path):
     whole = path.read_bytes()
     for damaged in (b"", b"no checkpoint", b"\x80\x02.", whole[: len(whole) // 2]):
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"Expected a file of tensors.*Received: .*x\.pth"):
+        with pytest.raises(ValueError, match=r"`path` must be a PyTorch file.*Received: .*x\.pth"):
             interop.load_torch_checkpoint(path)
     torch.save({"epoch": 3}, path)
-    with pytest.raises(ValueError, match=r"Expected a state dict.*\['epoch'\]"):
+    with pytest.raises(ValueError, match=r"`path` must have a state dict.*Received: .*\['epoch'\]"):
         interop.load_torch_checkpoint(path)
 
 
-def test_networks_of_another_kind_are_named(tmp_path):
+def test_other_networks_are_rejected(tmp_path):
     path = tmp_path / "x.pth"
     torch.save({"features.0.weight": torch.zeros(3, 3)}, path)
     with pytest.raises(ValueError, match=r"ResNet-18, 34 or 50.*features\.0\.weight"):
@@ -217,14 +217,14 @@ def test_networks_of_another_kind_are_named(tmp_path):
     state["encoder_q.module.extra"] = torch.zeros(1)
     state["encoder_k.module.conv1.weight"] = torch.zeros(5, 3, 3, 3)
     torch.save({"state_dict": state}, path)
-    with pytest.raises(ValueError, match="missing") as raised:
+    with pytest.raises(ValueError, match=r"`path` must .*Received: .*missing") as raised:
         interop.load_torch_checkpoint(path)
-    for told in (
+    for expected in (
         "missing: encoder_k.layer2.0.bn1.bias",
-        "not known: encoder_q.extra",
+        "unknown: encoder_q.extra",
         "encoder_k.conv1.weight of shape (5, 3, 3, 3)",
     ):
-        assert told in str(raised.value)
+        assert expected in str(raised.value)
 
 
 def test_parameters_and_half_precision_are_read(tmp_path):
@@ -241,7 +241,7 @@ def test_parameters_and_half_precision_are_read(tmp_path):
         np.testing.assert_allclose(as_numpy(one), as_numpy(other), rtol=1e-2, atol=1e-3)
 
 
-def test_queues_of_another_form_are_named(tmp_path):
+def test_queues_of_another_shape_are_rejected(tmp_path):
     interop.save_torch_checkpoint(small_isd(), tmp_path / "x.pth")
     with torch.serialization.safe_globals([argparse.Namespace]):
         state = torch.load(tmp_path / "x.pth", weights_only=True)["state_dict"]
@@ -251,16 +251,16 @@ def test_queues_of_another_form_are_named(tmp_path):
             interop.load_torch_checkpoint(tmp_path / "x.pth")
 
 
-def test_a_square_queue_of_a_file_without_settings_is_of_no_known_method(tmp_path):
+def test_a_square_queue_without_the_settings_of_the_script_is_rejected(tmp_path):
     interop.save_torch_checkpoint(small_isd(queue_size=8), tmp_path / "x.pth")
     with torch.serialization.safe_globals([argparse.Namespace]):
         state = torch.load(tmp_path / "x.pth", weights_only=True)["state_dict"]
     torch.save(state, tmp_path / "x.pth")
-    with pytest.raises(ValueError, match=r"arguments of the script must tell.*\(8, 8\)"):
+    with pytest.raises(ValueError, match=r"`queue` of a checkpoint must .*Received: .*\(8, 8\)"):
         interop.load_torch_checkpoint(tmp_path / "x.pth")
 
 
-def test_the_settings_of_a_script_tell_whose_a_square_queue_is(tmp_path):
+def test_the_settings_of_a_script_determine_the_method_of_a_square_queue(tmp_path):
     path = tmp_path / "x.pth"
     interop.save_torch_checkpoint(
         keras_isd.baselines.MoCoModel(
@@ -270,7 +270,9 @@ def test_the_settings_of_a_script_tell_whose_a_square_queue_is(tmp_path):
     )
     with torch.serialization.safe_globals([argparse.Namespace]):
         file = torch.load(path, weights_only=True)
-    file["opt"] = argparse.Namespace(moco_t=0.3, moco_m=0.9, momentum=0.8)  # the last of its SGD
+    file["opt"] = argparse.Namespace(
+        moco_t=0.3, moco_m=0.9, momentum=0.8
+    )  # `momentum` is that of SGD
     torch.save(file, path)
     model = interop.load_torch_checkpoint(path)
     assert type(model) is keras_isd.baselines.MoCoModel
@@ -279,7 +281,7 @@ def test_the_settings_of_a_script_tell_whose_a_square_queue_is(tmp_path):
     np.testing.assert_array_equal(as_numpy(model.queue.embeddings), queue.T)
 
 
-def test_only_what_can_be_read_again_is_written(tmp_path):
+def test_models_that_could_not_be_loaded_again_are_not_saved(tmp_path):
     model = keras_isd.ISDModel(keras_isd.backbones.ConvNet((8, 8, 3), (4,)), queue_size=8)
     unnamed = keras_isd.heads.mlp(8, 24, 8)
     for wrong in (model, small_isd(predictor=unnamed)):

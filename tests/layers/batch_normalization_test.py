@@ -35,7 +35,7 @@ def test_training_equals_pytorch(shape):
         rows = torch.tensor(x.reshape(-1, 5), device="cpu")
         expected = theirs(rows).detach().numpy().reshape(shape)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-    # The moving variance is of the unbiased kind: with 8 rows the other is 12 % off.
+    # The moving variance is unbiased: with 8 rows the biased one is 12 % off.
     np.testing.assert_allclose(
         ops.convert_to_numpy(mine.moving_variance), theirs.running_var, rtol=1e-5
     )
@@ -44,7 +44,7 @@ def test_training_equals_pytorch(shape):
     )
 
 
-def test_evaluation_equals_pytorch_and_moves_nothing():
+def test_evaluation_equals_pytorch_and_changes_nothing():
     mine, theirs = pair(5)
     before = [ops.convert_to_numpy(w).copy() for w in mine.weights]
     x = np.random.RandomState(1).standard_normal((7, 5)).astype("float32")
@@ -88,19 +88,19 @@ def test_survives_serialisation():
     assert (type(twin), twin.momentum, twin.epsilon) == (BatchNormalization, 0.8, 1e-5)
 
 
-def test_refuses_what_it_does_not_do():
+def test_unsupported_arguments_are_rejected():
     with pytest.raises(ValueError, match="Received: axis=1"):
         BatchNormalization(axis=1)
 
 
-def test_groups_are_normalised_each_by_its_own_statistics():
+def test_each_group_is_normalised_by_its_own_statistics():
     x = np.random.RandomState(0).standard_normal((6, 2, 2, 3)).astype("float32") + 5
     whole, parts = BatchNormalization(), BatchNormalization()
     whole.groups = 2
     found = ops.convert_to_numpy(whole(x, training=True))
     expected = [ops.convert_to_numpy(parts(part, training=True)) for part in (x[:3], x[3:])]
     np.testing.assert_allclose(found, np.concatenate(expected), atol=1e-4)
-    # 0.9 of the first value and 0.1 of the mean of the groups'
+    # 0.9 of the initial value and 0.1 of the groups' mean
     groups = x.reshape(2, 12, 3)
     np.testing.assert_allclose(
         ops.convert_to_numpy(whole.moving_mean), 0.1 * groups.mean((0, 1)), rtol=1e-4
@@ -112,9 +112,9 @@ def test_groups_are_normalised_each_by_its_own_statistics():
     )
 
 
-def test_a_synchronized_layer_is_saved_and_made_again_on_every_backend():
+def test_a_synchronized_layer_survives_serialisation_on_every_backend():
     layer = BatchNormalization.from_config(BatchNormalization(synchronized=True).get_config())
     assert layer.synchronized is True
     x = np.random.RandomState(0).standard_normal((6, 3)).astype("float32")
-    found = ops.convert_to_numpy(ops.stop_gradient(layer(x, training=True)))  # alone: its own
+    found = ops.convert_to_numpy(ops.stop_gradient(layer(x, training=True)))  # own statistics
     np.testing.assert_allclose(found.std(axis=0), 1, rtol=1e-3)

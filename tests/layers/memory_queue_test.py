@@ -17,12 +17,12 @@ def contents(queue):
 
 
 def numbered_keys(first, count):
-    """Rows [i, i + 1/2], so that each can be told from every other."""
+    """Rows `[i, i + 1/2]`, each different from all others."""
     numbers = np.arange(first, first + count, dtype="float32")
     return np.stack([numbers, numbers + 0.5], axis=1)
 
 
-def test_a_size_of_numpy_can_be_written_to_a_file():
+def test_a_size_of_numpy_can_be_written_as_json():
     config = MemoryQueue(np.int64(5), np.int32(2)).get_config()
     assert json.loads(json.dumps(config))["size"] == 5
 
@@ -35,7 +35,7 @@ def test_new_queue_holds_random_unit_rows_of_unknown_label():
     assert (pointer, filled) == (0, 0)
 
 
-def test_wraps_around_where_size_is_no_multiple_of_the_batch():
+def test_wraps_around_if_the_size_is_no_multiple_of_the_batch():
     queue = MemoryQueue(5, 2)
     queue.enqueue(numbered_keys(0, 3), np.array([0, 1, 2]))
     queue.enqueue(numbered_keys(3, 3), np.array([3, 4, 5]))
@@ -58,7 +58,7 @@ def test_batch_larger_than_the_queue_keeps_its_last_keys():
 
 @settings(max_examples=15, deadline=None)
 @given(size=st.integers(1, 12), batches=st.lists(st.integers(1, 30), max_size=6))
-def test_is_a_ring_for_any_sizes(size, batches):
+def test_is_a_ring_buffer_for_any_sizes(size, batches):
     queue = MemoryQueue(size, 2)
     embeddings, labels, _, _ = contents(queue)
     total = 0
@@ -73,7 +73,7 @@ def test_is_a_ring_for_any_sizes(size, batches):
         np.testing.assert_array_equal(found, wanted)
 
 
-def test_labels_left_out_are_unknown():
+def test_missing_labels_are_unknown():
     queue = MemoryQueue(4, 2)
     queue.enqueue(numbered_keys(0, 4), np.arange(4))
     queue.enqueue(numbered_keys(4, 2))
@@ -89,7 +89,7 @@ def test_unhealthy_batch_changes_nothing():
         np.testing.assert_array_equal(found, wanted)
 
 
-def test_takes_keys_that_carry_a_gradient():
+def test_takes_keys_with_a_gradient():
     queue, keys = MemoryQueue(4, 2), ops.convert_to_tensor(numbered_keys(0, 2))
     if hasattr(keys, "requires_grad_"):  # PyTorch
         keys.requires_grad_()
@@ -117,7 +117,7 @@ def test_rows_stored_in_bfloat16_are_the_same_rounded():
         MemoryQueue(5, 2, storage_dtype="int8")
 
 
-def test_nothing_of_it_is_trainable():
+def test_no_variable_is_trainable():
     queue = MemoryQueue(4, 2)
     assert queue.trainable_variables == []
     assert len(queue.non_trainable_variables) == 4
@@ -127,12 +127,12 @@ def test_nothing_of_it_is_trainable():
     ("arguments", "name"),
     [((0, 4), "size"), ((-1, 4), "size"), ((2.5, 4), "size"), ((4, 0), "dim")],
 )
-def test_refuses_sizes_that_are_no_positive_integers(arguments, name):
+def test_sizes_that_are_not_positive_integers_are_rejected(arguments, name):
     with pytest.raises(ValueError, match=f"`{name}`.*Received: {name}="):
         MemoryQueue(*arguments)
 
 
-def test_indices_go_with_their_keys():
+def test_indices_are_stored_with_their_keys():
     queue = MemoryQueue(5, 2, with_indices=True)
     queue.enqueue(numbered_keys(0, 3), indices=np.array([10, 11, 12]))
     queue.enqueue(numbered_keys(3, 3), np.array([3, 4, 5]), indices=np.array([13, 14, 15]))

@@ -30,7 +30,7 @@ def reference(query, key, anchors, teacher_temperature, student_temperature):
 
 
 def gradient_of_sum(query, *args):
-    """The gradient that the backend's own differentiation finds for the sum of the losses."""
+    """Gradient of the sum of the losses, by the backend's automatic differentiation."""
 
     def total(q):
         return ops.sum(similarity_distillation(q, *args).loss)
@@ -65,7 +65,7 @@ def test_two_anchors_by_hand():
     np.testing.assert_allclose(result.loss, [np.log(2) - entropy], rtol=1e-5)
 
 
-def test_equal_distributions_cost_nothing():
+def test_equal_distributions_have_zero_loss():
     key, anchors = unit_rows(5, 8, 0), unit_rows(40, 8, 1)
     loss = similarity_distillation(key, key, anchors, 0.07, 0.07).loss
     np.testing.assert_allclose(loss, np.zeros(5), atol=1e-6)
@@ -86,7 +86,7 @@ def test_nearest_anchors_are_the_teachers_most_similar_first():
     temperatures=st.tuples(st.sampled_from([0.01, 0.04, 0.2]), st.sampled_from([0.02, 0.1, 1.0])),
     seed=st.integers(0, 10_000),
 )
-def test_loss_and_its_gradient_are_those_of_the_definition(batch, anchors, dim, temperatures, seed):
+def test_loss_and_gradient_agree_with_the_definition(batch, anchors, dim, temperatures, seed):
     query, key, bank = (unit_rows(n, dim, seed + i) for i, n in enumerate((batch, batch, anchors)))
     kl, gradient, entropy = reference(query, key, bank, *temperatures)
     result = similarity_distillation(query, key, bank, *temperatures)

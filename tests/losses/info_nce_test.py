@@ -16,7 +16,7 @@ def test_loss_by_hand():
     np.testing.assert_allclose(ops.convert_to_numpy(found), [expected], rtol=1e-6)
 
 
-def test_gradient_is_that_of_torch():
+def test_gradient_agrees_with_pytorch():
     torch = pytest.importorskip("torch", reason="PyTorch differentiates here")
     query, key, anchors = unit_rows(4, 5, 0), unit_rows(4, 5, 1), unit_rows(9, 5, 2)
     q, k, a = (torch.tensor(x) for x in (query, key, anchors))
@@ -37,7 +37,7 @@ def test_gradient_is_that_of_torch():
     np.testing.assert_allclose(moved, q.grad.numpy(), atol=1e-6)
 
 
-def test_loss_is_distillation_from_a_teacher_that_sees_its_own_key_alone():
+def test_loss_is_distillation_from_a_teacher_that_sees_only_its_own_key():
     query, key, anchors = unit_rows(6, 8, 0), unit_rows(6, 8, 1), unit_rows(30, 8, 2)
     expected = losses.similarity_distillation(
         query, key, anchors, 1e-4, 0.2, own_key_anchor=True

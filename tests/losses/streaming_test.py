@@ -1,4 +1,4 @@
-"""The loss in blocks of anchors equals the loss of all at once."""
+"""The loss in blocks of anchors equals the loss over all anchors at once."""
 
 import keras
 import numpy as np
@@ -31,7 +31,7 @@ def test_any_block_size_gives_the_definition(size, batch, block_size, temperatur
         query, key, anchors, *temperatures, num_nearest=count, block_size=block_size
     )
     loss, _, entropy = reference(query, key, anchors, *temperatures)
-    # Logits of up to 1 / temperature have so many units in the last place.
+    # The rounding error of logits of up to 1 / temperature.
     atol = 3e-7 / min(temperatures)
     np.testing.assert_allclose(found.loss, loss, rtol=1e-5, atol=atol)
     np.testing.assert_allclose(found.teacher_entropy, entropy, rtol=1e-5, atol=atol)
@@ -40,7 +40,7 @@ def test_any_block_size_gives_the_definition(size, batch, block_size, temperatur
 
 
 @pytest.mark.parametrize("block_size", [7, 32, 150, 151])
-def test_the_gradient_is_that_of_the_definition(block_size):
+def test_the_gradient_agrees_with_the_definition(block_size):
     query, key, anchors = unit_rows(5, DIM, 0), unit_rows(5, DIM, 1), unit_rows(150, DIM, 2)
     expected = reference(query, key, anchors, 0.04, 0.1)[1]
     found = gradient_of_sum(query, key, anchors, 0.04, 0.1, 0, block_size)
@@ -57,7 +57,7 @@ def test_anchors_kept_in_half_precision_are_summed_in_float32(dtype):
     np.testing.assert_allclose(found.loss, expected[0], rtol=1e-5)
 
 
-def test_weights_are_never_denormal_and_smaller_than_any_sum_sees():
+def test_small_weights_are_not_denormal_and_do_not_change_a_sum():
     """Products of denormal numbers take a CPU several times as long."""
     found = ops.convert_to_numpy(exp_of_log(np.array([0, -20, -80, -100], "float32")))
     np.testing.assert_allclose(found[:2], [1, 2.061154e-9], rtol=1e-6)
@@ -65,14 +65,14 @@ def test_weights_are_never_denormal_and_smaller_than_any_sum_sees():
     assert (found[2:] * 2**40 < np.finfo("float32").eps).all()
 
 
-def test_an_embedding_that_is_not_finite_has_a_loss_that_is_not():
+def test_only_a_non_finite_embedding_has_a_non_finite_loss():
     query, key, anchors = unit_rows(3, DIM, 0), unit_rows(3, DIM, 1), unit_rows(40, DIM, 2)
     query[1, 0] = np.nan
     loss = losses.similarity_distillation(query, key, anchors, block_size=16).loss
     assert np.isnan(keras.ops.convert_to_numpy(loss)).tolist() == [False, True, False]
 
 
-def test_a_large_queue_is_streamed_unless_told_otherwise(monkeypatch):
+def test_a_large_queue_is_streamed_by_default(monkeypatch):
     monkeypatch.setattr(distillation, "STREAM_ABOVE", 100)
     monkeypatch.setattr(distillation, "BLOCK_SIZE", 30)
     lengths = []
@@ -86,5 +86,5 @@ def test_a_large_queue_is_streamed_unless_told_otherwise(monkeypatch):
         losses.similarity_distillation(query, query, unit_rows(size, DIM, 1), block_size=block_size)
         lengths.append(None)
     seen = [length for length in lengths if length]
-    assert set(seen) == {30, 20, 10}  # 110 in blocks of 30 and a rest of 20, 50 of 20 and of 10
+    assert set(seen) == {30, 20, 10}  # 110 = 3 * 30 + 20 and 50 = 2 * 20 + 10
     assert lengths[:3] == [None] * 3

@@ -1,4 +1,4 @@
-"""Distillation from a teacher that does not move."""
+"""Distillation from a frozen teacher."""
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ def as_numpy(x):
 
 
 def network(width=6, seed=0, size=8, normalized=False):
-    """Images to `width` features; without batch normalisation it is the same in training."""
+    """Network from images to `width` features; unless `normalized`, it is the same in training."""
     keras.utils.set_random_seed(seed)
     stack = [layers.Conv2D(5, 3, activation="relu"), layers.GlobalAveragePooling2D()]
     if normalized:
@@ -79,7 +79,7 @@ def test_the_loss_of_one_image_by_hand():
     assert logs["teacher_entropy"] == pytest.approx(entropy, rel=1e-5)
 
 
-def test_with_a_teacher_that_stands_still_it_is_isd():
+def test_distillation_equals_isd_with_a_fixed_teacher():
     isd = compiled(
         keras_isd.ISDModel(
             network(8, seed=1),
@@ -104,39 +104,41 @@ def test_with_a_teacher_that_stands_still_it_is_isd():
 
 
 @pytest.mark.parametrize("center", [None, np.arange(6) / 10, "mean"])
-def test_features_beside_the_data_are_the_teacher_in_the_step(center):
+def test_stored_features_equal_the_teacher_in_the_step(center):
     teacher = network(normalized=True)
     features = teacher.predict(VIEWS["key"], verbose=0)
     in_step = trained(distillation(teacher, teacher_center=center), VIEWS)
-    beside = distillation(6, teacher_center=center)
-    beside = trained(beside, {"query": VIEWS["query"], "key": features})
-    np.testing.assert_allclose(beside[0]["loss"], in_step[0]["loss"], rtol=1e-4)
-    for one, other in zip(beside[1], in_step[1], strict=True):
+    stored = distillation(6, teacher_center=center)
+    stored = trained(stored, {"query": VIEWS["query"], "key": features})
+    np.testing.assert_allclose(stored[0]["loss"], in_step[0]["loss"], rtol=1e-4)
+    for one, other in zip(stored[1], in_step[1], strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
 
-def test_a_center_is_taken_off_before_embeddings_get_their_length():
+def test_a_center_is_subtracted_before_normalisation():
     model = distillation(6, teacher_center=FEATURES.mean(0))
     expected = FEATURES - FEATURES.mean(0)
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(as_numpy(model.embed_key(FEATURES)), expected, atol=1e-5)
 
 
-def test_the_usual_center_is_the_mean_of_all_that_was_seen_in_training():
+def test_the_default_center_is_the_mean_of_all_features_of_training():
     model = compiled(keras_isd.DistillationModel(network(8, seed=1), 6, queue_size=24))
     batch = {"query": VIEWS["query"][:32], "key": FEATURES}
     model.evaluate(batch, verbose=0)
     np.testing.assert_array_equal(as_numpy(model.center.mean), 0)
-    model.fit(batch, batch_size=10, shuffle=False, epochs=2, verbose=0)  # of 10, 10, 10 and 2
+    model.fit(
+        batch, batch_size=10, shuffle=False, epochs=2, verbose=0
+    )  # batches of 10, 10, 10 and 2
     np.testing.assert_allclose(as_numpy(model.center.mean), FEATURES.mean(0), rtol=1e-5)
     assert as_numpy(model.center.count) == 64
-    of_anchors = keras_isd.DistillationModel(network(8, seed=1), 6, anchors=FEATURES)
-    np.testing.assert_allclose(as_numpy(of_anchors.center.mean), FEATURES.mean(0), rtol=1e-5)
-    compiled(of_anchors).fit({**batch, "key": batch["key"] + 1}, batch_size=8, verbose=0)
-    np.testing.assert_allclose(as_numpy(of_anchors.center.mean), FEATURES.mean(0), rtol=1e-5)
+    with_anchors = keras_isd.DistillationModel(network(8, seed=1), 6, anchors=FEATURES)
+    np.testing.assert_allclose(as_numpy(with_anchors.center.mean), FEATURES.mean(0), rtol=1e-5)
+    compiled(with_anchors).fit({**batch, "key": batch["key"] + 1}, batch_size=8, verbose=0)
+    np.testing.assert_allclose(as_numpy(with_anchors.center.mean), FEATURES.mean(0), rtol=1e-5)
 
 
-def test_a_step_without_a_finite_loss_leaves_the_center_as_it_was():
+def test_a_step_without_a_finite_loss_does_not_change_the_center():
     model = compiled(keras_isd.DistillationModel(network(8, seed=1), 6, queue_size=24))
     model.fit({"query": VIEWS["query"][:32], "key": FEATURES}, batch_size=8, verbose=0)
     before = as_numpy(model.center.mean)
@@ -156,7 +158,7 @@ def test_the_teacher_is_never_trained_and_none_of_its_variables_is_copied():
     for variable, value in zip(teacher.variables, before, strict=True):
         np.testing.assert_array_equal(as_numpy(variable), value)
     frozen = {id(v) for v in teacher.variables}
-    assert frozen <= {id(v) for v in model.variables}  # as JAX needs it
+    assert frozen <= {id(v) for v in model.variables}  # as JAX requires
     for others in (
         model.trainable_variables,
         model.guarded_variables(),
@@ -165,7 +167,7 @@ def test_the_teacher_is_never_trained_and_none_of_its_variables_is_copied():
         assert not frozen & {id(v) for v in others}
 
 
-def test_given_anchors_stay():
+def test_given_anchors_do_not_change():
     model = distillation(6, anchors=FEATURES, teacher_center=np.full(6, 0.5))
     assert model.queue.size == 32
     before = as_numpy(model.queue.embeddings)
@@ -175,11 +177,11 @@ def test_given_anchors_stay():
     np.testing.assert_array_equal(as_numpy(model.queue.embeddings), before)
 
 
-def test_several_views_of_an_image_are_its_key_several_times():
+def test_several_views_of_an_image_share_its_key():
     several = distillation(6, query_views=2)
     views = {"query": np.stack([VIEWS["query"], VIEWS["key"]], axis=1), "key": RANDOM.rand(96, 6)}
     found, weights = trained(several, views)
-    # The same by hand: each key twice, into a queue that takes it but once.
+    # By hand: each key is used twice, and enters the queue once.
     one = distillation(6)
     expected = []
     for start in [*range(0, 96, 8)] * 2:
@@ -234,7 +236,7 @@ def test_both_views_are_made_in_the_step_for_networks_of_other_sizes():
 
 
 @pytest.mark.parametrize("save_teacher", [False, True])
-def test_files_hold_the_teacher_if_asked_for(save_teacher, tmp_path):
+def test_files_contain_the_teacher_only_with_save_teacher(save_teacher, tmp_path):
     keras.utils.set_random_seed(0)
     large = keras.Sequential(
         [keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(5000), layers.Dense(6)]
@@ -259,7 +261,7 @@ def test_files_hold_the_teacher_if_asked_for(save_teacher, tmp_path):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
-def test_settings_survive_a_file(tmp_path):
+def test_settings_survive_saving(tmp_path):
     weak = keras_isd.augmentation.weak(8)
     model = distillation(6, anchors=FEATURES, teacher_center=FEATURES.mean(0), query_augmenter=weak)
     model.save(tmp_path / "model.keras")
@@ -272,7 +274,7 @@ def test_settings_survive_a_file(tmp_path):
     )
 
 
-def test_a_resumed_run_ends_as_it_would_have_and_its_checkpoints_lack_the_teacher(tmp_path):
+def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
     teacher = network(normalized=True)
 
     def run(directory, epochs):
@@ -296,7 +298,7 @@ def test_a_resumed_run_ends_as_it_would_have_and_its_checkpoints_lack_the_teache
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_student_in_half_precision_learns_from_a_teacher_in_its_own():
+def test_a_student_in_half_precision_learns_from_a_float32_teacher():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         student = network(8, seed=1)
@@ -308,7 +310,7 @@ def test_a_student_in_half_precision_learns_from_a_teacher_in_its_own():
     assert model.queue.embeddings.dtype == "float32"
 
 
-def test_callbacks_measure_the_student_alone():
+def test_callbacks_measure_only_the_student():
     model = distillation(network())
     labelled = [(VIEWS["query"], LABELS)]
     callbacks = [
@@ -321,7 +323,7 @@ def test_callbacks_measure_the_student_alone():
     assert "effective_rank" in logs
 
 
-@pytest.mark.skipif(BACKEND == "torch", reason="Keras 3.15 shares nothing out on PyTorch")
+@pytest.mark.skipif(BACKEND == "torch", reason="Keras 3.15 does not distribute batches on PyTorch")
 @pytest.mark.parametrize("cached", [False, True])
 def test_two_devices_train_as_one(cached):
     code = f"""
@@ -352,22 +354,22 @@ print(history["loss"], float(sum(np.abs(w).sum() for w in weights)))
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"teacher": 0}, "`teacher` must be a positive integer"),
-        ({"teacher": "vit"}, "`teacher` must be a keras.Model. Received: teacher='vit'"),
+        ({"teacher": 0}, "`teacher` must .*Received: teacher=0"),
+        ({"teacher": "vit"}, "`teacher` must .*Received: teacher='vit'"),
         ({"teacher": 7}, "`projector` must .*7.*Received: projector with an output width of 6"),
-        ({"teacher_center": "median"}, '`teacher_center` must be "mean", an array or None'),
+        ({"teacher_center": "median"}, "`teacher_center` must .*Received: teacher_center='median'"),
         ({"teacher_center": np.zeros(5)}, r"`teacher_center`.*shape \(6,\).*shape \(5,\)"),
-        ({"anchors": np.full((3, 6), np.nan)}, r"`anchors` must be finite.*18 not finite"),
+        ({"anchors": np.full((3, 6), np.nan)}, r"`anchors` must .*Received: .*18 not finite"),
         (
             {"teacher_augmenter": keras_isd.augmentation.weak(8)},
             "`teacher_augmenter` must .*Received: query_augmenter=None",
         ),
-        ({"query_augmenter": np.flip}, "`query_augmenter` must be"),
+        ({"query_augmenter": np.flip}, "`query_augmenter` must .*Received: <"),
         ({"symmetric": True}, "`symmetric` must .*Received: symmetric=True"),
-        ({"query_views": 0}, "`query_views` must be a positive integer"),
+        ({"query_views": 0}, "`query_views` must .*Received: query_views=0"),
     ],
 )
-def test_what_does_not_fit_is_refused(arguments, message):
+def test_wrong_arguments_are_rejected(arguments, message):
     with pytest.raises(ValueError, match=message):
         distillation(**{"teacher": 6, **arguments})
 
@@ -387,16 +389,16 @@ def test_what_does_not_fit_is_refused(arguments, message):
         ),
     ],
 )
-def test_batches_that_do_not_fit_are_refused(teacher, batch, message):
+def test_wrong_batches_are_rejected(teacher, batch, message):
     several = teacher if isinstance(teacher, dict) else {}
     model = distillation(teacher() if callable(teacher) else 6, **several)
     with pytest.raises(ValueError, match=message):
         model.fit(batch, batch_size=8, verbose=0)
 
 
-def test_a_teacher_of_the_students_variables_and_a_second_one_are_refused():
+def test_a_teacher_with_the_students_variables_and_a_second_teacher_are_rejected():
     student = network(8, seed=1)
-    with pytest.raises(ValueError, match="`network` must not share variables"):
+    with pytest.raises(ValueError, match=r"`network` must .*Received: "):
         keras_isd.DistillationModel(student, student, queue_size=8)
     model = distillation(network())
     with pytest.raises(ValueError, match=r"cannot be replaced.*Received: "):

@@ -1,4 +1,4 @@
-"""A trained backbone leaves for other programs, and a model for other people."""
+"""A trained backbone is exported to ONNX, and a model saved to a folder or a hub."""
 
 import shutil
 
@@ -13,11 +13,11 @@ from tests.support import golden
 IMAGES = np.random.RandomState(0).randn(3, 16, 16, 3).astype("float32")
 
 
-@pytest.mark.filterwarnings("ignore")  # Keras and the exporters warn of their own ways
-def test_onnx_gives_the_features_of_the_backbone(tmp_path):
+@pytest.mark.filterwarnings("ignore")  # Keras and the exporters warn about their own code
+def test_onnx_computes_the_features_of_the_backbone(tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     if keras.backend.backend() == "jax":
-        pytest.importorskip("jax2onnx", reason="Keras writes ONNX from JAX by jax2onnx and flax")
+        pytest.importorskip("jax2onnx", reason="Keras exports ONNX from JAX with jax2onnx")
     small = keras_isd.backbones.ResNet18((16, 16, 3), stem="small", width=4)
     model = keras_isd.ISDModel.from_recipe("cifar_resnet18", backbone=small, queue_size=16)
     model.student_backbone.export(tmp_path / "student.onnx", format="onnx", verbose=False)
@@ -28,7 +28,7 @@ def test_onnx_gives_the_features_of_the_backbone(tmp_path):
 
 
 class Hub:
-    """What Keras asks of `huggingface_hub`, with a folder for the network."""
+    """The functions of `huggingface_hub` that Keras calls, with a local folder."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -46,7 +46,7 @@ class Hub:
 
 
 @pytest.mark.parametrize("place", ["folder", "hub"])
-def test_a_model_goes_to_a_folder_or_a_hub_and_comes_back_whole(place, tmp_path, monkeypatch):
+def test_a_model_is_restored_completely_from_a_folder_or_a_hub(place, tmp_path, monkeypatch):
     model = golden.golden_model("isd_plus")
     views, labels = golden.Trajectory("isd_plus").flat_views()
     model.fit(views, labels, batch_size=8, shuffle=False, verbose=0)

@@ -1,4 +1,4 @@
-"""`fit` trains alike from every source and under every setting of `compile`."""
+"""`fit` trains alike from every source and with every setting of `compile`."""
 
 import sys
 
@@ -51,8 +51,8 @@ def sampled_loader():
     return torch.utils.data.DataLoader(loader.dataset, batch_sampler=sampler)
 
 
-def endless_loader():
-    """Of a data set that can only be gone through."""
+def iterable_loader():
+    """Loads a data set that can only be iterated."""
     torch = pytest.importorskip("torch", reason="a DataLoader needs PyTorch")
 
     class Images(torch.utils.data.IterableDataset):
@@ -78,20 +78,20 @@ def torch_loader():
     return torch.utils.data.DataLoader(Images(), batch_size=8)
 
 
-def loader_of_dicts():
-    """Without labels: batches are dicts, and no tuples."""
+def dict_loader():
+    """Without labels: batches are dicts, not tuples."""
     torch = pytest.importorskip("torch", reason="a DataLoader needs PyTorch")
     views, _ = PLUS.flat_views()
     items = [{name: images[row] for name, images in views.items()} for row in range(96)]
     return torch.utils.data.DataLoader(items, batch_size=8)
 
 
-def test_loaders_of_any_batches_are_evaluated_and_predicted_from():
+def test_evaluate_and_predict_take_loaders_of_any_batches():
     model = golden.golden_model("isd_plus")
     torch = pytest.importorskip("torch", reason="a DataLoader needs PyTorch")
     views, _ = PLUS.flat_views()
     expected = model.evaluate(views, batch_size=8, verbose=0)
-    assert model.evaluate(loader_of_dicts(), verbose=0) == pytest.approx(expected, rel=1e-5)
+    assert model.evaluate(dict_loader(), verbose=0) == pytest.approx(expected, rel=1e-5)
     loader = torch.utils.data.DataLoader(views["query"], batch_size=8)
     np.testing.assert_allclose(
         model.predict(loader, verbose=0), model.predict(views["query"], verbose=0), atol=1e-5
@@ -106,31 +106,31 @@ def test_callbacks_may_be_a_callback_list():
     for _ in range(2):
         one_epoch(model, views, batch_size=8, callbacks=callbacks)
     np.testing.assert_allclose(history.history["loss"][0], PLUS.losses.mean(), rtol=1e-4)
-    assert len(callbacks.callbacks) == 2  # and the one that looks at the loss, once
+    assert len(callbacks.callbacks) == 2  # one more: the callback that checks the loss
     views = {**views, "query": np.full_like(views["query"], np.nan)}
     with pytest.raises(FloatingPointError, match="step 25"):
         one_epoch(model, views, batch_size=8, callbacks=callbacks)
 
 
 SOURCES = [
-    loader_of_dicts,
+    dict_loader,
     tf_dataset,
     torch_loader,
     sampled_loader,
-    endless_loader,
+    iterable_loader,
     lambda: Batches(),
     PLUS.batches,
 ]
 
 
-@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # so a generator ends
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # a generator ends so
 @pytest.mark.parametrize("source", SOURCES)
-def test_every_source_gives_the_authors_run(source):
+def test_every_source_agrees_with_the_authors(source):
     model = golden.golden_model("isd_plus")
     assert_ends_as_the_authors(model, one_epoch(model, source()))
 
 
-def test_arrays_give_the_authors_run():
+def test_arrays_agree_with_the_authors():
     model = golden.golden_model("isd_plus")
     assert_ends_as_the_authors(model, one_epoch(model, *PLUS.flat_views(), batch_size=8))
 
@@ -147,13 +147,13 @@ def test_compilation_does_not_change_the_run(setting):
 def test_several_steps_per_execution_do_not_change_the_run(jit_compile):
     model = golden.golden_model("isd_plus", steps_per_execution=4, jit_compile=jit_compile)
     if BACKEND == "torch":
-        with pytest.raises(ValueError, match="steps_per_execution"):  # Keras has it not on PyTorch
+        with pytest.raises(ValueError, match="steps_per_execution"):  # Keras lacks it on PyTorch
             one_epoch(model, *PLUS.flat_views(), batch_size=8)
     else:
         assert_ends_as_the_authors(model, one_epoch(model, *PLUS.flat_views(), batch_size=8))
 
 
-def test_labels_change_the_purity_alone():
+def test_labels_change_only_the_purity():
     views, labels = PLUS.flat_views()
     histories, weights = [], []
     for y in (labels, np.zeros_like(labels), None):
@@ -244,13 +244,13 @@ def test_mixed_precision_keeps_queue_and_teacher_in_float32(mixed_precision, pol
         assert np.isfinite(ops.convert_to_numpy(variable)).all()
     rows = np.linalg.norm(ops.convert_to_numpy(model.queue.embeddings), axis=1)
     np.testing.assert_allclose(rows, np.ones(64), rtol=1e-5)
-    # At a temperature of 0.01 rounding to 8 bits is heard, but the run is the same in kind.
+    # At a temperature of 0.01 rounding to 8 bits changes the loss, but not by much.
     assert history.history["loss"][0] == pytest.approx(PLUS.losses.mean(), rel=0.3)
     moved = torch_state.largest_difference(model.predictor, PLUS.state("init"), "predict_q")
     assert moved > 0.1
 
 
-def test_sample_weights_weigh_the_images():
+def test_sample_weights_weight_the_images():
     views, labels = next(iter(PLUS.batches()))
     model = golden.golden_model("isd_plus")
     embeddings = model(views, training=True)
@@ -282,7 +282,7 @@ DEBUGGERS = {
 }
 
 
-def test_a_healthy_run_has_no_nan_that_a_debugger_would_stop_at():
+def test_no_debugger_finds_nan_in_a_healthy_run():
     code = f"""
 {DEBUGGERS[BACKEND]}
 from tests.support import golden

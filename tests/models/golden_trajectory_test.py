@@ -1,4 +1,4 @@
-"""The training step is the authors': twelve steps of their code, through `fit`."""
+"""The training step agrees with the authors' code: twelve steps through `fit`."""
 
 import keras
 import numpy as np
@@ -20,19 +20,19 @@ def run(request):
 
 def twelve_steps(name):
     trajectory, model = golden.Trajectory(name), golden.golden_model(name)
-    # An epoch of one step makes the history one of steps.
+    # With one step per epoch the history has a value for each step.
     history = model.fit(
         trajectory.batches(), epochs=12, steps_per_epoch=1, shuffle=False, verbose=0
     ).history
     return trajectory, model, history
 
 
-def test_every_loss_is_the_authors(run):
+def test_every_loss_agrees_with_the_authors(run):
     trajectory, _, history = run
     np.testing.assert_allclose(history["loss"], trajectory.losses, rtol=1e-4)
 
 
-def test_purity_is_the_authors(run):
+def test_purity_agrees_with_the_authors(run):
     trajectory, _, history = run
     if trajectory.purity is None:
         pytest.skip("this script of the authors does not compute purity")
@@ -42,7 +42,7 @@ def test_purity_is_the_authors(run):
 @pytest.mark.parametrize(
     "prefix", ["encoder_q", "encoder_k", "encoder_q.fc", "encoder_k.fc", "predict_q"]
 )
-def test_student_teacher_and_heads_end_as_the_authors(run, prefix):
+def test_student_teacher_and_heads_agree_with_the_authors_at_the_end(run, prefix):
     trajectory, model, _ = run
     part = {p: m for m, p in golden.parts(model)}.get(prefix)
     if part is None:
@@ -52,14 +52,14 @@ def test_student_teacher_and_heads_end_as_the_authors(run, prefix):
     assert difference < 1e-3
 
 
-def test_the_run_moved_the_weights_further_than_that(run):
+def test_the_run_changed_the_weights_by_more_than_that(run):
     trajectory, model, _ = run
     initial = trajectory.state("init")
     moved = [torch_state.largest_difference(part, initial, p) for part, p in golden.parts(model)]
     assert min(moved) > 1e-3
 
 
-def test_queue_ends_as_the_authors(run):
+def test_the_queue_agrees_with_the_authors_at_the_end(run):
     trajectory, model, _ = run
     final = trajectory.state("final")
     if "queue" not in final:
@@ -78,9 +78,9 @@ def test_queue_ends_as_the_authors(run):
         np.testing.assert_array_equal(ops.convert_to_numpy(model.queue.labels), final["labels"])
 
 
-def test_a_queue_that_is_read_in_blocks_gives_the_authors_run(monkeypatch):
-    # As one too large for a batch x queue matrix is. Weights of the student are left out: rounding
-    # that differs puts one activation on the other side of its ReLU's kink in the last step.
+def test_a_queue_read_in_blocks_agrees_with_the_authors(monkeypatch):
+    # As a queue is that is too large for a batch x queue matrix. The student's weights are not
+    # compared: other rounding moves one activation across its ReLU's kink in the last step.
     monkeypatch.setattr(distillation, "STREAM_ABOVE", 0)
     monkeypatch.setattr(distillation, "BLOCK_SIZE", 24)
     trajectory, model, history = twelve_steps("isd_plus")

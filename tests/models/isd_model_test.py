@@ -47,7 +47,7 @@ def test_embedding_std_of_spread_and_of_collapsed_embeddings():
     assert logs["embedding_std"] == pytest.approx(0, abs=1e-6)
 
 
-def test_keys_enter_after_the_loss_has_read_the_queue():
+def test_keys_enter_the_queue_after_the_loss_has_read_it():
     model = golden.golden_model("isd_plus")
     anchors = ops.convert_to_numpy(model.queue.embeddings).copy()
     views, labels = next(iter(PLUS.batches()))
@@ -66,7 +66,7 @@ def test_keys_enter_after_the_loss_has_read_the_queue():
         ("cifar_resnet18", 512 // 4, True, (8192, 0.02, 0.1, 0.95)),
     ],
 )
-def test_recipes_are_those_of_the_design(name, dim, projector, values):
+def test_recipes_have_the_values_of_the_design(name, dim, projector, values):
     recipe = keras_isd.recipes.get_recipe(name)
     keys = ("queue_size", "teacher_temperature", "student_temperature", "teacher_momentum")
     assert tuple(recipe.model[key] for key in keys) == values
@@ -76,12 +76,12 @@ def test_recipes_are_those_of_the_design(name, dim, projector, values):
     assert model.predictor.input_shape == model.predictor.output_shape == (None, dim)
     assert model.queue.embeddings.shape == (16, dim)
     assert model.teacher_momentum == values[3]
-    # ImageNet's stem takes 64 pixels to 16 before the first stage, the small one to none fewer.
+    # ImageNet's stem reduces 64 pixels to 16 before the first stage; the small stem keeps 64.
     first = model.student_backbone.get_layer("layer1_0_conv1").output.shape[1]
     assert first == (64 if name == "cifar_resnet18" else 16)
 
 
-def test_compute_loss_by_hand_moves_nothing():
+def test_calling_compute_loss_changes_nothing():
     model = golden.golden_model("isd_plus")
     views, labels = next(iter(PLUS.batches()))
     before = [ops.convert_to_numpy(v).copy() for v in model.variables]

@@ -1,4 +1,4 @@
-"""A folder of images of thirteen bands and sixteen bits, from files to features."""
+"""A folder of 16-bit images with thirteen bands, from files to features."""
 
 import keras
 import numpy as np
@@ -23,8 +23,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_bands_of_a_folder_are_trained_on_and_told_apart(folder):
-    pytest.importorskip("tensorflow", reason="views are made by tf.data")
+def test_a_network_trained_on_bands_separates_the_classes(folder):
+    pytest.importorskip("tensorflow", reason="tf.data makes the views")
     source = data.from_folder(folder)
     assert (source.channels, source.dtype) == (13, "uint16")
     statistics = data.channel_statistics(source, verbose=0)
@@ -78,7 +78,7 @@ def test_a_recipe_takes_any_number_of_channels():
     assert model(np.zeros((2, 96, 96, 5), "float32")).shape == (2, 512)
 
 
-def test_images_outside_of_the_range_of_their_views_are_warned_of(caplog):
+def test_images_outside_the_range_of_their_views_log_a_warning(caplog):
     images = np.random.default_rng(0).integers(0, 284, (16, 16, 16, 1)).astype("uint16")
     model = keras_isd.ISDModel(
         keras_isd.backbones.ConvNet((16, 16, 1), (4,)),

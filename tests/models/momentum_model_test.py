@@ -54,7 +54,7 @@ def test_teacher_starts_equal_and_shares_nothing():
     assert not student & {id(v) for v in model.teacher_backbone.variables}
 
 
-def test_teacher_of_an_adapted_normalization_answers_as_the_student():
+def test_the_teacher_copies_an_adapted_normalization():
     normalization = layers.Normalization(mean=3.0, variance=4.0)
     adapted = layers.Normalization()
     adapted.adapt(5 + 2 * random_views(64)["query"])
@@ -71,7 +71,7 @@ def test_teacher_of_an_adapted_normalization_answers_as_the_student():
         )
 
 
-def test_teacher_moves_before_compile_too():
+def test_the_teacher_is_updated_before_compile_too():
     model = Regression(tiny_backbone(), teacher_momentum=0.0)
     model.student_backbone.layers[0].bias.assign(np.ones(6))
     model.update_teacher()
@@ -80,7 +80,7 @@ def test_teacher_moves_before_compile_too():
     )
 
 
-def test_layers_thawed_before_compile_are_thawed_in_the_teacher():
+def test_layers_unfrozen_before_compile_are_unfrozen_in_the_teacher():
     backbone = tiny_backbone(layers.BatchNormalization())
     backbone.trainable = False
     model = Regression(backbone)
@@ -93,7 +93,7 @@ def test_layers_thawed_before_compile_are_thawed_in_the_teacher():
     assert largest_change(statistics, before) > 1e-4
 
 
-def test_trainable_variables_are_the_students_alone():
+def test_trainable_variables_are_only_the_students():
     model = golden.golden_model("isd_plus")
     student = (model.student_backbone, model.projector, model.predictor)
     expected = [v for part in student for v in part.trainable_variables]
@@ -101,11 +101,11 @@ def test_trainable_variables_are_the_students_alone():
     assert len(model.trainable_variables) == 6 + 6 + 6
     model.trainable = False
     assert model.trainable_variables == []
-    model.trainable = True  # must not thaw the teacher
+    model.trainable = True  # must not unfreeze the teacher
     assert {id(v) for v in model.trainable_variables} == {id(v) for v in expected}
 
 
-def test_compiling_freezes_a_teacher_that_was_thawed():
+def test_compiling_freezes_an_unfrozen_teacher():
     model = golden.golden_model("isd_plus")
     model.teacher_backbone.trainable = True
     model.compile("sgd")
@@ -176,14 +176,14 @@ def test_evaluate_and_predict_change_nothing():
     np.testing.assert_allclose(np.linalg.norm(embeddings["key"], axis=1), np.ones(96), rtol=1e-5)
 
 
-def test_predict_gives_what_the_student_backbone_gives():
+def test_predict_returns_the_features_of_the_student_backbone():
     model = golden.golden_model("isd_plus")
     images = PLUS.flat_views()[0]["query"][:10]
     expected = ops.convert_to_numpy(model.student_backbone(images, training=False))
     np.testing.assert_allclose(model.predict(images, verbose=0), expected, rtol=1e-5)
 
 
-def test_validation_data_leave_the_run_as_it_is():
+def test_validation_data_do_not_change_the_run():
     weights = []
     for validation in (None, PLUS.flat_views()):
         model = golden.golden_model("isd_plus")
@@ -201,7 +201,7 @@ def test_batch_norm_and_dropout_train_in_the_teacher_too():
     norm = model.teacher_backbone.layers[1]
     before = values([norm.moving_mean])
     first, second = (ops.convert_to_numpy(model.embed_key(images, training=True)) for _ in "ab")
-    assert np.abs(first - second).max() > 0.1  # dropout draws anew
+    assert np.abs(first - second).max() > 0.1  # dropout draws new numbers
     assert largest_change([norm.moving_mean], before) > 1e-4  # batch statistics
     first, second = (ops.convert_to_numpy(model.embed_key(images)) for _ in "ab")
     np.testing.assert_array_equal(first, second)
@@ -216,7 +216,7 @@ def test_batch_norm_and_dropout_train_in_the_teacher_too():
     ],
     ids=["Dropout", "GaussianNoise", "SpatialDropout1D"],
 )
-def test_random_layers_with_a_seed_draw_apart_in_student_and_teacher(layer):
+def test_random_layers_with_a_seed_draw_differently_in_student_and_teacher(layer):
     def drawn():
         images = keras.Input((4, 60))
         backbone = keras.Model(images, layers.Flatten()(layer()(images)))
@@ -227,11 +227,11 @@ def test_random_layers_with_a_seed_draw_apart_in_student_and_teacher(layer):
 
     student, teacher = drawn()
     assert np.mean(student != teacher) > 0.2
-    for one, other in zip(drawn(), (student, teacher), strict=True):  # and a run can be made again
+    for one, other in zip(drawn(), (student, teacher), strict=True):  # reproducible
         np.testing.assert_array_equal(one, other)
 
 
-def test_frozen_layers_of_the_student_stay_and_stay_frozen_in_the_teacher():
+def test_frozen_layers_of_the_student_do_not_change_in_student_or_teacher():
     norm = layers.BatchNormalization()
     backbone = tiny_backbone(norm)
     norm.trainable = False

@@ -1,4 +1,4 @@
-"""Backbones that are not ours: keras.applications, keras-cv, and a subclassed model."""
+"""Backbones from elsewhere: keras.applications, keras-cv, and a subclassed model."""
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ def application():
 
 def keras_cv_backbone():
     keras_cv = pytest.importorskip("keras_cv", reason="keras-cv is not installed")
-    # Not one of keras-cv's named backbones: those look for their presets on the network.
+    # Not one of keras-cv's named backbones, because those look up presets on the internet.
     darknet = keras_cv.models.CSPDarkNetBackbone(
         stackwise_channels=[8, 16, 16, 32],
         stackwise_depth=[1, 1, 1, 1],
@@ -77,7 +77,7 @@ def test_trains_evaluates_predicts_and_survives_saving(build, tmp_path):
 
     features = model.predict(views["query"], verbose=0)
     assert features.shape == (8, model.embedding_dim)
-    # Dropout and batch statistics are off: each image on its own gives the same.
+    # Dropout and batch statistics are off, so an image alone has the same features.
     alone = model.predict(views["query"][:1], verbose=0)
     np.testing.assert_allclose(alone, features[:1], rtol=1e-3, atol=1e-4)
 

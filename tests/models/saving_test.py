@@ -1,4 +1,4 @@
-"""A model saved and loaded is the same model, down to the last bit of the next steps."""
+"""A loaded model equals the saved one, to the last bit of the next steps."""
 
 import keras
 import numpy as np
@@ -31,7 +31,7 @@ def trained():
     return model
 
 
-def test_new_process_goes_on_to_the_last_bit(tmp_path):
+def test_a_new_process_resumes_to_the_last_bit(tmp_path):
     whole, first, second = (tmp_path / f"{name}.npz" for name in ("whole", "first", "second"))
     saved = tmp_path / "model.keras"
     script = ("-m", "tests.support.training_script")
@@ -46,7 +46,7 @@ def test_new_process_goes_on_to_the_last_bit(tmp_path):
                 np.testing.assert_array_equal(three[name], one[name], err_msg=name)
 
 
-def test_keras_file_brings_back_everything(trained, tmp_path):
+def test_a_keras_file_restores_everything(trained, tmp_path):
     trained.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded) is keras_isd.ISDModel
@@ -62,7 +62,7 @@ def test_keras_file_brings_back_everything(trained, tmp_path):
     )
 
 
-def test_weights_file_brings_back_everything(trained, tmp_path, recwarn):
+def test_a_weights_file_restores_everything(trained, tmp_path, recwarn):
     trained.save_weights(tmp_path / "model.weights.h5")
     fresh = golden.golden_model("isd_plus")
     fresh.load_weights(tmp_path / "model.weights.h5")
@@ -76,7 +76,7 @@ def plain_backbone():
     )
 
 
-def test_models_of_other_shapes_survive_too(tmp_path):
+def test_models_with_other_parts_survive_saving(tmp_path):
     model = keras_isd.ISDModel(plain_backbone(), queue_size=12, seed=3, name="mine")
     model.save(tmp_path / "model.keras")  # not compiled, no heads
     loaded = keras.models.load_model(tmp_path / "model.keras")
@@ -85,7 +85,7 @@ def test_models_of_other_shapes_survive_too(tmp_path):
         np.testing.assert_array_equal(ops.convert_to_numpy(found), ops.convert_to_numpy(wanted))
 
 
-def test_a_queue_in_bfloat16_trains_and_survives(tmp_path):
+def test_a_queue_in_bfloat16_trains_and_survives_saving(tmp_path):
     backbone = plain_backbone()
     losses = {}
     for dtype in ("float32", "bfloat16"):
@@ -107,7 +107,7 @@ def test_a_queue_in_bfloat16_trains_and_survives(tmp_path):
     np.testing.assert_array_equal(ops.convert_to_numpy(rows), ops.convert_to_numpy(expected))
 
 
-def test_loss_scaling_survives(mixed_precision, tmp_path):
+def test_loss_scaling_survives_saving(mixed_precision, tmp_path):
     mixed_precision("mixed_float16")
     model = golden.golden_model("isd_plus")
     model.save(tmp_path / "model.keras")
@@ -117,9 +117,9 @@ def test_loss_scaling_survives(mixed_precision, tmp_path):
 
 
 @pytest.mark.parametrize("asked", ["auto", True, False])
-def test_jit_compile_is_saved_as_it_was_asked_for(asked, tmp_path):
+def test_jit_compile_is_saved_as_it_was_given(asked, tmp_path):
     if asked is True and keras.backend.backend() == "torch":
-        pytest.skip("torch.compile takes minutes, and is not what this is about")
+        pytest.skip("torch.compile takes minutes and is not tested here")
     model = golden.golden_model("isd_plus", jit_compile=asked)
     assert model.get_compile_config()["jit_compile"] == asked
     model.save(tmp_path / "model.keras")

@@ -1,4 +1,4 @@
-"""Options beyond the paper's step: both directions of a pair, and the own key as an anchor."""
+"""Options that the paper lacks: a symmetric loss, and an image's own key as an anchor."""
 
 import keras
 import numpy as np
@@ -19,15 +19,15 @@ METHODS = {
 
 
 def plain_backbone():
-    """Without batch normalisation, so that views pass alone or together alike."""
+    """Has no batch normalisation, so the embedding of a view does not depend on its batch."""
     images = keras.Input((4, 4, 1))
     return keras.Model(images, layers.Dense(3)(layers.Flatten()(images)))
 
 
-def made(method, **kwargs):
+def make_model(method, **kwargs):
     keras.utils.set_random_seed(0)
     model = METHODS[method](plain_backbone(), None, keras_isd.heads.mlp(3, 6, 3), **kwargs)
-    model.predictor.layers[1].momentum = 1.0  # the predictor's statistics stand still
+    model.predictor.layers[1].momentum = 1.0  # keeps the predictor's statistics
     model.compile(keras_isd.optimizers.SGD(0.1))
     return model
 
@@ -43,16 +43,16 @@ def test_symmetric_loss_is_the_mean_of_both_directions(method):
     back = {"query": there["key"], "key": there["query"]}
     separate = []
     for direction in (there, back):
-        model = made(method)
+        model = make_model(method)
         labels = None if method == "byol" else np.arange(6)
         separate.append(model.train_on_batch(direction, labels, return_dict=True))
-    both = made(method, symmetric=True).train_on_batch(there, labels, return_dict=True)
+    both = make_model(method, symmetric=True).train_on_batch(there, labels, return_dict=True)
     expected = np.mean([logs["loss"] for logs in separate])
     assert both["loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_symmetric_step_queues_both_keys_of_each_image():
-    model = made("isd", symmetric=True)
+    model = make_model("isd", symmetric=True)
     batch = views()
     keys = [ops.convert_to_numpy(model.embed_key(batch[name])) for name in ("key", "query")]
     model.train_on_batch(batch, np.arange(6))
@@ -66,14 +66,14 @@ def test_symmetric_step_queues_both_keys_of_each_image():
     )
 
 
-def test_symmetric_is_of_training_alone():
-    one, both = made("isd"), made("isd", symmetric=True)
+def test_symmetric_affects_only_training():
+    one, both = make_model("isd"), make_model("isd", symmetric=True)
     found = [m.evaluate(views(), verbose=0, return_dict=True) for m in (one, both)]
     assert found[0] == pytest.approx(found[1])
     assert both.predict(views(), verbose=0)["query"].shape == (6, 3)
 
 
-def test_weights_of_images_weigh_both_of_their_pairs():
+def test_sample_weights_weight_both_pairs_of_an_image():
     weights = np.float32([1, 0, 0, 0, 0, 0])
     batch = views()
     first = {name: np.repeat(view[:1], 6, axis=0) for name, view in batch.items()}
@@ -104,12 +104,12 @@ def test_own_key_is_one_more_anchor(block_size):
         assert float(found.teacher_entropy[row]) == pytest.approx(
             float(expected.teacher_entropy[0]), rel=1e-4
         )
-    nearest = np.argsort(-(key @ anchors.T), axis=1)[:, :3]  # the own key is none of them
+    nearest = np.argsort(-(key @ anchors.T), axis=1)[:, :3]  # the own key is not among them
     np.testing.assert_array_equal(ops.convert_to_numpy(found.nearest), nearest)
 
 
 @pytest.mark.parametrize("block_size", [None, 7])
-def test_gradient_with_the_own_key_is_that_of_differences(block_size):
+def test_gradient_with_the_own_key_agrees_with_finite_differences(block_size):
     query, key, anchors = unit_rows(2, 3, 0), unit_rows(2, 3, 1), unit_rows(20, 3, 2)
     weights = keras.Variable(query)
 

@@ -65,13 +65,13 @@ def test_weight_decay_is_added_after_clipping():
     np.testing.assert_allclose(path, [[2 - 0.1 * (1 + 1)]], rtol=1e-6)
 
 
-def test_weight_decay_comes_once_an_accumulated_update():
+def test_weight_decay_is_applied_once_per_accumulated_update():
     optimizer = optimizers.SGD(0.1, weight_decay=0.5, gradient_accumulation_steps=2)
     path = run(optimizer, [[1.0], [3.0]], [2.0])
     np.testing.assert_allclose(path, [[2.0], [2 - 0.1 * (2 + 1)]], rtol=1e-6)
 
 
-def test_variables_excluded_from_weight_decay_have_none():
+def test_variables_excluded_from_weight_decay_do_not_decay():
     optimizer = optimizers.SGD(0.1, weight_decay=0.5)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     variables = [keras.Variable([2.0], name="kernel"), keras.Variable([2.0], name="bias")]
@@ -82,7 +82,7 @@ def test_variables_excluded_from_weight_decay_have_none():
 
 
 def authors_learning_rate(epoch, learning_rate, epochs, drops=None):
-    """`adjust_learning_rate` of the authors' util.py, whose epochs count from 1."""
+    """`adjust_learning_rate` of the authors' util.py, which counts epochs from 1."""
     if drops is None:
         return learning_rate * 0.5 * (1.0 + math.cos(math.pi * (epoch - 1) / epochs))
     return learning_rate * 0.2 ** np.sum(epoch > np.asarray(drops))
@@ -90,7 +90,7 @@ def authors_learning_rate(epoch, learning_rate, epochs, drops=None):
 
 @pytest.mark.parametrize("epoch", [0, 1, 99, 139, 140, 141, 179, 180, 199])
 @pytest.mark.parametrize("step", [0, 6])
-def test_schedules_of_the_recipes_are_the_authors(epoch, step):
+def test_schedules_of_the_recipes_agree_with_the_authors(epoch, step):
     cosine = optimizers.from_recipe("resnet50", steps_per_epoch=7)
     steps = optimizers.from_recipe("resnet18", steps_per_epoch=7)
     for optimizer in (cosine, steps):
@@ -148,12 +148,12 @@ def test_optimizer_and_schedule_survive_serialisation():
     assert twin.weight_decay == 1e-4
 
 
-def test_refuses_an_epoch_of_no_steps():
+def test_an_epoch_without_steps_is_rejected():
     with pytest.raises(ValueError, match=r"`steps_per_epoch`.*Received: steps_per_epoch=0"):
         optimizers.epoch_cosine(0.1, epochs=10, steps_per_epoch=0)
 
 
-def test_the_rate_of_a_recipe_scales_with_the_batch():
+def test_the_learning_rate_of_a_recipe_scales_with_the_batch():
     for batch_size, rate in ((256, 0.05), (1024, 0.2), (64, 0.0125)):
         optimizer = optimizers.from_recipe("resnet50", steps_per_epoch=10, batch_size=batch_size)
         assert float(optimizer.learning_rate) == pytest.approx(rate)
@@ -170,6 +170,6 @@ def test_momentum_rises_by_half_a_cosine():
         optimizers.momentum_cosine(1.5, total_steps=4)
 
 
-def test_without_drops_the_rate_stays():
+def test_without_drops_the_learning_rate_is_constant():
     schedule = optimizers.epoch_steps(0.01, (), steps_per_epoch=10)
     assert [float(schedule(step)) for step in (0, 10, 1000)] == pytest.approx([0.01] * 3)

@@ -1,4 +1,4 @@
-"""Chromium without a window: what a page shows, says, asks for, and does when it is clicked on."""
+"""Chromium without a window: the picture, errors, requests and behaviour of a page."""
 
 import base64
 import contextlib
@@ -30,7 +30,7 @@ QUIET = [
 
 
 def chromium():
-    """Path of Chromium, which is installed where a test run may install: as root, in CI."""
+    """Path of Chromium, which is installed if tests may do so: as root, in CI."""
     found = shutil.which("chromium") or shutil.which("google-chrome")
     may_install = os.environ.get("CI") and shutil.which("apt-get") and os.geteuid() == 0
     if not found and may_install:
@@ -38,7 +38,7 @@ def chromium():
             subprocess.run(["apt-get", "-qq", *command], check=False, capture_output=True)
         found = shutil.which("chromium")
     if not found:
-        pytest.skip("Chromium is not installed, and this is no place to install it")
+        pytest.skip("Chromium is not installed, and only CI may install it")
     return found
 
 
@@ -47,13 +47,13 @@ class Page:
 
     Attributes:
         errors: list of str, errors and warnings on the page's console.
-        asked: list of str, addresses outside of the page that it asked for.
+        requests: list of str, addresses outside of the page that it requested.
     """
 
     def __init__(self, commands, answers, width, height):
         self._commands, self._answers = commands, answers
         self._number, self._session = 0, None
-        self.errors, self.asked = [], []
+        self.errors, self.requests = [], []
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         attached = self._call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
@@ -72,7 +72,7 @@ class Page:
         self.wait_for("document.readyState === 'complete'")
 
     def value(self, expression):
-        """What JavaScript gives."""
+        """The value of an expression in JavaScript."""
         found = self._call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
@@ -95,7 +95,7 @@ class Page:
         self._mouse("mouseWheel", x, y, deltaX=0, deltaY=by)
 
     def picture(self, whole=False):
-        """What is shown, an array `(H, W, 3)`."""
+        """A screenshot, an array `(H, W, 3)`."""
         shot = self._call("Page.captureScreenshot", captureBeyondViewport=whole)
         contents = io.BytesIO(base64.b64decode(shot["data"]))
         return np.asarray(Image.open(contents).convert("RGB"))
@@ -118,7 +118,7 @@ class Page:
     def _next(self):
         contents = bytearray()
         while (byte := self._answers.read(1)) != b"\0":
-            assert byte, "the browser is gone"
+            assert byte, "the browser has stopped"
             contents += byte
         return json.loads(contents)
 
@@ -132,12 +132,12 @@ class Page:
         elif event == "Network.requestWillBeSent":
             address = params["request"]["url"]
             if not address.startswith(("data:", "blob:", "file:")):
-                self.asked.append(address)
+                self.requests.append(address)
 
 
 @contextlib.contextmanager
 def open_page(path, width=1280, height=1000):
-    """Context of a `Page` of a file."""
+    """Context manager that opens a file as a `Page`."""
     to_browser, commands = os.pipe()
     answers, from_browser = os.pipe()
     # The browser reads commands from 3 and writes answers to 4.

@@ -1,8 +1,8 @@
-"""Models and checkpoints as version 0.1.0 wrote them, for tests that later versions go on.
+"""Models and checkpoints as version 0.1.0 wrote them, for tests that later versions resume them.
 
-The files in `tests/golden_data/version_0_1` were written by it at commit db048cb, the last before
-the package was laid out anew, and then packed smaller: `python earlier_version.py DIRECTORY`, under
-each backend.
+Commit db048cb, the last before the package got its present layout, wrote the files in
+`tests/golden_data/version_0_1` with `python earlier_version.py DIRECTORY`, under each backend. They
+were then compressed further.
 """
 
 import pathlib
@@ -46,7 +46,7 @@ def make(case):
 
 
 def batches(case, part):
-    """Images, labels and their numbers: of the part before the file, 0, or after it, 1."""
+    """Images with indices, and labels, for the steps before (part 0) or after the file (part 1)."""
     random = np.random.RandomState(part)
     count = STEPS * BATCH_SIZE
     images = random.randint(0, 256, (count, 8, 8, 3)).astype("float32")

@@ -1,4 +1,4 @@
-"""A folder of images to features, in an environment without TensorFlow: see `.ci/run`."""
+"""Computes the features of a folder of images in an environment without TensorFlow."""
 
 import importlib.util
 import pathlib

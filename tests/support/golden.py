@@ -1,7 +1,7 @@
 """Twelve steps of the authors' training code, and the same network in Keras.
 
-The files are in `tests/golden_data`; `../shared/golden/README.md` says how they were made. That of
-MSF was made in the same way, of the same images, by `MeanShift` in UMBCvision/MSF's `train_msf.py`.
+The files are in `tests/golden_data`. The authors' code computed them from the same images: that of
+UMBCvision/ISD for ISD and BYOL, and `MeanShift` in UMBCvision/MSF's `train_msf.py` for MSF.
 """
 
 import pathlib
@@ -31,7 +31,7 @@ class Trajectory:
         }
 
     def state(self, when):
-        """`"init"` or `"final"`: arrays by their PyTorch name; MSF's teacher has another there."""
+        """Arrays at `"init"` or `"final"` by PyTorch name; MSF's teacher is renamed as ISD's."""
         prefix = f"{when}/"
         return {
             k.removeprefix(prefix).replace("encoder_t.", "encoder_k."): v
@@ -74,7 +74,7 @@ def golden_model(
 ):
     """The compiled model of a golden file, in its initial state unless another is given.
 
-    Of a queue of another size the first anchors are the golden ones, over and over.
+    A queue of another size repeats the golden anchors.
     """
     wide = {
         "projector": keras_isd.heads.mlp(16, 32, 4, name="projector"),
@@ -89,7 +89,7 @@ def golden_model(
         )
     elif name == "byol":
         model = keras_isd.baselines.BYOLModel(**shared, **wide)
-    elif name == "moco":  # of which there are no golden steps, from the state of another
+    elif name == "moco":  # has no golden steps: starts from another file's state
         state = state or Trajectory("isd_r18").state("init")
         model = keras_isd.baselines.MoCoModel(**shared, queue_size=queue_size, symmetric=True)
     else:

@@ -1,4 +1,4 @@
-"""Real photographs that every installation for tests has."""
+"""Real photographs, which scikit-learn contains."""
 
 import numpy as np
 from PIL import Image
@@ -6,7 +6,7 @@ from sklearn.datasets import load_sample_images
 
 
 def photographs():
-    """The two of scikit-learn, `(427, 640, 3)` uint8."""
+    """The two photographs of scikit-learn, `(427, 640, 3)` uint8."""
     return load_sample_images().images
 
 

@@ -1,4 +1,4 @@
-"""Runs Python in a process of its own, under a Keras backend of choice."""
+"""Runs Python in a separate process, under any Keras backend."""
 
 import multiprocessing
 import os
@@ -15,14 +15,15 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
 def run_python(*arguments, cwd=ROOT, timeout=900, quiet=False, fresh=False, **environment):
-    """Standard output of `python *arguments` with these variables in its environment; raises with
-    its standard error if it fails, or if it is to be quiet and has any. The timeout is there to end
-    a process that hangs, not to measure: what takes 30 seconds may take 300 on a busy machine.
+    """Standard output of `python *arguments` with these variables in its environment.
 
-    Unless it is to be `fresh`, or quiet, or has variables, the package is there from the start.
+    Raises an AssertionError with the standard error if the process fails, or if it has any and
+    `quiet` is True. The timeout only ends a process that hangs: a command that takes 30 seconds may
+    take 300 on a busy machine. Unless the process is `fresh` or `quiet`, or has variables, it has
+    imported the package when it starts.
     """
     if fresh or quiet or environment:
-        level = None if quiet else "3"  # without help
+        level = None if quiet else "3"  # a quiet process must be so by itself
         found = run_fresh(arguments, cwd, timeout, TF_CPP_MIN_LOG_LEVEL=level, **environment)
     else:
         found = run_forked(arguments, cwd, timeout)
@@ -33,8 +34,10 @@ def run_python(*arguments, cwd=ROOT, timeout=900, quiet=False, fresh=False, **en
 
 
 def run_fresh(arguments, cwd=ROOT, timeout=900, **environment):
-    """Status, standard output and standard error of `python *arguments`, with these variables,
-    those that are None taken out of its environment."""
+    """Status, standard output and standard error of `python *arguments` in a new process.
+
+    The variables are set in its environment, or removed if they are None.
+    """
     environment = {**os.environ, "KERAS_BACKEND": keras.backend.backend(), **environment}
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
@@ -49,7 +52,7 @@ def run_fresh(arguments, cwd=ROOT, timeout=900, **environment):
 
 
 def run_forked(arguments, cwd=ROOT, timeout=900):
-    """As `run_fresh`, of a process that has imported the package already."""
+    """Like `run_fresh`, but in a process that has already imported the package."""
     with tempfile.TemporaryDirectory() as folder:
         files = [pathlib.Path(folder, name) for name in ("out", "errors")]
         process = start_forked(arguments, cwd, *files)
@@ -61,8 +64,10 @@ def run_forked(arguments, cwd=ROOT, timeout=900):
 
 
 def start_forked(arguments, cwd=ROOT, out=os.devnull, errors=os.devnull):
-    """The process of `python *arguments`, a copy of one that has imported the package, and done
-    nothing else: to import Keras and its backend takes longer than most of what tests run."""
+    """Starts `python *arguments` as a fork of a process that has only imported the package.
+
+    Importing Keras and its backend takes longer than most tests.
+    """
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload(["keras_isd", "keras_isd.data", "keras_isd.evaluation"])
     arguments = [*map(str, arguments)]
@@ -72,7 +77,7 @@ def start_forked(arguments, cwd=ROOT, out=os.devnull, errors=os.devnull):
 
 
 def _run(arguments, cwd, *files):
-    """Is `python *arguments` here, with standard output and standard error in these files."""
+    """Runs `python *arguments` here, with standard output and standard error in these files."""
     for number, file in enumerate(files, start=1):
         with open(file, "wb") as opened:
             os.dup2(opened.fileno(), number)

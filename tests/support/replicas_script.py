@@ -1,8 +1,8 @@
-"""Trains the golden model on several devices in a process of its own, for tests that compare runs.
+"""Trains the golden model on several devices in a separate process, for tests that compare runs.
 
-`python -m tests.support.replicas_script OUT.npz --devices N [--split_queue]`: of TensorFlow a
-MirroredStrategy, of JAX a DataParallel distribution, or with the queue split, on logical CPUs. Of
-PyTorch there are workers alone: processes of one device each.
+`python -m tests.support.replicas_script OUT.npz --devices N [--split_queue]` uses logical CPUs: a
+MirroredStrategy on TensorFlow, and on JAX a DataParallel distribution or one that splits the queue.
+PyTorch has only workers, processes with one device each.
 """
 
 import argparse
@@ -75,7 +75,7 @@ class PartOfEachBatch(keras.utils.PyDataset):
 
 
 def copies(variable):
-    """What each device holds of a variable; of a split one all of it, once."""
+    """The value of a variable on each device; the whole value, once, if it is split."""
     if keras.backend.backend() == "torch":
         return [backend.to_numpy(variable)]
     if keras.backend.backend() == "tensorflow":

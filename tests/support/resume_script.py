@@ -1,4 +1,4 @@
-"""A short run with checkpoints, in a process of its own, to be killed and started again.
+"""A short run with checkpoints in a separate process, which tests kill and restart.
 
 `python -m tests.support.resume_script DIRECTORY OUT.npz EPOCHS [DEVICES] [--method=NAME]`
 """

@@ -1,4 +1,4 @@
-"""The authors' PyTorch state beside the weights of a model, for tests that compare the two."""
+"""Compares the authors' PyTorch state with the weights of a model."""
 
 import keras
 import numpy as np
@@ -17,5 +17,5 @@ def largest_difference(model, state, prefix):
         np.abs(keras.ops.convert_to_numpy(variable) - to_keras(variable, state[name])).max()
         for variable, name in entries(model, prefix)
     ]
-    assert differences, f"nothing under {prefix}"
+    assert differences, f"no weights under {prefix}"
     return max(differences)

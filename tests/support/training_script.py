@@ -1,4 +1,4 @@
-"""Trains the golden model a few steps in a process of its own, for tests that compare runs.
+"""Trains the golden model for a few steps in a separate process, for tests that compare runs.
 
 `python -m tests.support.training_script OUT.npz --steps N [--load IN.keras] [--save OUT.keras]`
 """
@@ -14,7 +14,7 @@ from tests.support import golden
 
 
 def further_batches(first, steps):
-    """Batches like the golden ones, that depend on the number of the step alone."""
+    """Batches like the golden ones, which depend only on the number of the step."""
     for step in range(first, first + steps):
         random = np.random.RandomState(1000 + step)
         images = random.standard_normal((8, 8, 8, 3))

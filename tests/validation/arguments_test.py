@@ -13,6 +13,8 @@ from keras_isd.validation.arguments import (
     check_positive_integer,
 )
 
+pytestmark = pytest.mark.one_backend("arguments are Python values")
+
 
 @pytest.mark.parametrize(
     ("check", "right", "wrong"),

@@ -1,4 +1,4 @@
-"""Clusters, embeddings and the course of a run."""
+"""Figures of clusters, embeddings and the history of a run."""
 
 import base64
 import re
@@ -13,8 +13,10 @@ from keras_isd import visualization
 from keras_isd.exploration.clusters import cluster_rows
 from keras_isd.visualization.neighbors import nearest_anchors
 
-pytest.importorskip("matplotlib", reason="figures are matplotlib's")
-pytest.importorskip("sklearn", reason="k-means and t-SNE are scikit-learn's")
+pytestmark = pytest.mark.one_backend("figures are drawn by matplotlib")
+
+pytest.importorskip("matplotlib", reason="matplotlib draws the figures")
+pytest.importorskip("sklearn", reason="scikit-learn computes k-means and t-SNE")
 
 
 def three_directions(count=30, spread=0.05):
@@ -24,7 +26,7 @@ def three_directions(count=30, spread=0.05):
     return lengths * (np.eye(3)[labels] + spread * random.randn(count, 3)), labels
 
 
-def test_a_row_of_clusters_is_one_class_its_middle_first_the_largest_on_top():
+def test_each_row_is_a_cluster_with_its_middle_first_and_the_largest_on_top():
     features, labels = three_directions()
     rows = cluster_rows(features, clusters=3)
     assert [set(labels[r]) for r in rows] == [{0}, {1}, {2}]
@@ -71,7 +73,7 @@ def size_in_inches(axis):
     return axis.get_window_extent().size / axis.figure.dpi
 
 
-def test_a_legend_of_many_classes_takes_nothing_of_the_map():
+def test_a_legend_of_many_classes_does_not_shrink_the_map():
     random, labels = np.random.RandomState(0), np.arange(200) % 40
     features, names = random.randn(200, 4), [f"class {label}" for label in range(40)]
     [axis] = visualization.plot_embedding(features, labels, "pca", class_names=names).axes
@@ -84,7 +86,7 @@ def test_a_legend_of_many_classes_takes_nothing_of_the_map():
     assert len(colors) == 40
 
 
-def test_all_panels_of_pca_are_seen_from_one_side():
+def test_all_panels_of_pca_have_the_same_projection():
     features, _ = three_directions()
     turned = features[:, [1, 2, 0]]
     figure = visualization.plot_embedding({"turned": turned, "last": features}, method="pca")
@@ -95,14 +97,14 @@ def test_all_panels_of_pca_are_seen_from_one_side():
 
 
 @pytest.mark.parametrize("value", [0, 0.3])
-def test_features_of_a_collapsed_network_are_one_point(value):
+def test_features_of_a_collapsed_network_are_drawn_as_one_point(value):
     for method in ("pca", "tsne"):
         figure = visualization.plot_embedding(np.full((20, 8), value, "float32"), method=method)
         points = figure.axes[0].collections[0].get_offsets()
         np.testing.assert_allclose(points, np.zeros((20, 2)), atol=1e-6)
 
 
-def test_history_draws_what_there_is_over_all_epochs(tmp_path):
+def test_history_draws_the_measured_values_by_epoch(tmp_path):
     history = {
         "loss": [4.0, 5.0, 3.0, 2.0, 1.0],
         "knn_student": [0.1, 0.2, 0.4],
@@ -147,7 +149,7 @@ def test_neighbors_are_the_anchors_with_the_teachers_largest_weights(trained, tm
     model, batches, images = trained
     assert sorted(ops.convert_to_numpy(model.queue.indices).tolist()) == list(range(4, 20))
     indices, weights = nearest_anchors(model, batches["key"][5:7], 16)
-    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)  # of all there are
+    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)  # over the whole queue
     assert (np.diff(weights) <= 0).all()
     similarity = ops.convert_to_numpy(
         ops.matmul(model.embed_key(batches["key"][5:7]), ops.transpose(model.queue.embeddings))
@@ -169,10 +171,10 @@ def test_neighbors_are_the_anchors_with_the_teachers_largest_weights(trained, tm
     assert (tmp_path / "neighbors.png").stat().st_size > 1000
 
 
-def test_neighbors_take_a_queue_that_knows_its_images(trained):
+def test_neighbors_need_a_queue_with_image_indices(trained):
     model, batches, _ = trained
     plain = keras_isd.ISDModel(model.student_backbone, queue_size=4)
-    with pytest.raises(ValueError, match="queue_indices=True"):
+    with pytest.raises(ValueError, match=r"`model` must .*Received: .*queue_indices=False"):
         nearest_anchors(plain, batches["key"][:1], 2)
     fresh = keras_isd.ISDModel(model.student_backbone, queue_size=4, queue_indices=True)
     with pytest.raises(ValueError, match="with_index=True"):
@@ -181,7 +183,7 @@ def test_neighbors_take_a_queue_that_knows_its_images(trained):
         model.fit({**batches, "index": np.zeros(20, "float32")}, verbose=0)
 
 
-def test_a_report_is_one_page_that_needs_nothing_else(tmp_path):
+def test_a_report_is_one_self_contained_page(tmp_path):
     figure = visualization.plot_history({"loss": [2.0, 1.0]})
     path = tmp_path / "report.html"
     tables = {"k-NN": [["", "top-1"], ["<student>", 0.51234], ["count", 3]]}
@@ -196,15 +198,15 @@ def test_a_report_is_one_page_that_needs_nothing_else(tmp_path):
     assert not re.search(r"https?:|<script|@import|url\(", page)
 
 
-def test_bad_input_is_refused():
+def test_bad_input_is_rejected():
     features, labels = three_directions()
     with pytest.raises(ValueError, match=r"`history`.*Received: .'accuracy'"):
         visualization.plot_history({"accuracy": [1.0]})
     with pytest.raises(ValueError, match=r"`method`.*Received: method='umap'"):
         visualization.plot_embedding(features, method="umap")
-    with pytest.raises(ValueError, match="same images"):
+    with pytest.raises(ValueError, match=r"features and labels must .*Received: \{"):
         visualization.plot_embedding(features, labels[:-1])
-    with pytest.raises(ValueError, match="must be finite"):
+    with pytest.raises(ValueError, match=r"`features epoch 1` must be finite"):
         visualization.plot_embedding({"epoch 1": features * np.nan})
     with pytest.raises(ValueError, match=r"`clusters`.*clusters=31"):
         visualization.plot_clusters(np.zeros((30, 2, 2, 3)), features, clusters=31)
@@ -212,7 +214,7 @@ def test_bad_input_is_refused():
         visualization.plot_clusters(np.zeros((29, 2, 2, 3)), features)
 
 
-def test_a_csv_log_has_what_was_measured(tmp_path):
+def test_a_csv_log_is_read_without_missing_values(tmp_path):
     log = tmp_path / "run.csv"
     log.write_text("epoch,knn_student,loss,val_loss\n0,NA,3.0,1\n1,,2.5,1\n2,0.5,nan,1\n")
     found = visualization.read_csv_log(log)

@@ -1,4 +1,4 @@
-"""The report as a person's browser shows it."""
+"""The report in a browser."""
 
 import json
 import subprocess
@@ -16,8 +16,8 @@ def browser():
     return chromium()
 
 
-def shown(browser, page, folder):
-    """What the console of a browser said of a page, addresses it asked for, and a picture."""
+def open_in_browser(browser, page, folder):
+    """Console messages of a page in a browser, the addresses that it requests, and a screenshot."""
     log, picture = folder / "net.json", folder / "page.png"
     arguments = [f"--log-net-log={log}", f"--screenshot={picture}", "--window-size=1000,1400"]
     profile = f"--user-data-dir={folder / 'profile'}"
@@ -29,9 +29,11 @@ def shown(browser, page, folder):
     )
     console = [line for line in result.stderr.splitlines() if "CONSOLE" in line]
     events = (event.get("params", {}) for event in json.loads(log.read_text())["events"])
-    # The browser's own requests, for its updates say, have no page as their origin.
-    of_page = (p["url"] for p in events if p.get("initiator", "not an origin") != "not an origin")
-    outside = {address for address in of_page if address.startswith(("http", "ws"))}
+    # The browser's own requests, such as those for updates, have no page as their origin.
+    page_requests = (
+        p["url"] for p in events if p.get("initiator", "not an origin") != "not an origin"
+    )
+    outside = {address for address in page_requests if address.startswith(("http", "ws"))}
     return console, outside, np.asarray(Image.open(picture).convert("L"))
 
 
@@ -40,7 +42,7 @@ def test_report_opens_without_error_or_request_and_shows_table_and_figure(browse
     tables = {"Accuracy": [["", "student", "teacher"], ["1-NN", 0.5, 0.75]]}
     page = tmp_path / "report.html"
     visualization.write_report(page, "Features", {"seed": 0}, tables, {"Course": figure})
-    console, outside, picture = shown(browser, page, tmp_path)
+    console, outside, picture = open_in_browser(browser, page, tmp_path)
     assert console == []
     assert outside == set()
     assert picture.shape[1] == 1000
@@ -50,11 +52,11 @@ def test_report_opens_without_error_or_request_and_shows_table_and_figure(browse
         assert (part < 120).sum() > 500
 
 
-def test_a_page_with_an_error_and_a_request_is_seen_as_such(browser, tmp_path):
+def test_an_error_and_a_request_of_a_page_are_detected(browser, tmp_path):
     page = tmp_path / "bad.html"
     page.write_text(
         '<img src="http://localhost:9/x.png"><script>console.error("broken")</script>', "utf-8"
     )
-    console, outside, _ = shown(browser, page, tmp_path)
+    console, outside, _ = open_in_browser(browser, page, tmp_path)
     assert any("broken" in line for line in console)
     assert outside == {"http://localhost:9/x.png"}

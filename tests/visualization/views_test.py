@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("matplotlib", reason="pictures are made by matplotlib")
+pytest.importorskip("matplotlib", reason="matplotlib draws the figures")
 import keras_isd
 
 STATISTICS = ((0.5, 0.25, 0.0), (0.5, 0.5, 0.5))
@@ -20,7 +20,7 @@ def test_views_are_drawn_as_they_were_before_normalisation(tmp_path):
     assert len(figure.axes) == 4
     pictures = [axis.images[0].get_array() for axis in figure.axes]
     np.testing.assert_allclose(pictures[1][0, 0], [0.75, 0.5, 0.25])
-    np.testing.assert_allclose(pictures[2], 1.0)  # out of range, and held
+    np.testing.assert_allclose(pictures[2], 1.0)  # out of range, so clipped
     assert [axis.get_ylabel() for axis in figure.axes] == ["query", "", "key", ""]
     assert (tmp_path / "views.png").stat().st_size > 1000
 
@@ -32,7 +32,7 @@ def test_originals_come_first():
     np.testing.assert_allclose(figure.axes[0].images[0].get_array(), 0.2)
 
 
-def test_several_queries_are_rows_and_features_of_a_teacher_are_none():
+def test_several_queries_are_rows_and_features_of_a_teacher_are_not_drawn():
     several = np.stack([batch()["query"], batch()["key"]], axis=1)
     features = np.zeros((3, 7), "float32")
     figure = keras_isd.visualization.plot_views([{"query": several, "key": features}])

@@ -1,1 +1,1 @@
-"""A data set of TensorFlow Datasets, of 20 small images that differ in size."""
+"""A data set for TensorFlow Datasets with 20 small images of different sizes."""

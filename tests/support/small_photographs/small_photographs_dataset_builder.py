@@ -1,11 +1,11 @@
-"""Twenty images of two classes; a class in a folder of its own, as TensorFlow Datasets wants it."""
+"""Twenty images of two classes, in a package of its own, as TensorFlow Datasets requires."""
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 
 class SmallPhotographs(tfds.core.GeneratorBasedBuilder):
-    """Images by number: of 10 to 29 rows, each of one level, in two classes."""
+    """Images with 10 to 29 rows, each of one grey level, in two classes."""
 
     VERSION = tfds.core.Version("1.0.0")
 
