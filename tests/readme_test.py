@@ -48,7 +48,7 @@ def test_table_of_recipes_agrees_with_the_code():
 
 
 def guides_with_code():
-    """The guides, all but one of which run under TensorFlow only."""
+    """The guides; all except one run under TensorFlow only."""
     once = pytest.mark.one_backend("the functions of this guide are tested under each backend")
     for path in GUIDES:
         marks = () if path.stem == "scale" else once

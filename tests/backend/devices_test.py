@@ -36,6 +36,7 @@ CASES = {
 FULL_STEPS = 10
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.every_backend,
     pytest.mark.skipif(BACKEND == "torch", reason="Keras uses one device on PyTorch"),
 ]
 

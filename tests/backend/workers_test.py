@@ -19,6 +19,7 @@ SCRIPT = "tests.support.replicas_script"
 BACKEND = keras.backend.backend()
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.every_backend,
     pytest.mark.skipif(
         BACKEND == "torch" and not backend.joins_processes(),
         reason="Keras before 3.16 runs one process on PyTorch",
