@@ -71,7 +71,7 @@ def test_blends_agree_with_pillow(which, factor):
 
 @pytest.mark.parametrize("steps", [-25, -7, 12, 25])
 def test_hue_shift_agrees_with_pillow(steps):
-    """Pillow truncates hue and saturation to 1/255, which by itself changes 5 levels in a round trip."""
+    """Pillow truncates hue and saturation to 1/255, which costs 5 levels in a round trip."""
     shift = (steps + 0.001 * np.sign(steps)) / 255
     expected = [np.asarray(shift_hue(pillow(p), shift)) for p in PHOTOGRAPHS]
     assert_close(jitter(shift=steps / 255), expected, 0.5, largest=10.0, share_beyond_six=0.003)
