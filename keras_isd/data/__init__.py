@@ -5,6 +5,7 @@ names work without TensorFlow.
 """
 
 import importlib
+import typing
 
 from keras_isd.data.batches.array_batches import ArrayBatches
 from keras_isd.data.batches.image_batches import ImageBatches
@@ -15,6 +16,9 @@ from keras_isd.data.sources.image_source import ImageSource, from_arrays
 from keras_isd.data.sources.tfds import from_tfds
 from keras_isd.data.statistics import ChannelStatistics, channel_statistics
 from keras_isd.data.subsets import label_fraction, long_tail, of_classes, unbalanced
+
+if typing.TYPE_CHECKING:  # for editors and the API reference, which only read the code
+    from keras_isd.data.tf_data.datasets import one_view_dataset, two_view_dataset
 
 _ON_FIRST_USE = {
     "one_view_dataset": "keras_isd.data.tf_data.datasets",

@@ -176,7 +176,7 @@ def test_a_step_on_an_image_that_is_not_finite_changes_nothing():
         assert np.isfinite(value).all()
 
 
-def test_one_augmenter_alone_is_rejected():
+def test_a_single_augmenter_is_rejected():
     with pytest.raises(
         ValueError, match=r"`query_augmenter` and `key_augmenter` must .*key_augmenter=None"
     ):

@@ -71,7 +71,7 @@ def test_blends_agree_with_pillow(which, factor):
 
 @pytest.mark.parametrize("steps", [-25, -7, 12, 25])
 def test_hue_shift_agrees_with_pillow(steps):
-    """Pillow truncates hue and saturation to 1/255, which alone costs 5 levels in a round trip."""
+    """Pillow truncates hue and saturation to 1/255, which costs 5 levels in a round trip."""
     shift = (steps + 0.001 * np.sign(steps)) / 255
     expected = [np.asarray(shift_hue(pillow(p), shift)) for p in PHOTOGRAPHS]
     assert_close(jitter(shift=steps / 255), expected, 0.5, largest=10.0, share_beyond_six=0.003)
@@ -160,7 +160,7 @@ def test_blur_is_the_sum_of_gaussian_weights_with_reflected_borders():
     np.testing.assert_allclose(found[0, ..., 0], expected, atol=1e-3)
 
 
-@pytest.mark.parametrize("count", [1, COUNT])  # a single image takes another branch
+@pytest.mark.parametrize("count", [1, COUNT])  # for a single image another branch is used
 def test_images_that_are_not_chosen_do_not_change(count):
     images, chosen = PHOTOGRAPHS[:count], np.arange(count) % 2 == 1
     changes = {

@@ -102,7 +102,7 @@ def test_signs_by_hand():
     assert signs(embedding_std=0.0126) == 0
     assert signs(embedding_std=0.0124) == 1
     assert signs(effective_rank=1.4) == 1
-    assert signs(teacher_entropy=4.6) == 0  # a high temperature alone
+    assert signs(teacher_entropy=4.6) == 0  # only a high temperature
     assert signs(teacher_entropy=4.6, embedding_std=0.026) == 0
     assert signs(teacher_entropy=4.6, embedding_std=0.024) == 1
     assert len(list(signs_of_collapse({"embedding_std": 0.001}, 16, None))) == 1  # without a queue
