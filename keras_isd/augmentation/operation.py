@@ -66,7 +66,7 @@ def split_planes(images):
 
 
 def per_image(values):
-    """Reshapes a number per image, `(B,)`, to multiply planes `(B, H, W)`."""
+    """Reshapes one number per image, `(B,)`, so that it broadcasts over planes `(B, H, W)`."""
     return values[:, None, None]
 
 

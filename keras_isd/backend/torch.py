@@ -162,7 +162,7 @@ def from_share(loss):
 
 
 def predict_on_batch(model, x):
-    """Bypasses Keras in several processes: it would wrap a frozen network for them, and fail."""
+    """Calls the model directly in several processes; Keras would fail to wrap a frozen network."""
     if replica_count() == 1:
         return model.predict_on_batch(x)
     with torch.no_grad():

@@ -18,7 +18,7 @@ class MoCoModel(QueueModel):
     """Learns image features without labels, by distinguishing an image's key from the queue's.
 
     Unlike in `ISDModel` there is one correct answer: the query is to be similar to its own key, and
-    every anchor of the queue is an equally hard negative.
+    every anchor of the queue is a negative, however similar it is.
 
     `fit` logs `loss`, the cross-entropy in nats, and `embedding_std`; given labels also `purity`.
 

@@ -47,7 +47,7 @@ def similarity_distillation(
     The similarities of a key to all anchors, sharpened by the teacher's
     temperature, are a soft target; the similarities of its query to the same
     anchors give the student's distribution; the loss is the KL divergence
-    between the two. No anchor is a hard negative: an anchor similar to the key
+    between the two. No anchor is simply a negative: an anchor similar to the key
     becomes similar to the query.
 
     The gradient with respect to the queries has a closed form,

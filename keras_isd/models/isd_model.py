@@ -23,7 +23,7 @@ class ISDModel(QueueModel):
     4. The keys enter the queue.
     5. The optimizer updates the student.
 
-    No image is treated as a hard negative: an anchor similar to the key becomes
+    No image is simply a negative: an anchor similar to the key becomes
     similar to the query. This should help on class-imbalanced data, where many
     "negatives" belong to the same class.
 

@@ -29,7 +29,7 @@ def projector_alone(width):
 
 
 def no_heads(width):
-    """No heads: `DistillationModel` makes its projector, as wide as the teacher's features."""
+    """No heads: `DistillationModel` makes its own projector, as wide as the teacher's features."""
     return {}
 
 

@@ -23,12 +23,12 @@ class WrappedSchedule(schedules.LearningRateSchedule):
 class PerEpoch(WrappedSchedule):
     """Holds another schedule constant within each epoch, as PyTorch scripts do.
 
-    The schedule is evaluated at the number of the epoch, counted from 0.
+    The other schedule is evaluated at the epoch's number, counted from 0.
 
     Args:
         schedule: `keras.optimizers.schedules.LearningRateSchedule` over epochs.
-        steps_per_epoch: int >= 1, batches in an epoch, also with gradient accumulation: Keras'
-            schedules count batches.
+        steps_per_epoch: int >= 1, the number of batches in an epoch. It does not change with
+            gradient accumulation, because Keras' schedules count batches.
 
     Raises:
         ValueError: if `steps_per_epoch` is not positive.
@@ -37,7 +37,7 @@ class PerEpoch(WrappedSchedule):
 
     >>> cosine = keras.optimizers.schedules.CosineDecay(0.05, decay_steps=200)
     >>> schedule = keras_isd.optimizers.PerEpoch(cosine, steps_per_epoch=10)
-    >>> float(schedule(1000)) == float(schedule(1009))  # epoch 100, half way
+    >>> float(schedule(1000)) == float(schedule(1009))  # both in epoch 100
     True
     """
 

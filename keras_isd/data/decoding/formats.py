@@ -195,7 +195,7 @@ def _read_npz(contents):
 
 
 def add_channel_axis(array):
-    """Adds a channel axis to an array `(H, W)`; returns an array `(H, W, C)` as it is."""
+    """Adds a channel axis to an array `(H, W)`; returns an array `(H, W, C)` unchanged."""
     if array.ndim not in (2, 3):
         raise UnreadableImageError(
             f"it is an array of shape {array.shape}, expected (H, W) or (H, W, C)"

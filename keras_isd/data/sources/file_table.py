@@ -182,7 +182,7 @@ def from_list_file(list_file, directory, on_error="skip"):
 
 
 def make_path_source(paths, labels, class_names, on_error, channels=None, dtype=None, decode=None):
-    """Makes a source of files by their paths; finds channels and data type if they are None."""
+    """Makes a source from the paths of files; detects `channels` and `dtype` if they are None."""
     files = FilesOnDisk(paths)
     is_printable = all(path.isprintable() for path in paths)
     names = paths if is_printable else [*map(_to_printable, paths)]

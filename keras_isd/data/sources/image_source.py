@@ -231,7 +231,7 @@ class ImageSource:
                     readers.shutdown(cancel_futures=True)
                     raise ValueError(
                         "Argument `max_bytes` must be at least the files' total size. Received: "
-                        f"{max_bytes=}, reached after {len(contents)} of {len(self)} files"
+                        f"{max_bytes=}, exceeded after {len(contents)} of {len(self)} files"
                     )
         return self._with_files(FilesInMemory(contents), self._decoder, self.names)
 

@@ -81,7 +81,7 @@ def from_tfds(
             raise ValueError(
                 "Argument `max_bytes` must be at least the images' size in memory; with "
                 "`random_access=True` they stay on disk. "
-                f"Received: {max_bytes=}, reached after {len(images)} images of {name}"
+                f"Received: {max_bytes=}, exceeded after {len(images)} images of {name}"
             )
     known = numbers if labels and max(numbers, default=-1) >= 0 else None
     class_names = features["label"].names if "label" in features else None

@@ -223,7 +223,7 @@ def test_a_cached_source_no_longer_needs_its_files(folder):
     cached.read(tf.constant(1, tf.int64))
     assert [name[-10:] for name, _ in cached.unreadable()] == ["cat/2.JPEG", "cat/1.JPEG"]
     assert cached.class_names == ["cat", "dog"]
-    with pytest.raises(ValueError, match=r"`max_bytes` must .* max_bytes=10, reached after 1 of 6"):
+    with pytest.raises(ValueError, match=r"`max_bytes` must .*max_bytes=10, exceeded after 1 of 6"):
         data.from_folder(folder, split="train").cache(max_bytes=10)
 
 
