@@ -9,6 +9,7 @@ import importlib
 import inspect
 import pathlib
 import re
+import tomllib
 
 import pytest
 
@@ -156,3 +157,12 @@ def test_private_attributes_of_other_objects_are_read_in_two_files():
         if isinstance(node, ast.Attribute) and node.attr in private
     }
     assert found == {"keras_isd.compat.keras_internals", "keras_isd.backend.jax"}
+
+
+def test_the_wheel_has_the_files_that_are_not_python():
+    setup = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["tool"]["setuptools"]
+    for module, patterns in setup["package-data"].items():
+        for pattern in patterns:
+            assert [*MODULES[module].parent.glob(pattern)], (module, pattern)
+    others = {p for p in PACKAGE.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
+    assert {p.name for p in others} == {"py.typed", "explorer.css", "explorer.js"}
