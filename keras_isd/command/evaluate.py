@@ -25,7 +25,8 @@ from keras_isd.command.images import (
     add_labelled_arguments,
     add_model_arguments,
     load_model,
-    read_images,
+    read_labelled,
+    split_by_class,
     split_labelled,
 )
 from keras_isd.command.values import comma_list, path
@@ -98,10 +99,8 @@ def _views(source, view):
 
 
 def _transfer_parts(arguments, view):
-    others = read_images(arguments.transfer_to, arguments)
-    rows = keras_isd.training.report.fifth_of_each_class(others.labels, arguments.seed)
-    rest = np.setdiff1d(np.arange(len(others)), rows)
-    return [_views(others.subset(part), view) for part in (rest, rows)]
+    others = read_labelled(arguments.transfer_to, arguments)
+    return [_views(part, view) for part in split_by_class(others, arguments.seed)]
 
 
 def _measure(arguments, bank, labels, queries, truth):

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 import keras_isd
-from keras_isd.command.values import path, positive_int
+from keras_isd.command.values import natural_int, path, positive_int
 
 STATISTICS = ("imagenet", "cifar10")  # of keras_isd.augmentation, in upper case
 
@@ -33,7 +33,7 @@ def add_labelled_arguments(parser):
     parser.add_argument(
         "--test", type=path, metavar="IMAGES", help="labelled images to classify, same classes"
     )
-    parser.add_argument("--seed", type=int, default=0, help="random seed")
+    parser.add_argument("--seed", type=natural_int, default=0, help="random seed")
 
 
 def read_images(place, arguments, class_names=None):
@@ -74,16 +74,27 @@ def split_labelled(arguments):
 
     Without `--test` a fifth of each class is drawn for the second.
     """
-    source = _with_labels(read_images(arguments.images, arguments), arguments.images)
-    if len(np.unique(source.labels)) < 2:
+    source = read_labelled(arguments.images, arguments)
+    if arguments.test:
+        return source, read_labelled(arguments.test, arguments, source.class_names, classes=1)
+    return split_by_class(source, arguments.seed)
+
+
+def read_labelled(place, arguments, class_names=None, classes=2):
+    """The labelled images of a place, with at least so many classes; see `read_images`."""
+    source = _with_labels(read_images(place, arguments, class_names), place)
+    found = len(np.unique(source.labels))
+    if found < classes:
         raise ValueError(
-            f"Images must have at least two classes. Received: one class in {arguments.images}, "
+            f"Images must have at least two classes. Received: one class in {place}, "
             f"{len(source)} images"
         )
-    if arguments.test:
-        others = read_images(arguments.test, arguments, source.class_names)
-        return source, _with_labels(others, arguments.test)
-    test = keras_isd.training.report.fifth_of_each_class(source.labels, arguments.seed)
+    return source
+
+
+def split_by_class(source, seed):
+    """Sources of four fifths of each class, and of the fifth to classify."""
+    test = keras_isd.training.report.fifth_of_each_class(source.labels, seed)
     if not len(test):
         raise ValueError(
             "Without --test one class must have at least five images, to classify a fifth of them. "

@@ -38,9 +38,12 @@ def main(argv=None):
     """
     try:
         arguments = make_parser().parse_args(argv)
+    except SystemExit as end:  # of argparse, which has printed the reason
+        return end.code
+    try:
         keras_isd_start.load_package()
         arguments.run(arguments)
-    except SystemExit as end:  # of argparse, which has printed the reason
+    except SystemExit as end:  # of `arguments.fail`
         return end.code
     except (ValueError, ImportError, OSError) as error:
         print(f"keras-isd {arguments.command}: {error}", file=sys.stderr)

@@ -31,9 +31,9 @@ def write_report(run):
         The path of the page, or None if a package of the extra `[explore]` is not installed, which
         is logged.
     """
-    count = min(MAX_IMAGES, len(run.source))
-    rows = np.random.RandomState(run.seed).permutation(len(run.source))[:count]
-    part = run.source.subset(np.sort(rows))
+    count = min(MAX_IMAGES, len(run.images))
+    rows = np.random.RandomState(run.seed).permutation(len(run.images))[:count]
+    part = run.images.subset(np.sort(rows))
     found = extract_features(run.model, ViewBatches(part, None, run.view, 100), verbose=0)
     part = part.subset(found.indices)  # those that could be read
     metrics = read_csv_log(run.folder / "metrics.csv")

@@ -59,6 +59,7 @@ class Run:
 
     Attributes:
         model: the trained model after `train`, such as a `keras_isd.ISDModel`; None before.
+        images: `ImageSource`, the images that are read: `source`, or smaller copies of it.
         training, held_out, others: `ImageSource`s after `train`: images to train on, held-out
             images, and all images but those.
 
@@ -108,6 +109,7 @@ class Run:
         self.teacher_size = teacher_size
         self.teacher_features = None
         self.log_fn = log_fn
+        self.images = source
         self.model: Any = None
 
     def train(self):
@@ -130,7 +132,7 @@ class Run:
         if self.settings.stored_size:
             copies = self.folder / "resized"
             self.log_fn(f"Smaller copies of the images, made once: {copies}")
-            self.source = self.source.resized(self.settings.stored_size, copies, verbose=0)
+            self.images = self.source.resized(self.settings.stored_size, copies, verbose=0)
         self.training, self.held_out, self.others = self._split()
         self.statistics = run_folder.view_statistics(self, is_resumed)
         if self.minutes is not None and not is_measured:
@@ -153,7 +155,15 @@ class Run:
         Returns:
             The path of the page, or None if a package of the extra `[explore]` is not installed,
             which is logged.
+
+        Raises:
+            ValueError: if `train` was not called.
         """
+        if self.model is None:
+            raise ValueError(
+                "Method `train` must be called before `write_report`, also for a finished run. "
+                f"Received: {self.folder} without a trained model"
+            )
         return write_report(self)
 
     @property
@@ -239,13 +249,13 @@ class Run:
 
     def _split(self):
         """Images to train on, held-out images, and all images but the held-out ones."""
-        source, count = self.source, min(MAX_HELD_OUT, len(self.source) // 10)
+        images, count = self.images, min(MAX_HELD_OUT, len(self.images) // 10)
         if count < 3:
-            return source, source, source
-        order = np.random.RandomState(self.seed).permutation(len(source))
-        held_out, others = (source.subset(np.sort(rows)) for rows in (order[:count], order[count:]))
+            return images, images, images
+        order = np.random.RandomState(self.seed).permutation(len(images))
+        held_out, others = (images.subset(np.sort(rows)) for rows in (order[:count], order[count:]))
         # A teacher's features have a row for every image, so all are trained on.
-        return (others if self.teacher_features is None else source), held_out, others
+        return (others if self.teacher_features is None else images), held_out, others
 
     def _fit_epochs_into(self, seconds):
         """Times some steps and leaves out the epochs that take longer than so many seconds."""

@@ -53,8 +53,8 @@ class TrainingSettings:
     queue_size: int
     epochs: int
     learning_rate: float
-    query_views: int = 1
     reasons: dict = dataclasses.field(default_factory=dict, compare=False)
+    query_views: int = 1
 
     @property
     def recipe(self):

@@ -26,9 +26,8 @@ def warn_of_pixels(images, value_range=PIXEL_RANGE):
     if not len(images):
         return
     low, high = (np.asarray(limit, "float64") for limit in value_range)
-    scaled = [
-        (np.asarray(image, "float64") - low) / (high - low) for image in images[:SAMPLED_IMAGES]
-    ]
+    images = images[:SAMPLED_IMAGES]
+    scaled = [(np.asarray(image, "float64") - low) / (high - low) for image in images]
     least, most = (float(f([f(image) for image in scaled])) for f in (np.min, np.max))
     # A measured range may leave out a few values. If the values fill little of the range, as 12-bit
     # values do in 16 bits, brightness and colour operations change too much.

@@ -24,6 +24,10 @@ __all__ = [
 ]
 
 
+def __dir__():
+    return sorted({*globals(), "plot_clusters"})
+
+
 def __getattr__(name):
     if name == "plot_clusters":  # it clusters features, so it lies in a room above; its name stays
         return getattr(importlib.import_module("keras_isd.exploration.clusters"), name)

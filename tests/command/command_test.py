@@ -344,6 +344,7 @@ def test_errors_are_one_line_with_their_exit_status(photos, tmp_path):
         (["evaluate", photos, f"--model={tmp_path}"], 1, "60 images without a label"),
         (["evaluate", tmp_path / "one", f"--model={tmp_path}"], 1, "at least two classes"),
         (["evaluate", photos, f"--model={tmp_path}", "--protocols=all"], 2, "'all'"),
+        (["evaluate", photos, f"--model={tmp_path}", "--seed=-1"], 2, "--seed: must be an integer"),
         (["nothing"], 2, "invalid choice"),
     ):
         found, printed = command(*line)

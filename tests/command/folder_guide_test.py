@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import re
 
 import numpy as np
@@ -11,12 +12,13 @@ from PIL import Image
 import keras_isd
 from keras_isd.command import train
 from keras_isd.command.main import main
+from keras_isd.data.fingerprint import source_fingerprint
 from keras_isd.training.progress import ProgressLine, epochs_that_fit
 from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.one_backend("text is the same under any backend")
-BLOCKS = re.findall(r"```\n(.*?)```", (ROOT / "docs" / "folder.md").read_text(), re.DOTALL)
-SHOWN = BLOCKS[0].splitlines()
+BLOCKS = (ROOT / "docs" / "folder.md").read_text().split("```")[1::2]
+SHOWN = next(block for block in BLOCKS if block.startswith("\n")).strip().splitlines()
 
 
 def shape(line):
@@ -56,8 +58,16 @@ def test_a_run_ends_with_these_lines(tmp_path):
     images = np.random.RandomState(0).randint(0, 256, (40, 24, 24, 3)).astype("uint8")
     np.savez(tmp_path / "images.npz", images=images)
     line = ["train", f"{tmp_path}/images.npz", f"--output={tmp_path}/run", "--stored_size=12"]
+    line += ["--size=12", "--epochs=1", "--batch_size=12"]
     with contextlib.redirect_stdout(io.StringIO()) as output:
-        assert main([*line, "--size=12", "--epochs=1", "--batch_size=12"]) == 0
+        assert main(line) == 0
     printed = output.getvalue().replace(f"{tmp_path}/", "").splitlines()
     assert printed[-2:] == SHOWN[-2:]
     assert SHOWN[9] in printed
+    # The images identify the run, not their smaller copies.
+    source = keras_isd.data.from_arrays(images)
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert facts["images"]["fingerprint"] == source_fingerprint(source)
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        assert main(line) == 0
+    assert "The run is finished." in output.getvalue()
