@@ -13,6 +13,7 @@ from tests.support.processes import ROOT, run_python
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.nightly,
     pytest.mark.skipif(sys.platform != "linux", reason="benchmarks read memory from /proc"),
 ]
 ONCE = ("--rounds=1", "--steps=1")
