@@ -9,6 +9,10 @@
 import argparse
 
 # %%
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 from keras_isd_start import standard_error_held_back
 
 with standard_error_held_back():  # TensorFlow's start-up messages
