@@ -120,8 +120,8 @@ def test_saved_and_loaded_operations_are_equal():
     [
         ({"rotation": -1}, r"`rotation` must be in \[0, 180\]. Received: rotation=-1"),
         ({"translation": -0.1}, "`translation` must be at least 0"),
-        ({"scale": (1.2, 0.8)}, r"`scale` must .*Received: \(1.2, 0.8\)"),
-        ({"aspect_ratio": (0, 1)}, r"`aspect_ratio` must .*Received: \(0, 1\)"),
+        ({"scale": (1.2, 0.8)}, r"`scale` must .*Received: scale=\(1.2, 0.8\)"),
+        ({"aspect_ratio": (0, 1)}, r"`aspect_ratio` must .*Received: aspect_ratio=\(0, 1\)"),
         ({"shear": 90}, "`shear` must be in"),
         ({"fill": float("nan")}, "`fill` must be a finite number or None"),
     ],
