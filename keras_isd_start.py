@@ -14,7 +14,7 @@ import tempfile
 
 def main():
     """Runs the command line of this process, and exits with its status."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    _set_log_level()
     _defer_package()
     from keras_isd.command.main import main as run
 
@@ -34,6 +34,17 @@ def load_package():
     absl_logging.set_verbosity(absl_logging.WARNING)
     absl_logging.use_absl_handler()
     absl_logging.get_absl_handler().setFormatter(None)  # the message alone
+
+
+@contextlib.contextmanager
+def quiet_start():
+    """Context of a program's first `import keras`: without the backend's start-up messages.
+
+    Later messages of TensorFlow's C++ are suppressed too, unless `TF_CPP_MIN_LOG_LEVEL` is set.
+    """
+    _set_log_level()
+    with standard_error_held_back():
+        yield
 
 
 @contextlib.contextmanager
@@ -60,6 +71,10 @@ def standard_error_held_back():
             sys.stderr.flush()
             os.dup2(standard_error, 2)
             os.close(standard_error)
+
+
+def _set_log_level():
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def _defer_package():

@@ -15,9 +15,10 @@ those measured here: the wait, and the wait with the loss of the steps during th
 time to the writing thread on a machine without a spare core; where a GPU trains, one is spare.
 """
 
-import os
+from keras_isd_start import quiet_start
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+with quiet_start():
+    import keras
 
 import itertools
 import pathlib
@@ -25,7 +26,6 @@ import statistics
 import tempfile
 import time
 
-import keras
 from absl import app, flags
 from step_setting import random_views, repeat_batch
 

@@ -33,8 +33,6 @@ import pathlib
 import tempfile
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
 from absl import app, flags
 from measured_process import MeasuredProcess, mebibytes, serve, take_turns

@@ -27,8 +27,6 @@ import dataclasses
 import math
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 from absl import app, flags
 from bare_passes import bare_passes
 from measured_process import MeasuredProcess, serve, take_turns

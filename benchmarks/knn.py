@@ -18,8 +18,6 @@ import os
 import statistics
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
 from absl import app, flags
 from measured_process import MeasuredProcess, serve, take_turns, timed

@@ -67,7 +67,7 @@ class MeasuredProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **environment},
+            env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **environment},
         )
         self.seconds = []
         self.peak = self.beyond = None  # MiB: peak, and its excess over the start

@@ -31,9 +31,6 @@ In `growth` and `loss` each case is a process of its own, and they take turns.
 """
 
 import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import pathlib
 import statistics
 

@@ -21,8 +21,6 @@ differences of medians are smaller than the noise from other work on a machine.
 
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 from absl import app, flags
 from measured_process import MeasuredProcess, serve, take_turns
 from step_setting import Setting, fit_seconds, make_model, make_views, to_device

@@ -19,8 +19,6 @@ steps, and the peak memory of the process during training:
 import dataclasses
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 from absl import app, flags
 from bare_passes import bare_passes
 from measured_process import MeasuredProcess, serve, take_turns

@@ -10,13 +10,9 @@ resumes an interrupted run. Next to the model the run writes its metrics by epoc
 `experiments/cifar.py` compares methods, subsets and settings on the same images.
 """
 
-import os
+from keras_isd_start import quiet_start
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-from keras_isd_start import standard_error_held_back
-
-with standard_error_held_back():
+with quiet_start():
     import keras
 
 import pathlib

@@ -12,13 +12,9 @@ Several devices: `--strategy=mirrored`, or `multi_worker` and `tpu` with TensorF
 or TPU_NAME in the environment. On JAX the program uses all devices.
 """
 
-import os
+from keras_isd_start import quiet_start
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-from keras_isd_start import standard_error_held_back
-
-with standard_error_held_back():
+with quiet_start():
     import keras
     import tensorflow as tf
     import tensorflow_datasets as tfds

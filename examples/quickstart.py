@@ -9,13 +9,9 @@
 import argparse
 
 # %%
-import os
+from keras_isd_start import quiet_start
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-from keras_isd_start import standard_error_held_back
-
-with standard_error_held_back():  # TensorFlow's start-up messages
+with quiet_start():  # TensorFlow's start-up messages
     import keras
 import numpy as np
 from sklearn.datasets import load_digits

@@ -15,16 +15,13 @@ the run writes its metrics by epoch (`.csv`), and the table with all flags and v
 `experiments/gpu_tables.py` makes the runs for a table one after another.
 """
 
-import os
+from keras_isd_start import quiet_start
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-from keras_isd_start import standard_error_held_back
-
-with standard_error_held_back():
+with quiet_start():
     import keras
 
 import json
+import os
 import pathlib
 import statistics
 import sys
