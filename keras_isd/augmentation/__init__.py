@@ -7,10 +7,32 @@ from keras_isd.augmentation.geometry import (
     CentralCrop,
     HorizontalFlip,
     RandomAffine,
+    RandomErasing,
+    RandomOrientation,
     RandomResizedCrop,
 )
-from keras_isd.augmentation.intensity import IntensityJitter, Normalize, Rescale
-from keras_isd.augmentation.policies import CIFAR10, IMAGENET, evaluation, strong, weak
+from keras_isd.augmentation.image_normalization import NormalizeImage
+from keras_isd.augmentation.intensity import (
+    ChannelDropout,
+    GammaJitter,
+    IlluminationJitter,
+    IntensityJitter,
+    Normalize,
+    Rescale,
+)
+from keras_isd.augmentation.noise import SensorNoise
+from keras_isd.augmentation.policies import (
+    CIFAR10,
+    IMAGENET,
+    evaluation,
+    industry,
+    microscopy,
+    pathology,
+    satellite,
+    strong,
+    weak,
+)
+from keras_isd.augmentation.stain import StainJitter
 
 __all__ = [
     "CIFAR10",
@@ -18,17 +40,29 @@ __all__ = [
     "AugmentationLayer",
     "Augmenter",
     "CentralCrop",
+    "ChannelDropout",
     "ColorJitter",
+    "GammaJitter",
     "GaussianBlur",
     "Grayscale",
     "HorizontalFlip",
+    "IlluminationJitter",
     "IntensityJitter",
     "Normalize",
+    "NormalizeImage",
     "RandomAffine",
+    "RandomErasing",
+    "RandomOrientation",
     "RandomResizedCrop",
     "Rescale",
+    "SensorNoise",
     "Solarize",
+    "StainJitter",
     "evaluation",
+    "industry",
+    "microscopy",
+    "pathology",
+    "satellite",
     "strong",
     "weak",
 ]

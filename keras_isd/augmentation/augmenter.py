@@ -3,9 +3,10 @@
 import keras
 
 from keras_isd.augmentation.array_namespace import array_namespace, is_tensorflow
+from keras_isd.augmentation.image_normalization import NormalizeImage
 from keras_isd.augmentation.intensity import Normalize, Rescale
 from keras_isd.compat.float32 import in_float32
-from keras_isd.validation.images import PIXEL_RANGE
+from keras_isd.validation.images import ANY_RANGE, PIXEL_RANGE
 
 
 @keras.saving.register_keras_serializable("keras_isd")
@@ -24,13 +25,15 @@ class Augmenter:
 
     Args:
         operations: list of operations of `keras_isd.augmentation`. For images of several sizes the
-            first must be a crop, which gives them one size.
+            first must be a crop, which gives them one size, or a `NormalizeImage` before a crop.
 
     Attributes:
         draws: int, random numbers per image.
         channels: int, the number of channels that `Normalize` has statistics for; None without a
             `Normalize`.
-        value_range: pair, the value range of images: that of `Rescale`, or [0, 255].
+        value_range: pair, the value range of images: that of `Rescale`, or [0, 255]; any for a
+            `NormalizeImage`.
+        crop_index: int, place of the first crop among the operations; None without one.
 
     Raises:
         ValueError: if the rank of images is not 3 or 4, or their number of channels is wrong.
@@ -50,6 +53,15 @@ class Augmenter:
         self.channels = len(normalize[0].mean) if normalize else None
         rescale = [o for o in self.operations if isinstance(o, Rescale)]
         self.value_range = (rescale[0].low, rescale[0].high) if rescale else PIXEL_RANGE
+        crops = [i for i, operation in enumerate(self.operations) if hasattr(operation, "size")]
+        self.crop_index = crops[0] if crops else None
+        if any(isinstance(operation, NormalizeImage) for operation in self.operations):
+            self.value_range = ANY_RANGE
+
+    @property
+    def crop(self):
+        """The first crop; None without one."""
+        return None if self.crop_index is None else self.operations[self.crop_index]
 
     @in_float32
     def __call__(self, images, numbers=None):
@@ -78,15 +90,16 @@ class Augmenter:
         `numbers` `(B, draws)` are those of all operations.
         """
         xp = array_namespace(images)
-        chosen = range(len(self.operations))[operations]
-        first = 0
-        for index, operation in enumerate(self.operations):
-            if index in chosen:
-                own = numbers[:, first : first + operation.draws]
-                factors = operation.factors(xp, own, *images.shape[1:3])
-                images = operation.apply(xp, images, **factors)
-            first += operation.draws
+        for index in range(len(self.operations))[operations]:
+            factors = self.factors(xp, index, numbers, *images.shape[1:3])
+            images = self.operations[index].apply(xp, images, **factors)
         return images
+
+    def factors(self, xp, index, numbers, height, width):
+        """Computes an operation's factors from the random numbers of all operations."""
+        first = sum(operation.draws for operation in self.operations[:index])
+        operation = self.operations[index]
+        return operation.factors(xp, numbers[:, first : first + operation.draws], height, width)
 
     def get_config(self):
         return {"operations": [keras.saving.serialize_keras_object(o) for o in self.operations]}

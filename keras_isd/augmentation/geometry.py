@@ -103,6 +103,97 @@ class HorizontalFlip(RandomApply):
 
 
 @keras.saving.register_keras_serializable("keras_isd")
+class RandomOrientation(Operation):
+    """Gives square images one of their eight orientations: flips and quarter turns.
+
+    All eight are equally likely. For images without an up and a down: cells, tissue, the ground
+    from above, surfaces.
+
+    Raises:
+        ValueError: if images are not square.
+
+    Example:
+
+    >>> view = keras_isd.augmentation.Augmenter([keras_isd.augmentation.RandomOrientation()])
+    >>> tuple(view(np.zeros((4, 32, 32, 1), "uint8")).shape)
+    (4, 32, 32, 1)
+    """
+
+    draws = 3
+
+    def factors(self, xp, numbers, height, width):
+        chosen = numbers < 0.5
+        return {"mirrored": chosen[:, 0], "upturned": chosen[:, 1], "transposed": chosen[:, 2]}
+
+    def apply(self, xp, images, mirrored, upturned, transposed):
+        if images.shape[1] != images.shape[2]:
+            raise ValueError(
+                "Images must be square for quarter turns; crop them first. "
+                f"Received: images of {images.shape[1]} x {images.shape[2]} pixels"
+            )
+        changes = (
+            (mirrored, lambda x: xp.flip(x, axis=(2,))),
+            (upturned, lambda x: xp.flip(x, axis=(1,))),
+            (transposed, lambda x: xp.transpose(x, (0, 2, 1, 3))),
+        )
+        for chosen, change in changes:
+            images = xp.where(chosen[:, None, None, None], change(images), images)
+        return images
+
+
+@keras.saving.register_keras_serializable("keras_isd")
+class RandomErasing(RandomApply):
+    """Erases a random rectangle: its pixels become the mean of the image's channel.
+
+    Args:
+        area: pair, share of the image's area, uniform. Defaults to (0.02, 0.2).
+        aspect_ratio: pair, width / height, log-uniform. Defaults to (1 / 3, 3).
+        rate: float, probability of the operation. Defaults to 0.5.
+
+    Source: Zhong et al., "Random erasing data augmentation", AAAI 2020; DeVries and Taylor,
+    "Improved regularization of convolutional neural networks with cutout", 2017. A rectangle may
+    reach beyond the edge, as cutout's does.
+
+    Example:
+
+    >>> view = keras_isd.augmentation.Augmenter([keras_isd.augmentation.RandomErasing(rate=1.0)])
+    >>> tuple(view(np.zeros((4, 32, 32, 1), "uint8")).shape)
+    (4, 32, 32, 1)
+    """
+
+    draws = 5
+
+    def __init__(self, area=(0.02, 0.2), aspect_ratio=(1 / 3, 3), rate=0.5):
+        super().__init__(rate)
+        check_interval("area", area, 0, 1)
+        check_interval("aspect_ratio", aspect_ratio, 0, float("inf"))
+        self.area = tuple(area)
+        self.aspect_ratio = tuple(aspect_ratio)
+
+    def change_factors(self, xp, numbers):
+        share = between(numbers[:, 0], *self.area)
+        ratio = xp.exp(between(numbers[:, 1], *np.log(self.aspect_ratio).tolist()))
+        return {
+            "height": xp.sqrt(share / ratio),
+            "width": xp.sqrt(share * ratio),
+            "y": numbers[:, 2],
+            "x": numbers[:, 3],
+        }
+
+    def change(self, xp, images, height, width, y, x):
+        """Height, width and the centre's y and x are shares of the sides."""
+        rows, columns = images.shape[1:3]
+        inside = [
+            xp.abs((xp.cast(xp.arange(side), "float32")[None] + 0.5) / side - centre[:, None])
+            < length[:, None] / 2
+            for side, centre, length in ((rows, y, height), (columns, x, width))
+        ]
+        erased = xp.logical_and(inside[0][:, :, None], inside[1][:, None])[..., None]
+        mean = xp.mean(images, axis=(1, 2), keepdims=True)
+        return xp.where(erased, mean, images)
+
+
+@keras.saving.register_keras_serializable("keras_isd")
 class RandomAffine(Operation):
     """A random affine map of each image about its centre, with bilinear interpolation.
 
@@ -203,7 +294,7 @@ def crop_and_resize(xp, images, top, left, height, width, size):
     Returns:
         `(B, size, size, C)`.
     """
-    rows, columns, channels = images.shape[1:]
+    rows, columns, channels = (images.shape[i] or xp.shape(images)[i] for i in (1, 2, 3))
     down = _triangle_weights(xp, top, height, rows, size)
     across = _triangle_weights(xp, left, width, columns, size)
     images = xp.matmul(down, xp.reshape(images, (-1, rows, columns * channels)))

@@ -10,7 +10,11 @@ from keras_isd.augmentation.operation import (
     per_image,
     split_planes,
 )
-from keras_isd.validation.arguments import check_in_range, check_positive_integer
+from keras_isd.validation.arguments import (
+    check_in_range,
+    check_interval,
+    check_positive_integer,
+)
 from keras_isd.validation.images import PIXEL_RANGE
 
 
@@ -91,6 +95,120 @@ class IntensityJitter(RandomApply):
             mean = per_image(xp.mean(planes[channel], axis=(1, 2)))
             planes[channel] = b * (c * planes[channel] + (1.0 - c) * mean)
         return xp.stack(planes, axis=-1)
+
+
+@keras.saving.register_keras_serializable("keras_isd")
+class GammaJitter(RandomApply):
+    """Changes the curve of the intensities: a value v in [0, 255] becomes `255 (v / 255)^g`.
+
+    Values below 0 stay as they are.
+
+    Args:
+        gamma: pair, range of g, log-uniform. Defaults to (0.7, 1.5).
+        rate: float, probability of the operation. Defaults to 0.5.
+    """
+
+    draws = 2
+
+    def __init__(self, gamma=(0.7, 1.5), rate=0.5):
+        super().__init__(rate)
+        check_interval("gamma", gamma, 0, float("inf"))
+        self.gamma = tuple(gamma)
+
+    def change_factors(self, xp, numbers):
+        return {"gamma": xp.exp(between(numbers[:, 0], *np.log(self.gamma).tolist()))}
+
+    def change(self, xp, images, gamma):
+        logs = xp.log(xp.maximum(images / PIXEL_RANGE[1], 1e-6))
+        changed = PIXEL_RANGE[1] * xp.exp(gamma[:, None, None, None] * logs)
+        return xp.where(images > 0, changed, images)
+
+
+@keras.saving.register_keras_serializable("keras_isd")
+class IlluminationJitter(RandomApply):
+    """Changes the illumination by curved surfaces: one is added, another multiplies.
+
+    Both are polynomials of second degree of the place with random coefficients, the same for all
+    channels. The first is an uneven background, the second an uneven lamp.
+
+    Args:
+        additive: float, largest value of the first as a share of 255. Defaults to 0.15.
+        multiplicative: float below 1, largest deviation of the second from 1. Defaults to 0.3.
+        rate: float, probability of the operation. Defaults to 0.5.
+
+    Raises:
+        ValueError: if a strength is negative, or `multiplicative` is above 1.
+
+    Source: for the two fields, Peng et al., "A BaSiC tool for background and shading correction of
+    optical microscopy images", Nature Communications 2017.
+    """
+
+    TERMS = 5
+    draws = 1 + 2 * TERMS
+
+    def __init__(self, additive=0.15, multiplicative=0.3, rate=0.5):
+        super().__init__(rate)
+        check_in_range("additive", additive, 0)
+        check_in_range("multiplicative", multiplicative, 0, 1)
+        self.additive = additive
+        self.multiplicative = multiplicative
+
+    def change_factors(self, xp, numbers):
+        # At no place is the sum of the terms larger than the sum of the coefficients' sizes.
+        numbers = between(numbers, -1.0 / self.TERMS, 1.0 / self.TERMS)
+        return {"added": numbers[:, : self.TERMS], "multiplied": numbers[:, self.TERMS :]}
+
+    def change(self, xp, images, added, multiplied):
+        y, x = (
+            (2.0 * xp.cast(xp.arange(side), "float32") + 1.0) / side - 1.0
+            for side in images.shape[1:3]
+        )
+        y, x = y[None, :, None], x[None, None]
+        terms = [y, x, y * x, 1.5 * y * y - 0.5, 1.5 * x * x - 0.5]
+
+        def surface(factors):
+            parts = [per_image(factors[:, i]) * term for i, term in enumerate(terms)]
+            return sum(parts)[..., None]
+
+        factor = 1.0 + self.multiplicative * surface(multiplied)
+        return images * factor + PIXEL_RANGE[1] * self.additive * surface(added)
+
+
+@keras.saving.register_keras_serializable("keras_isd")
+class ChannelDropout(RandomApply):
+    """Sets random channels to 0, each with probability `share`; one channel always stays.
+
+    For images of several stains or bands, so that features do not depend on one of them alone.
+
+    Args:
+        channels: int, the number of channels, at least two.
+        share: float, probability of each channel. Defaults to 0.2.
+        rate: float, probability of the operation. Defaults to 0.5.
+
+    Raises:
+        ValueError: if `channels` is below two, or `share` is not in (0, 1).
+    """
+
+    def __init__(self, channels, share=0.2, rate=0.5):
+        super().__init__(rate)
+        check_positive_integer("channels", channels)
+        check_in_range("channels", channels, 2)
+        check_interval("share", (0, share), 0, 1)
+        self.channels = channels
+        self.share = share
+
+    @property
+    def draws(self):
+        return 1 + self.channels
+
+    def change_factors(self, xp, numbers):
+        # The channel with the largest number stays in any case.
+        largest = xp.argmax(numbers, axis=1)[:, None]
+        stays = xp.arange(self.channels, dtype="int32")[None] == xp.cast(largest, "int32")
+        return {"kept": xp.cast(xp.logical_or(stays, numbers >= self.share), "float32")}
+
+    def change(self, xp, images, kept):
+        return images * kept[:, None, None]
 
 
 @keras.saving.register_keras_serializable("keras_isd")

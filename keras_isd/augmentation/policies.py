@@ -1,22 +1,41 @@
-"""Augmentation policies: the views of the paper.
+"""Augmentation policies: the views of the paper, and views of images of other kinds.
 
 Each policy is an `Augmenter` from images `(B, H, W, C)` to normalised views `(B, size, size, C)`,
 float32. The paper combines `weak` and `strong` as query and key in all four ways; its best
-combination is a strong query and a weak key.
+combination is a strong query and a weak key. The policies of other domains are for both.
 
 `statistics` are the channels' means and standard deviations for values in [0, 1]; their number is
 C. For 8-bit photographs use those below; for other images `keras_isd.data.channel_statistics`
-measures them, together with the value range that corresponds to [0, 1].
+measures them, together with the value range that corresponds to [0, 1], for images as they are or
+normalised one by one.
 """
 
 from keras_isd.augmentation.augmenter import Augmenter
 from keras_isd.augmentation.blur import GaussianBlur
 from keras_isd.augmentation.color import RGB, ColorJitter, Grayscale, Solarize
-from keras_isd.augmentation.geometry import CentralCrop, HorizontalFlip, RandomResizedCrop
-from keras_isd.augmentation.intensity import IntensityJitter, Normalize, Rescale
+from keras_isd.augmentation.geometry import (
+    CentralCrop,
+    HorizontalFlip,
+    RandomAffine,
+    RandomOrientation,
+    RandomResizedCrop,
+)
+from keras_isd.augmentation.image_normalization import NormalizeImage
+from keras_isd.augmentation.intensity import (
+    ChannelDropout,
+    GammaJitter,
+    IlluminationJitter,
+    IntensityJitter,
+    Normalize,
+    Rescale,
+)
+from keras_isd.augmentation.noise import SensorNoise
+from keras_isd.augmentation.stain import StainJitter
 
 # Channel means and standard deviations, for images in [0, 1].
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+# Degrees of the surface that is taken off each image before its crop.
+DEGREES = {"none": None, "image": 0, "background": 2}
 CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 
 
@@ -109,8 +128,146 @@ def evaluation(size, statistics=IMAGENET, fraction=1.0):
     return _policy(CentralCrop(size, fraction), [], statistics)
 
 
+def microscopy(size, statistics=IMAGENET, blur=0.5):
+    """Makes views of micrographs of cells: any orientation, and other light, focus and noise.
+
+    Each channel has its own factors, since its stain says what it shows, not its strength. With two
+    or more channels one is left out at times.
+
+    Args:
+        size, statistics: see `weak`.
+        blur: float, probability of blur. Defaults to 0.5.
+
+    Returns:
+        An `Augmenter`.
+
+    Source: the crops, brightness and channel-wise intensities of Doron et al., "Unbiased
+    single-cell morphology with self-supervised vision transformers", 2023; the surfaces of uneven
+    light after `IlluminationJitter`.
+
+    Example:
+
+    >>> statistics = keras_isd.data.ChannelStatistics((0.2,), (0.1,), (0, 4095))
+    >>> view = keras_isd.augmentation.microscopy(32, statistics)
+    >>> tuple(view(np.zeros((4, 40, 50, 1), "uint16")).shape)
+    (4, 32, 32, 1)
+    """
+    channels = len(statistics[0])
+    changes = [
+        RandomOrientation(),
+        IntensityJitter(channels, 0.4, 0.4, rate=0.8),
+        GammaJitter((0.7, 1.5), rate=0.5),
+        IlluminationJitter(0.1, 0.2, rate=0.5),
+    ]
+    if channels > 1:
+        changes.append(ChannelDropout(channels, 0.2, rate=0.2))
+    changes += [GaussianBlur((0.1, 1.0), rate=blur)] if blur else []
+    return _policy(RandomResizedCrop(size), [*changes, SensorNoise(0.05, 0.05)], statistics)
+
+
+def pathology(size, statistics=IMAGENET, blur=0.5):
+    """Makes views of tissue stained with haematoxylin and eosin: any orientation, other stains.
+
+    Colours change by the stains' amounts instead of by hue, which no slide does.
+
+    Args:
+        size, statistics: see `weak`; three channels, RGB.
+        blur: float, probability of blur. Defaults to 0.5.
+
+    Returns:
+        An `Augmenter`.
+
+    Source: Kang et al., "Benchmarking self-supervised learning on diverse pathology datasets", CVPR
+    2023 (eight orientations, jitter in the space of the stains); Tellez et al., "Quantifying the
+    effects of data augmentation and stain color normalization", 2019.
+
+    Example:
+
+    >>> view = keras_isd.augmentation.pathology(32)
+    >>> tuple(view(np.zeros((4, 40, 50, 3), "uint8")).shape)
+    (4, 32, 32, 3)
+    """
+    changes = [
+        RandomOrientation(),
+        StainJitter(0.2, 0.02, rate=0.8),
+        ColorJitter(0.2, 0.2, 0.2, 0.0, rate=0.5),
+        Grayscale(0.1),
+    ]
+    changes += [GaussianBlur((0.1, 1.0), rate=blur)] if blur else []
+    return _policy(RandomResizedCrop(size), changes, statistics)
+
+
+def satellite(size, statistics=IMAGENET, blur=0.5):
+    """Makes views of the ground from above: any orientation, other light in each band.
+
+    Three channels, which are red, green and blue, get colour jitter without a change of hue; other
+    bands get factors of their own, and some are left out.
+
+    Args:
+        size, statistics: see `weak`.
+        blur: float, probability of blur. Defaults to 0.5.
+
+    Returns:
+        An `Augmenter`.
+
+    Source: Wang et al., "SSL4EO-S12", 2023 (crops, brightness and contrast, grey, blur, flips) and
+    Manas et al., "Seasonal contrast", ICCV 2021; quarter turns, since north means nothing.
+
+    Example:
+
+    >>> view = keras_isd.augmentation.satellite(32)
+    >>> tuple(view(np.zeros((4, 40, 50, 3), "uint8")).shape)
+    (4, 32, 32, 3)
+    """
+    channels = len(statistics[0])
+    if channels == 3:
+        changes = [ColorJitter(0.4, 0.4, 0.2, 0.0, rate=0.8), Grayscale(0.2)]
+    else:
+        changes = [IntensityJitter(channels, 0.4, 0.4, rate=0.8)]
+    if channels > 3:
+        changes.append(ChannelDropout(channels, 0.2, rate=0.5))
+    changes += [GaussianBlur((0.1, 2.0), rate=blur)] if blur else []
+    return _policy(RandomResizedCrop(size), [RandomOrientation(), *changes], statistics)
+
+
+def industry(size, statistics=IMAGENET, blur=0.0):
+    """Makes views of surfaces and textures: any orientation, and other light; large crops.
+
+    A crop keeps at least half of the image, so that small things stay in it, and the jitter is
+    weak, since a defect may be a slight change of brightness.
+
+    Args:
+        size, statistics: see `weak`.
+        blur: float, probability of blur, which can hide a defect. Defaults to 0.
+
+    Returns:
+        An `Augmenter`.
+
+    Source: Reiss et al., "PANDA", CVPR 2021, and Roth et al., "Towards total recall in industrial
+    anomaly detection", CVPR 2022, on the resolution and locality that defects need.
+
+    Example:
+
+    >>> view = keras_isd.augmentation.industry(32)
+    >>> tuple(view(np.zeros((4, 40, 50, 3), "uint8")).shape)
+    (4, 32, 32, 3)
+    """
+    channels = len(statistics[0])
+    changes = [
+        RandomOrientation(),
+        RandomAffine(rotation=10),
+        IntensityJitter(channels, 0.2, 0.2, rate=0.8),
+        IlluminationJitter(0.1, 0.2, rate=0.5),
+        SensorNoise(0.02, 0.02, rate=0.5),
+    ]
+    changes += [GaussianBlur((0.1, 1.0), rate=blur)] if blur else []
+    return _policy(RandomResizedCrop(size, area=(0.5, 1.0)), changes, statistics)
+
+
 def _policy(crop, changes, statistics):
     """Makes an `Augmenter` of a crop, changes of pixels in [0, 255], and normalisation."""
-    mean, std, *value_range = statistics
-    rescale = [Rescale(*value_range[0])] if value_range else []
-    return Augmenter([crop, *rescale, *changes, Normalize(mean, std)])
+    mean, std, *more = statistics
+    value_range, normalize = (more + [None, "none"][len(more) :])[:2]
+    before = [] if DEGREES[normalize] is None else [NormalizeImage(DEGREES[normalize])]
+    rescale = [] if value_range is None else [Rescale(*value_range)]
+    return Augmenter([*before, crop, *rescale, *changes, Normalize(mean, std)])

@@ -1,6 +1,7 @@
 """Images and trained networks as arguments of subcommands."""
 
 import csv
+import json
 import pathlib
 
 import numpy as np
@@ -45,6 +46,32 @@ def read_images(place, arguments, class_names=None):
         class_names: list of str, the classes of other images, in the order of their labels.
             Defaults to None.
     """
+    channels = arguments.channels or _run_channels(arguments)
+    source = _read_source(place, arguments, class_names, channels)
+    if channels is None and _is_grey(source):
+        # Photographs in grey keep three channels, for networks that others trained.
+        return _read_source(place, arguments, class_names, 1)
+    return source
+
+
+def _run_channels(arguments):
+    """The channels of the run that a subcommand uses or resumes; None without one."""
+    for folder in (getattr(arguments, "model", None), getattr(arguments, "output", None)):
+        if folder and pathlib.Path(folder, "view.json").is_file():
+            view = json.loads(pathlib.Path(folder, "view.json").read_text(encoding="utf-8"))
+            return len(view["mean"])
+    return None
+
+
+def _is_grey(source):
+    """Whether images of more than 8 bits have one channel, which was repeated."""
+    if source.dtype == "uint8" or source.channels != 3 or source.in_memory:
+        return False
+    image = source[0]
+    return bool((image == image[..., :1]).all())
+
+
+def _read_source(place, arguments, class_names, channels):
     data, use_labels = keras_isd.data, arguments.labels != "none"
     if place.startswith("tfds:"):
         name, _, split = place.removeprefix("tfds:").partition("/")
@@ -56,7 +83,7 @@ def read_images(place, arguments, class_names=None):
             path=name_column,
             label=label,
             class_names=label and class_names,
-            channels=arguments.channels,
+            channels=channels,
         )
     if pathlib.Path(place).suffix == ".npz":
         return _read_arrays(place, use_labels)
@@ -64,7 +91,7 @@ def read_images(place, arguments, class_names=None):
         place,
         class_names=class_names,
         labels=arguments.labels if use_labels else None,
-        channels=arguments.channels,
+        channels=channels,
         follow_links=arguments.follow_links,
     )
 

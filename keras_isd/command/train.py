@@ -4,6 +4,7 @@
     keras-isd train IMAGES --output=RUN --minutes=60          # as many epochs as fit into an hour
     keras-isd train IMAGES --output=RUN --method=moco --epochs=200
     keras-isd train IMAGES --output=RUN --teacher=EfficientNetV2B0   # distillation
+    keras-isd train IMAGES --output=RUN --domain=pathology    # views for stained tissue
     keras-isd train tfds:cifar10/train --output=RUN
 
 IMAGES is a folder with images at any depth, a table .csv with a column path (or name), arrays
@@ -22,6 +23,8 @@ from keras_isd.command.values import natural_int, path, positive_float, positive
 
 METHODS = ("isd", "moco", "byol", "msf")
 NETWORKS = ("convnet", "resnet18", "resnet50")
+DOMAINS = ("photo", "microscopy", "pathology", "satellite", "industry")
+NORMALIZATIONS = ("none", "image", "background")
 SETTINGS = (
     "method",
     "size",
@@ -30,6 +33,8 @@ SETTINGS = (
     "batch_size",
     "queue_size",
     "query_views",
+    "domain",
+    "normalize",
     "epochs",
     "learning_rate",
 )
@@ -47,6 +52,8 @@ def add_arguments(parser):
     settings = parser.add_argument_group("settings, chosen if not given")
     add = settings.add_argument
     add("--method", choices=METHODS, help="method of a run without a teacher")
+    add("--domain", choices=DOMAINS, help="kind of the images, which decides their views")
+    add("--normalize", choices=NORMALIZATIONS, help="what is taken off each image by itself")
     add("--size", type=positive_int, help="side of the network's images in pixels")
     add("--stored_size", type=natural_int, help="shorter side of smaller copies; 0 for no copies")
     add("--network", choices=NETWORKS, help="network to train")
@@ -88,8 +95,9 @@ def run(arguments):
 def describe(source, settings):
     """Yields lines on the images and on each setting with its reason."""
     yield f"{len(source):,} images, {source.channels} channels, {source.dtype}"
-    for name, value in settings.values().items():
-        yield f"  {f'--{name}={value}':<22}{settings.reasons.get(name, '')}"
+    values = {"domain": settings.domain, "normalize": settings.normalize, **settings.values()}
+    for name, value in values.items():
+        yield f"  {f'--{name}={value}':<21} {settings.reasons.get(name, '')}"
 
 
 def _check(arguments):

@@ -3,9 +3,11 @@
 import concurrent.futures
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 
-from keras_isd.augmentation import Rescale
+from keras_isd.augmentation import Augmenter, NormalizeImage, Rescale
+from keras_isd.augmentation.policies import DEGREES
 from keras_isd.compat.progress_bar import progress_bar
 from keras_isd.data.sources.image_source import ImageSource
 from keras_isd.validation.arguments import check_interval, check_positive_integer, check_seed
@@ -21,6 +23,8 @@ class ChannelStatistics(NamedTuple):
     Attributes:
         mean, std: tuples of C floats, for values scaled to [0, 1].
         value_range: pair, the values that are scaled to 0 and 1: floats, or lists of C floats.
+        normalize: `"none"`, `"image"` or `"background"`: how each image is normalised before, see
+            `channel_statistics`. Defaults to `"none"`.
 
     Example:
 
@@ -32,6 +36,7 @@ class ChannelStatistics(NamedTuple):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     value_range: Any
+    normalize: str = "none"
 
 
 def channel_statistics(
@@ -42,6 +47,7 @@ def channel_statistics(
     images=None,
     seed=0,
     verbose="auto",
+    normalize="none",
 ):
     """Measures the statistics with which views of images are normalised.
 
@@ -64,6 +70,10 @@ def channel_statistics(
         seed: int. Defaults to 0.
         verbose: `"auto"`, 0 for no progress bar, 1, or 2 for one line at the end. Defaults to
             `"auto"`.
+        normalize: `"image"` for views of images whose channels are centred and divided by their
+            spread one by one, `"background"` if a smooth background is taken off as well (see
+            `keras_isd.augmentation.NormalizeImage`), or `"none"`. The statistics are those of the
+            normalised images. Defaults to `"none"`.
 
     Returns:
         `ChannelStatistics`, for `weak(size, statistics)`, `strong` and `evaluation`.
@@ -88,15 +98,20 @@ def channel_statistics(
         )
     check_seed("seed", seed)
     check_interval("percentiles", percentiles, 0, 100)
+    if normalize not in DEGREES:
+        raise ValueError(
+            f"Argument `normalize` must be one of {sorted(DEGREES)}. Received: {normalize=}"
+        )
     rows = np.arange(len(source))
     if images is not None:
         check_positive_integer("images", images)
         rows = np.sort(np.random.default_rng(seed).permutation(rows)[:images])
-    if value_range is None and source.dtype == "uint8":
+    if value_range is None and source.dtype == "uint8" and normalize == "none":
         value_range = PIXEL_RANGE
     if value_range is not None:
         Rescale(*value_range)  # raises if the range is invalid
-    count, total, squares, pixels = _sum_pixels(source, rows, seed, verbose)
+    read = _reader(source, normalize)
+    count, total, squares, pixels = _sum_pixels(read, rows, seed, verbose)
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
     if (constant := np.flatnonzero(std <= 1e-6 * np.maximum(np.abs(mean), 1e-6))).size:
@@ -112,16 +127,31 @@ def channel_statistics(
         value_range = (low.tolist(), high.tolist())
     low, high = (np.asarray(limit, "float64") for limit in value_range)
     mean, std = (mean - low) / (high - low), std / (high - low)
-    return ChannelStatistics(tuple(mean.tolist()), tuple(std.tolist()), tuple(value_range))
+    return ChannelStatistics(
+        tuple(mean.tolist()), tuple(std.tolist()), tuple(value_range), normalize
+    )
 
 
-def _sum_pixels(source, rows, seed, verbose):
+def _reader(source, normalize):
+    """Function from a row to its image, normalised, and the row that was read."""
+    if DEGREES[normalize] is None:
+        return source.read_one
+    view = Augmenter([NormalizeImage(DEGREES[normalize])])
+
+    def read(row):
+        image, read_row = source.read_one(row)
+        return keras.ops.convert_to_numpy(view(image)), read_row
+
+    return read
+
+
+def _sum_pixels(read_one, rows, seed, verbose):
     """Counts pixels, sums their values and squares `(C,)`, and samples some pixels `(n, C)`."""
     progress = progress_bar(len(rows), verbose)
     count, total, squares, samples = 0, 0.0, 0.0, []
 
     def read(row):
-        image, read_row = source.read_one(row)
+        image, read_row = read_one(row)
         if read_row != row:  # the file is unreadable, and this is another image
             return None
         pixels = image.reshape(-1, image.shape[-1])

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_isd import augmentation
 from keras_isd.augmentation import Augmenter, CentralCrop, evaluation, strong, weak
 from keras_isd.backbones import ConvNet, ResNet18, ResNet50
 from keras_isd.callbacks import HealthMonitor, KNNEvaluation, ReportUnreadable, Resume
@@ -172,8 +173,11 @@ class Run:
         return evaluation(self.settings.size, self.statistics)
 
     def query_and_key_view(self):
-        """The random views of the recipe; small images are not blurred."""
+        """The random views of the domain, or of the recipe; small images are not blurred."""
         blur = 0 if self.settings.size <= SMALL else 0.5
+        if self.settings.domain != "photo":
+            policy = getattr(augmentation, self.settings.domain)
+            return [policy(self.settings.size, self.statistics, blur=blur) for _ in range(2)]
         make = {
             "strong": lambda: strong(self.settings.size, self.statistics, blur=blur),
             "weak": lambda: weak(self.settings.size, self.statistics),

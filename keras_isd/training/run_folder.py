@@ -17,6 +17,8 @@ from keras_isd.data import ChannelStatistics, channel_statistics
 from keras_isd.data.fingerprint import features_fingerprint, source_fingerprint
 from keras_isd.files import write_text
 
+MAX_NORMALIZED = 1000  # images that statistics are measured on, if each is normalised
+
 
 def load_run(folder):
     """Loads the model of a finished run and the view that it takes.
@@ -100,7 +102,10 @@ def view_statistics(run, is_resumed):
     path, source = run.folder / "view.json", run.training
     if is_resumed and path.is_file():
         return read_statistics(run.folder)[1]
-    if source.channels == 3 and source.dtype == "uint8":
+    normalize = run.settings.normalize
+    if normalize != "none":  # of a sample: each image is normalised first, which takes time
+        found = channel_statistics(source, images=MAX_NORMALIZED, normalize=normalize)
+    elif source.channels == 3 and source.dtype == "uint8":
         found = ChannelStatistics(*IMAGENET, (0, 255))
     else:
         found = channel_statistics(source)

@@ -18,6 +18,9 @@ RECIPES = {
     "msf": ("msf_cifar_resnet18", "msf_resnet50"),
     "distillation": ("distillation_cifar_resnet18", "distillation_resnet18"),
 }
+DOMAINS = ("photo", "microscopy", "pathology", "satellite", "industry")
+NORMALIZATIONS = ("none", "image", "background")
+BANDS = 6  # channels from which on images are taken for multispectral
 SMALL = 64  # pixels up to which images are small: a small stem, and no blur
 
 
@@ -35,6 +38,10 @@ class TrainingSettings:
         learning_rate: float, initial learning rate; it falls to 0 along a cosine.
         query_views: int, student views of each image, for the method `"distillation"`. Defaults
             to 1.
+        domain: `"photo"` for the recipe's views, or `"microscopy"`, `"pathology"`, `"satellite"` or
+            `"industry"` for those of that name in `keras_isd.augmentation`. Defaults to `"photo"`.
+        normalize: `"none"`, or how each image is normalised by itself: `"image"` or `"background"`,
+            see `keras_isd.data.channel_statistics`. Defaults to `"none"`.
         reasons: dict from names of settings to the reason for each value, as text.
 
     Example:
@@ -55,6 +62,8 @@ class TrainingSettings:
     learning_rate: float
     reasons: dict = dataclasses.field(default_factory=dict, compare=False)
     query_views: int = 1
+    domain: str = "photo"
+    normalize: str = "none"
 
     @property
     def recipe(self):
@@ -65,8 +74,10 @@ class TrainingSettings:
         """Dict of the settings without the reasons."""
         found = dataclasses.asdict(self)
         del found["reasons"]
-        if self.query_views == 1:  # so that runs from before this setting are resumed
-            del found["query_views"]
+        # Left out if they are the default, so that runs from before these settings are resumed.
+        for name, default in (("query_views", 1), ("domain", "photo"), ("normalize", "none")):
+            if found[name] == default:
+                del found[name]
         return found
 
 
@@ -109,6 +120,8 @@ def choose_settings(source, accelerator=None, **given):
     side = functools.cache(lambda: _median_side(source))  # the sample is decoded once, if at all
     for choose in (
         _method,
+        _domain,
+        _normalize,
         _size,
         _stored_size,
         _network,
@@ -127,6 +140,24 @@ def _method(source, side, accelerator, values):
     return "isd", "the default; with a pretrained teacher, distillation is faster and better"
 
 
+def _domain(source, side, accelerator, values):
+    if source.dtype == "uint16" and source.channels == 1 and not _is_dicom(source):
+        return "microscopy", "one channel of 16 bits: micrographs, if not asked otherwise"
+    if source.channels >= BANDS:
+        return "satellite", f"{source.channels} channels: bands of a satellite"
+    return "photo", "for other images give --domain, so that views fit them"
+
+
+def _is_dicom(source):
+    return source.names is not None and source.names[0].lower().endswith(".dcm")
+
+
+def _normalize(source, side, accelerator, values):
+    if values["domain"] == "microscopy":
+        return "background", "takes off what differs between plates and days, not between cells"
+    return "none", "brightness and colour may tell images apart"
+
+
 def _median_side(source):
     """The median of the shorter sides of some images."""
     rows = np.unique(np.linspace(0, len(source) - 1, SAMPLED_IMAGES).astype(int))
@@ -139,6 +170,8 @@ def _size(source, side, accelerator, values):
         return 32, pixels
     if side() <= 96:
         return 64, pixels
+    if values["domain"] == "industry" and side() > 128 and not accelerator:
+        return 128, f"{pixels}; small defects would vanish at 64"
     if accelerator:
         return 224, f"{pixels}; the recipes are for 224"
     return 64, f"{pixels}; without a GPU more would take long"
@@ -202,7 +235,13 @@ def _check(given):
     known = {field.name for field in dataclasses.fields(TrainingSettings)} - {"reasons"}
     if unknown := sorted(set(given) - known):
         raise ValueError(f"Settings must be among {sorted(known)}. Received: {unknown}")
-    for name, choices in (("method", tuple(RECIPES)), ("network", NETWORKS)):
+    choices_by_name = {
+        "method": tuple(RECIPES),
+        "network": NETWORKS,
+        "domain": DOMAINS,
+        "normalize": NORMALIZATIONS,
+    }
+    for name, choices in choices_by_name.items():
         if given.get(name, choices[0]) not in choices:
             raise ValueError(
                 f"Argument `{name}` must be one of {choices}. Received: {name}={given[name]!r}"

@@ -9,6 +9,7 @@ from absl import logging
 
 SAMPLED_IMAGES = 32  # a few images suffice
 PIXEL_RANGE = (0.0, 255.0)  # of 8-bit images, and the range that most operations expect
+ANY_RANGE = (float("-inf"), float("inf"))  # of images that are normalised one by one
 # Normalised views lie within about 3; views that the network itself normalises lie within 255.
 _MAX_VALUE = 300.0
 _MIN_DEVIATION = 0.02
@@ -23,7 +24,7 @@ def warn_of_pixels(images, value_range=PIXEL_RANGE):
         value_range: pair (low, high) of numbers, or of lists with one number for each channel: the
             range for which the views are made. Defaults to (0, 255).
     """
-    if not len(images):
+    if not len(images) or value_range == ANY_RANGE:
         return
     low, high = (np.asarray(limit, "float64") for limit in value_range)
     images = images[:SAMPLED_IMAGES]

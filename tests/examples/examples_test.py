@@ -29,6 +29,7 @@ def test_quickstart_learns_in_a_third_of_its_epochs():
 
 
 @pytest.mark.data
+@pytest.mark.nightly
 @pytest.mark.skipif(not CIFAR.is_dir(), reason=f"CIFAR-10 is not in {CIFAR}")
 @pytest.mark.one_backend("model and data are tested on each backend")
 def test_cifar_runs_on_real_images_saves_and_resumes(tmp_path):

@@ -39,6 +39,7 @@ def metrics(output):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.nightly
 @tensorflow_only
 def test_a_run_writes_its_files_and_resumes(folder, tmp_path):
     output = tmp_path / "run"

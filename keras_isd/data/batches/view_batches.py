@@ -87,8 +87,8 @@ class ViewBatches:
 
     def _make_views(self, images):
         """Makes views of images that may differ in size: crops each one, then augments them all."""
-        operations = getattr(self.view, "operations", [None])
-        if not hasattr(operations[0], "size"):
+        index = getattr(self.view, "crop_index", None)
+        if index is None or any(operation.draws for operation in self.view.operations[:index]):
             if len({image.shape for image in images}) > 1:
                 raise ValueError(
                     "Argument `view` must be an `Augmenter` that begins with a crop if images "
@@ -98,10 +98,11 @@ class ViewBatches:
             return self.view(np.stack(images))
         numbers = keras.random.uniform((len(images), self.view.draws))
         crops = [
-            _crop(operations[0], image, numbers[place : place + 1])
+            _crop(self.view, image, numbers[place : place + 1])
             for place, image in enumerate(images)
         ]
-        return self.view.apply(ops.convert_to_tensor(np.stack(crops)), numbers, slice(1, None))
+        crops = ops.convert_to_tensor(np.stack(crops))
+        return self.view.apply(crops, numbers, slice(index + 1, None))
 
 
 def readable_views(source, view, batch_size=100):
@@ -113,7 +114,11 @@ def readable_views(source, view, batch_size=100):
     return (views if len(rows) == len(views) else views[rows]), rows
 
 
-def _crop(crop, image, numbers):
-    factors = crop.factors(ops, numbers[:, : crop.draws], *image.shape[:2])
+def _crop(view, image, numbers):
+    """Crops a single image, after the operations that need the whole image."""
+    if view.crop_index:
+        whole = ops.convert_to_tensor(image.astype("float32")[None])
+        image = ops.convert_to_numpy(view.apply(whole, numbers, slice(0, view.crop_index)))[0]
+    factors = view.factors(ops, view.crop_index, numbers, *image.shape[:2])
     part = {name: int(ops.convert_to_numpy(factor)[0]) for name, factor in factors.items()}
-    return crop_and_resize(image, **part, size=crop.size)
+    return crop_and_resize(image, **part, size=view.crop.size)

@@ -44,6 +44,9 @@ class ViewMaker:
         self.teacher_features = teacher_features
         self.cropped = {n: a for n, a in self.augmenters.items() if isinstance(a, Augmenter)}
         self.is_stateless = len(self.cropped) == len(self.augmenters)
+        self.reads_reduced = self.is_stateless and not any(
+            augmenter.crop_index for augmenter in self.cropped.values()
+        )
         # XLA fuses the many small steps of an operation into few loops, which is several times
         # faster.
         compiled = functools.partial(tf.function, autograph=False, jit_compile=True)
@@ -87,7 +90,7 @@ class ViewMaker:
             numbers = self._numbers(epoch, (row if mark_unreadable else read_row)[None])
             return self._reduction(numbers, size)
 
-        read_row, image, size = source.read_file(row, reduction_for if self.is_stateless else None)
+        read_row, image, size = source.read_file(row, reduction_for if self.reads_reduced else None)
         drawn_row = row if mark_unreadable else read_row
         label = [] if source.labels is None else [source.labels_of(drawn_row)]
         views = self._make_views(epoch, drawn_row, image, label, size)
@@ -105,7 +108,7 @@ class ViewMaker:
     def _make_views(self, epoch, row, image, labels, size):
         """Makes the views of one image, whose crops are boxes in pixels of its original `size`.
 
-        TensorFlow's resize makes the crop, the first operation. It equals the crop's own
+        TensorFlow's resize makes the crop. It equals the crop's own
         arithmetic, but its time grows with the crop only, instead of with two matrices of the whole
         image. A single image fits into a core's cache, unlike a batch of photographs. An operation
         that is not drawn for it, such as a blur, takes no time.
@@ -113,17 +116,28 @@ class ViewMaker:
         image = tf.ensure_shape(image, (None, None, self._channels(image)))
         numbers = self._numbers(epoch, row[None])
         places = self._places(numbers, size, tf.shape(image))
-        views = {}
+        views, whole = {}, {}
         for name, augmenter in self.augmenters.items():
             if name in self.cropped:
-                crop = _crop(image, augmenter.operations[0].size, *places[name])
-                batch = self._operations(numbers[name], crop[None], name, 1, None)
+                index = augmenter.crop_index
+                before = str([o.get_config() for o in augmenter.operations[:index]])
+                if before not in whole:  # views share the operations before the crop
+                    whole[before] = self._before_crop(augmenter, numbers[name], image)
+                crop = _crop(whole[before], augmenter.crop.size, *places[name])
+                batch = self._operations(numbers[name], crop[None], name, index + 1, None)
             else:  # layers or a function; on a single image, so that each image has its own draws
                 batch = augmenter(tf.cast(image, tf.float32)[None])
             views[name] = batch[0]
             if not batch.shape[1:].is_fully_defined():
                 raise ValueError(SIZES_MESSAGE.format(self.augmenters))
         return self._add_outputs(row, views, labels)
+
+    def _before_crop(self, augmenter, numbers, image):
+        """Applies the operations before the crop, which need the whole image."""
+        if not augmenter.crop_index:
+            return image
+        images = tf.cast(image, tf.float32)[None]
+        return augmenter.apply(images, numbers, slice(0, augmenter.crop_index))[0]
 
     def _add_outputs(self, rows, views, labels):
         """Stacks several queries; adds row numbers, teacher features and labels."""
@@ -141,9 +155,10 @@ class ViewMaker:
         return tf.ensure_shape(features, (*rows.shape, self.teacher_features.dim))
 
     def _check_crops(self):
-        """Raises a ValueError unless each `Augmenter` begins with a crop."""
+        """Raises a ValueError unless each `Augmenter` crops before any random operation."""
         for augmenter in self.cropped.values():
-            if not hasattr(augmenter.operations[0], "size"):
+            before = augmenter.operations[: augmenter.crop_index]
+            if augmenter.crop_index is None or any(operation.draws for operation in before):
                 raise ValueError(SIZES_MESSAGE.format(self.augmenters))
 
     def _channels(self, images):
@@ -167,19 +182,23 @@ class ViewMaker:
         """Computes top, left, height and width of each crop, in pixels of an image's `size`."""
         boxes = {}
         for name, augmenter in self.cropped.items():
-            crop = augmenter.operations[0]
-            own = numbers[name][:, : crop.draws]
-            factors = crop.factors(array_namespace(own), own, *tf.unstack(size))
+            own = numbers[name]
+            factors = augmenter.factors(
+                array_namespace(own), augmenter.crop_index, own, *tf.unstack(size)
+            )
             boxes[name] = [factors[side][0] for side in ("top", "left", "height", "width")]
         return boxes
 
     def _compute_reduction(self, numbers, size):
         """Computes the largest reduction at which no crop needs additional enlargement."""
         sides = [
-            tf.reduce_min(tf.cast(box[2:], tf.int32)) // self.cropped[name].operations[0].size
+            tf.reduce_min(tf.cast(box[2:], tf.int32)) // self._crop_size(name)
             for name, box in self._boxes(numbers, size).items()
         ]
         return tf.reduce_min(sides)
+
+    def _crop_size(self, name):
+        return self.cropped[name].crop.size
 
     def _compute_places(self, numbers, size, shape):
         """Computes each crop's arguments of `_crop`, for an image decoded to `shape`.
@@ -194,7 +213,7 @@ class ViewMaker:
             last = tf.minimum(tf.math.ceil(start + length), tf.cast(shape[:2], tf.float32))
             begin, end = (tf.cast(x, tf.int32) for x in (first, last))
             extent = tf.concat([end - begin, shape[2:]], axis=0)
-            side = self.cropped[name].operations[0].size
+            side = self._crop_size(name)
             # Whole rows are treated as channels, along which TensorFlow vectorises its loops.
             rows = [1, extent[0], 1, extent[1] * extent[2]], [1, extent[1], 1, side * extent[2]]
             scale = side / length
