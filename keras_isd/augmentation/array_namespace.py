@@ -4,6 +4,7 @@ import functools
 import types
 
 import keras
+import numpy as np
 
 
 def array_namespace(images):
@@ -14,6 +15,29 @@ def array_namespace(images):
     if keras.backend.backend() == "tensorflow" or not is_tensorflow(images):
         return keras.ops
     return _tensorflow_functions()
+
+
+# NumPy's, for a single image outside of any pipeline: a thousand small steps cost little there.
+NUMPY = types.SimpleNamespace(
+    abs=np.abs,
+    arange=np.arange,
+    cast=lambda x, dtype: np.asarray(x, dtype),
+    clip=np.clip,
+    concatenate=np.concatenate,
+    convert_to_tensor=np.asarray,
+    matmul=np.matmul,
+    maximum=np.maximum,
+    mean=np.mean,
+    logical_and=np.logical_and,
+    reshape=np.reshape,
+    shape=np.shape,
+    sort=np.sort,
+    sqrt=np.sqrt,
+    stack=np.stack,
+    sum=np.sum,
+    swapaxes=np.swapaxes,
+    where=np.where,
+)
 
 
 def is_tensorflow(images):

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_isd.augmentation.array_namespace import array_namespace, is_tensorflow
+from keras_isd.augmentation.array_namespace import NUMPY, array_namespace, is_tensorflow
 from keras_isd.augmentation.image_normalization import NormalizeImage
 from keras_isd.augmentation.intensity import Normalize, Rescale
 from keras_isd.compat.float32 import in_float32
@@ -82,6 +82,15 @@ class Augmenter:
             numbers = numbers[None]
         views = self.apply(images, xp.convert_to_tensor(numbers))
         return views[0] if single else views
+
+    def before_crop(self, image):
+        """Applies the operations before the crop to an image `(H, W, C)`, in NumPy."""
+        if not self.crop_index:
+            return image
+        image = image[None].astype("float32")
+        for operation in self.operations[: self.crop_index]:
+            image = operation.apply(NUMPY, image)
+        return image[0]
 
     @in_float32
     def apply(self, images, numbers, operations=slice(None)):

@@ -3,10 +3,9 @@
 import concurrent.futures
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 
-from keras_isd.augmentation import Augmenter, NormalizeImage, Rescale
+from keras_isd.augmentation import Augmenter, CentralCrop, NormalizeImage, Rescale
 from keras_isd.augmentation.policies import DEGREES
 from keras_isd.compat.progress_bar import progress_bar
 from keras_isd.data.sources.image_source import ImageSource
@@ -136,11 +135,11 @@ def _reader(source, normalize):
     """Function from a row to its image, normalised, and the row that was read."""
     if DEGREES[normalize] is None:
         return source.read_one
-    view = Augmenter([NormalizeImage(DEGREES[normalize])])
+    view = Augmenter([NormalizeImage(DEGREES[normalize]), CentralCrop(1)])
 
     def read(row):
         image, read_row = source.read_one(row)
-        return keras.ops.convert_to_numpy(view(image)), read_row
+        return view.before_crop(image), read_row
 
     return read
 

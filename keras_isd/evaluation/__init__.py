@@ -1,5 +1,6 @@
 """Evaluation of features: k-NN, linear probe, fine-tuning, transfer and label-free metrics."""
 
+from keras_isd.evaluation.batch_effect import group_effect, spherize
 from keras_isd.evaluation.feature_file import cache_features
 from keras_isd.evaluation.feature_table import load_features, save_features
 from keras_isd.evaluation.features import Features, extract_features
@@ -21,6 +22,7 @@ __all__ = [
     "few_labels",
     "fine_tune",
     "fine_tuned_classifier",
+    "group_effect",
     "knn_accuracies",
     "knn_accuracy",
     "knn_predict",
@@ -31,6 +33,7 @@ __all__ = [
     "nearest_rows",
     "neighbor_stability",
     "save_features",
+    "spherize",
     "unbalanced_accuracy",
     "view_retrieval",
 ]

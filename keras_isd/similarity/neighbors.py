@@ -8,7 +8,7 @@ from keras_isd.validation.arguments import check_positive_integer
 from keras_isd.validation.features import check_features
 
 
-def find_neighbors(features, queries=None, k=10, approximate=False):
+def find_neighbors(features, queries=None, k=10, approximate=False, exclude_groups=None):
     """Finds the most similar images of each image, or of each query image.
 
     Similarity is the cosine of the features. An image is not its own neighbour. The time of the
@@ -24,6 +24,9 @@ def find_neighbors(features, queries=None, k=10, approximate=False):
         approximate: bool, whether faiss compares each image with those of the nearest clusters
             only. It is faster for sets of hundreds of thousands, and misses a few neighbours: for
             20,000 images with 1,280 features each, 96 % were correct. Defaults to False.
+        exclude_groups: `(N,)` array, the group of each image, such as its plate or patient: an
+            image's neighbours are then those of other groups alone. Without `queries` only.
+            Defaults to None.
 
     Returns:
         Pair of `(M, k)` arrays: rows of `features`, the most similar first, and similarities in
@@ -51,9 +54,34 @@ def find_neighbors(features, queries=None, k=10, approximate=False):
             f"Argument `k` must be at most {limit}, the number of other images. Received: {k=}"
         )
     search = approximate_rows if approximate else nearest_rows
+    if exclude_groups is not None:
+        if queries is not None or len(exclude_groups) != len(features):
+            raise ValueError(
+                "Argument `exclude_groups` must have a group for each image, without `queries`. "
+                f"Received: {len(exclude_groups)} groups, {len(features)} images, "
+                f"{'no ' if queries is None else ''}queries"
+            )
+        return _neighbors_in_other_groups(features, np.asarray(exclude_groups), k, search)
     if queries is not None:
         return search(features, queries, k)
     return find_all_neighbors(features, k, search)
+
+
+def _neighbors_in_other_groups(features, groups, k, search):
+    """Finds the `k` nearest rows of other groups than each row's own."""
+    features = np.asarray(features)
+    rows = np.empty((len(features), k), "int64")
+    similarities = np.empty((len(features), k), "float32")
+    for group in np.unique(groups):
+        own, others = np.flatnonzero(groups == group), np.flatnonzero(groups != group)
+        if len(others) < k:
+            raise ValueError(
+                f"Argument `k` must be at most {len(others)}, the number of images outside of a "
+                f"group. Received: {k=}"
+            )
+        found, similarities[own] = search(features[others], features[own], k)
+        rows[own] = others[found]
+    return rows, similarities
 
 
 def find_all_neighbors(features, k, search=nearest_rows):

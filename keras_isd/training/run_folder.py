@@ -17,7 +17,7 @@ from keras_isd.data import ChannelStatistics, channel_statistics
 from keras_isd.data.fingerprint import features_fingerprint, source_fingerprint
 from keras_isd.files import write_text
 
-MAX_NORMALIZED = 1000  # images that statistics are measured on, if each is normalised
+MAX_NORMALIZED = 200  # images that statistics are measured on, if each is normalised
 
 
 def load_run(folder):

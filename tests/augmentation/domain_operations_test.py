@@ -231,6 +231,9 @@ def test_a_file_pipeline_normalises_the_whole_image_before_the_crop(tmp_path):
     source = data.from_folder(tmp_path, channels=1)
     view = augmentation.evaluation(32, STATISTICS)
     expected = [np.asarray(keras.ops.convert_to_numpy(view(source[row]))) for row in range(3)]
+    in_numpy = view.before_crop(source[1])
+    whole = augmentation.Augmenter([augmentation.NormalizeImage()])(source[1])
+    np.testing.assert_allclose(in_numpy, keras.ops.convert_to_numpy(whole), atol=1e-5)
     found, _ = data.batches.view_batches.readable_views(source, view)
     np.testing.assert_allclose(found, expected, atol=2e-3)
     pytest.importorskip("tensorflow")

@@ -116,9 +116,7 @@ def readable_views(source, view, batch_size=100):
 
 def _crop(view, image, numbers):
     """Crops a single image, after the operations that need the whole image."""
-    if view.crop_index:
-        whole = ops.convert_to_tensor(image.astype("float32")[None])
-        image = ops.convert_to_numpy(view.apply(whole, numbers, slice(0, view.crop_index)))[0]
+    image = view.before_crop(image)
     factors = view.factors(ops, view.crop_index, numbers, *image.shape[:2])
     part = {name: int(ops.convert_to_numpy(factor)[0]) for name, factor in factors.items()}
     return crop_and_resize(image, **part, size=view.crop.size)

@@ -50,7 +50,9 @@ def from_paths(paths, labels=None, class_names=None, on_error="skip", **kind):
     return make_path_source(paths, labels, class_names, on_error, **kind)
 
 
-def from_csv(file, directory=None, path="path", label="label", class_names=None, **options):
+def from_csv(
+    file, directory=None, path="path", label="label", class_names=None, group=None, **options
+):
     """Makes a source from a CSV table of image paths and labels.
 
     Args:
@@ -61,6 +63,8 @@ def from_csv(file, directory=None, path="path", label="label", class_names=None,
         path, label: str, names of the two columns; a `label` of None makes a source without labels.
             An empty label is an unknown one. Default to `"path"` and `"label"`.
         class_names: see `from_paths`. Labels are class names even if they are numbers. Defaults to
+            None.
+        group: str, name of the column of groups, such as a plate or a patient; or None. Defaults to
             None.
         **options: `on_error`, `channels`, `dtype` and `decode`, see `from_folder`.
 
@@ -84,9 +88,9 @@ def from_csv(file, directory=None, path="path", label="label", class_names=None,
     with open(file, newline="", encoding="utf-8-sig") as lines:
         table = csv.DictReader(lines, delimiter=find_delimiter(lines))
         columns = table.fieldnames or []
-        if missing := [c for c in (path, label) if c is not None and c not in columns]:
+        if missing := [c for c in (path, label, group) if c is not None and c not in columns]:
             raise ValueError(
-                f"Arguments `path` and `label` must name columns of {file}. "
+                f"Arguments `path`, `label` and `group` must name columns of {file}. "
                 f"Received: {missing}, but the columns are {columns}"
             )
         rows = list(table)
@@ -99,7 +103,8 @@ def from_csv(file, directory=None, path="path", label="label", class_names=None,
             )
     paths = [os.path.join(folder, row[path]) for row in rows]
     labels = None if label is None else [row[label] or "" for row in rows]
-    return from_paths(paths, labels, class_names, **options)
+    source = from_paths(paths, labels, class_names, **options)
+    return source if group is None else source.with_groups([row[group] for row in rows])
 
 
 def find_delimiter(file):
@@ -181,7 +186,9 @@ def from_list_file(list_file, directory, on_error="skip"):
     return make_path_source([str(file) for file in files], labels, class_names, on_error)
 
 
-def make_path_source(paths, labels, class_names, on_error, channels=None, dtype=None, decode=None):
+def make_path_source(
+    paths, labels, class_names, on_error, channels=None, dtype=None, decode=None, **groups
+):
     """Makes a source from the paths of files; detects `channels` and `dtype` if they are None."""
     files = FilesOnDisk(paths)
     is_printable = all(path.isprintable() for path in paths)
@@ -195,6 +202,7 @@ def make_path_source(paths, labels, class_names, on_error, channels=None, dtype=
         class_names=class_names,
         on_error=on_error,
         decoder=decoder,
+        **groups,
     )
 
 

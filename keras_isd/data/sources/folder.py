@@ -6,6 +6,7 @@ import os
 import numpy as np
 from absl import logging
 
+from keras_isd.data.groups import path_groups
 from keras_isd.data.sources.file_table import make_path_source
 from keras_isd.data.sources.remote import is_remote, list_remote
 
@@ -24,6 +25,7 @@ def from_folder(
     decode=None,
     extensions=None,
     follow_links=False,
+    group=None,
 ):
     """Makes a source of the image files in a folder and its subfolders.
 
@@ -57,6 +59,9 @@ def from_folder(
             of all known formats, or for any ending if `decode` is given. Defaults to None.
         follow_links: bool, whether to follow symbolic links that lead out of the folder. Defaults
             to False.
+        group: int or str, the folder that names what an image was taken with or in, such as
+            `"plate*"` or the level 0: see `keras_isd.data.groups.path_groups`. None for no groups.
+            Defaults to None.
 
     Returns:
         An `ImageSource`, whose `names` are the paths of its files.
@@ -108,8 +113,17 @@ def from_folder(
         class_names, numbers = _number_classes(files, names, class_names)
     for row, path in enumerate(files):  # in place, to save memory for millions of files
         files[row] = f"{folder}/{path}"
+    groups, group_names = (None, None) if group is None else path_groups(files, group)
     return make_path_source(
-        files, numbers, class_names, on_error, channels=channels, dtype=dtype, decode=decode
+        files,
+        numbers,
+        class_names,
+        on_error,
+        channels=channels,
+        dtype=dtype,
+        decode=decode,
+        groups=groups,
+        group_names=group_names,
     )
 
 

@@ -10,6 +10,7 @@ from absl import logging
 
 from keras_isd.data.decoding.decoder import DTYPES, Decoder
 from keras_isd.data.decoding.formats import UnreadableImageError
+from keras_isd.data.groups import number_groups
 from keras_isd.data.sources.storage import FilesInMemory, row_tensor, to_storage
 from keras_isd.validation.images import warn_of_pixels
 
@@ -41,6 +42,9 @@ class ImageSource:
             views stay the same; `keras_isd.evaluation` omits the row. The first three are logged,
             and `unreadable` reports all. Defaults to `"skip"`.
         decoder: `Decoder` of the files' contents; None for RGB images of 8 bits. Defaults to None.
+        groups: `(N,)` integers >= 0, what the images were taken with or in, such as plates or
+            patients, or None. Defaults to None.
+        group_names: list of str, the names of the groups, or None. Defaults to None.
 
     Attributes:
         channels: int, C.
@@ -51,6 +55,8 @@ class ImageSource:
         names: list of n str, the images' names, such as the paths of their files, in the order of
             the rows; or None.
         class_names: list of str, or None.
+        groups: `(n,)` int32 array, or None.
+        group_names: list of str, or None.
 
     Raises:
         ValueError: if a label or a row is out of range.
@@ -74,6 +80,8 @@ class ImageSource:
         rows=None,
         on_error="skip",
         decoder=None,
+        groups=None,
+        group_names=None,
     ):
         total = count if labels is None else len(labels)
         if on_error not in ("skip", "raise"):
@@ -87,6 +95,8 @@ class ImageSource:
         self._storage = to_storage(images)
         self._whole = {"images": self._storage, "labels": labels, "count": count, "names": names}
         self._whole |= {"class_names": class_names, "on_error": on_error, "decoder": decoder}
+        groups = None if groups is None else np.asarray(groups, "int32")
+        self._whole |= {"groups": groups, "group_names": group_names}
         self._decoder = decoder or Decoder()
         kind = self._storage if self._storage.in_memory else self._decoder
         self.channels, self.dtype = kind.channels, kind.dtype
@@ -95,6 +105,8 @@ class ImageSource:
         self._unreadable = UnreadableFiles()
         self.in_memory = self._storage.in_memory
         self.class_names = class_names
+        self.groups = groups if groups is None or is_whole else groups[rows]
+        self.group_names = group_names
         self.labels = labels if labels is None or is_whole else labels[rows]
         self.names = names if names is None or is_whole else [names[row] for row in rows]
 
@@ -205,6 +217,33 @@ class ImageSource:
         """Makes a source of the given rows of this one, in the given order."""
         return ImageSource(**self._whole, rows=np.array(self._rows)[check_rows(rows, len(self))])
 
+    def with_groups(self, groups, names=None):
+        """Makes a source of the same images with groups.
+
+        Args:
+            groups: `(n,)` integers >= 0 or names (str), one for each image.
+            names: list of str, names of integer groups, or None. Defaults to None.
+
+        Returns:
+            An `ImageSource`.
+
+        Raises:
+            ValueError: if the number of groups is not that of the images.
+        """
+        if len(groups) != len(self):
+            raise ValueError(
+                "Argument `groups` must have one for each image. "
+                f"Received: {len(groups)} groups, {len(self)} images"
+            )
+        if np.asarray(groups).dtype.kind not in "iu":
+            groups, names = number_groups([*map(str, groups)])
+        whole = np.full(self._whole["count"] or len(self._whole["labels"]), -1, "int32")
+        whole[np.array(self._rows)] = groups
+        arguments = {**self._whole, "images": self._storage}
+        arguments |= {"groups": whole, "group_names": names}
+        rows = None if self._row_numbers is None else self._rows
+        return ImageSource(**arguments, rows=rows)
+
     def cache(self, max_bytes=16 * GIBIBYTE):
         """Reads the contents of all files into memory, and returns a source of them.
 
@@ -273,6 +312,8 @@ class ImageSource:
             class_names=self.class_names,
             on_error=self._whole["on_error"],
             decoder=decoder,
+            groups=self.groups,
+            group_names=self.group_names,
         )
 
     def _read_bytes_or_empty(self, row):
