@@ -71,7 +71,7 @@ def find_duplicates(features, ratio=0.3, k=10, similarity=None, prefer=None, app
         return []
     unit = unit_rows(features)
     if similarity is None:
-        one, other = _close_pairs(features, ratio, min(k, len(unit) - 1), approximate)
+        one, other = find_close_pairs(features, ratio, min(k, len(unit) - 1), approximate)
     else:
         pairs = [
             _similar_pairs(unit, start, similarity) for start in range(0, len(unit), BLOCK_ROWS)
@@ -85,8 +85,11 @@ def find_duplicates(features, ratio=0.3, k=10, similarity=None, prefer=None, app
     return sorted(groups, key=len, reverse=True)
 
 
-def _close_pairs(features, ratio, k, approximate):
-    """Finds pairs of rows that are nearer to each other than usual: two int arrays."""
+def find_close_pairs(features, ratio, k, approximate):
+    """Finds pairs of rows that are nearer to each other than usual: two int arrays.
+
+    See `find_duplicates` for the arguments.
+    """
     rows, similarities = find_neighbors(features, k=k, approximate=approximate)
     distances = np.maximum(1 - similarities, 0)
     usual = distances[:, -1]
