@@ -20,12 +20,13 @@ SHADES_SIZE = 64  # longer side in pixels at which colours and shades are compar
 THUMB_SIZE = 12  # longer side in pixels at which the likely orientations are chosen
 TRIED_ORIENTATIONS = 3
 MIN_REFINED_CORRELATION = 0.3  # at each size after refining; otherwise no larger size is tried
+LUMA = np.array([0.299, 0.587, 0.114], "float32")
 WINDOW = 1 / 32  # standard deviation of a neighbourhood, in longer sides
 # Added to the contrast of a neighbourhood, so that noise in flat ones is no difference.
 FLAT_CONTRAST = 0.25
 MIN_ANGLE = 0.5  # degrees that are called a rotation
 MIN_CROP = 0.02  # share of the area that is called a crop
-MIN_BRIGHTNESS = 0.05  # change of contrast, or of the mean in standard deviations
+MIN_BRIGHTNESS = 0.1  # change of the mean in standard deviations, or of the contrast
 
 
 class Comparison(NamedTuple):
@@ -50,9 +51,11 @@ class Glimpse:
 
 
 def to_grey(image):
-    """Averages the channels of an image: float32 `(H, W)`."""
+    """The luma of an image of three channels, which JPEG keeps best, or the mean of its channels."""
     image = np.nan_to_num(np.asarray(image, "float32"))
-    return image.mean(axis=-1) if image.ndim == 3 else image
+    if image.ndim == 2:
+        return image
+    return image @ LUMA if image.shape[-1] == 3 else image.mean(axis=-1)
 
 
 def _likely_orientations(one, other):
@@ -127,8 +130,9 @@ def _compare_shades(image, other, matrix):
     errors[is_inside] = ((one - max(gain, 0) * (two - two.mean()) - offset) ** 2).mean(axis=0)
     blur = _Window(errors.shape, is_inside)
     agreement = 1 - blur(errors) / (one.var() + 1e-20)
-    change = abs(np.log(max(gain, 1e-6))), abs(one.mean() - two.mean()) / (one.std() + 1e-20)
-    return blur.minimum(agreement), max(change)
+    shift = abs(one.mean() - two.mean()) / (one.std() + 1e-20)
+    contrast = abs(np.log((one.std() + 1e-20) / (two.std() + 1e-20)))
+    return blur.minimum(agreement), max(shift, contrast)
 
 
 class _Window:

@@ -5,21 +5,20 @@ import hashlib
 from typing import NamedTuple
 
 import numpy as np
-from absl import logging
 
 from keras_isd.compat.optional_imports import needs_extra
 from keras_isd.data.sources.image_source import ImageSource
 from keras_isd.exploration.comparison import Comparison, Glimpse, compare_images, to_grey
-from keras_isd.exploration.duplicates import find_close_pairs
+from keras_isd.exploration.duplicates import find_close_pairs, find_similar_pairs
 from keras_isd.exploration.hashes import find_similar_hashes, hash_orientations
-from keras_isd.exploration.registration import COARSE_SIZE
+from keras_isd.similarity.exact import unit_rows
 from keras_isd.validation.arguments import check_in_range, check_positive_integer
 from keras_isd.validation.features import check_features
 
 # Copies of photographs and of fine textures (JPEG of quality 20 to 60, three quarters of each side,
 # five degrees) had confidences from 0.5, pairs of different images at most 0.1.
 MIN_CONFIDENCE = 0.45
-IMPLAUSIBLE_SHARE = 1 / 3  # of the images are copies
+IMPLAUSIBLE_SHARE = 1 / 3  # of the images are copies with other pixels
 THREADS = 8
 SAME = Comparison(1.0, "same pixels")
 
@@ -58,6 +57,7 @@ def find_copies(
     features=None,
     ratio=0.6,
     k=10,
+    similarity=None,
     prefer=None,
     approximate=False,
     min_confidence=MIN_CONFIDENCE,
@@ -81,6 +81,8 @@ def find_copies(
         ratio: float in (0, 1], see `find_duplicates`; a larger ratio gives more candidates.
             Defaults to 0.6.
         k: int, number of the nearest images that are considered for an image. Defaults to 10.
+        similarity: float in (0, 1], a fixed minimum cosine of candidates instead of `ratio`.
+            Defaults to None.
         prefer: `(N,)` numbers, such as file sizes: the image with the largest is kept. Defaults to
             None: the image with the most verified copies is kept.
         approximate: bool, see `find_neighbors`. Defaults to False.
@@ -102,7 +104,7 @@ def find_copies(
     >>> found.groups, found.comparisons[0][1].difference
     ([array([1, 3])], 'flipped')
     """
-    _check(images, features, ratio, k, prefer, min_confidence)
+    _check(images, features, ratio, k, similarity, prefer, min_confidence)
     with needs_extra("explore"):
         import scipy.ndimage  # noqa: F401
 
@@ -111,16 +113,25 @@ def find_copies(
     unreadable = [row for row, summary in enumerate(summaries) if summary is None]
     equal = _group_equal(summaries)
     first = np.array(sorted(equal), int)
-    pairs = _find_candidates(summaries, first, features, ratio, k, approximate)
+
+    def find_near(rows):
+        chosen = np.asarray(features)[rows]
+        if similarity is not None:
+            return find_similar_pairs(unit_rows(chosen), similarity)
+        return find_close_pairs(chosen, ratio, min(k, len(rows) - 1), approximate)
+
+    pairs = _find_candidates(summaries, first, k, None if features is None else find_near)
     verified = _verify(read, summaries, pairs, min_confidence)
     weight = np.zeros(len(images)) if prefer is None else np.asarray(prefer, float)
     groups, comparisons = _make_groups(equal, verified, weight)
-    copies = sum(map(len, groups))
-    return Copies(groups, comparisons, len(pairs), unreadable, _find_warning(copies, len(images)))
+    warning = _find_warning(comparisons, len(images))
+    return Copies(groups, comparisons, len(pairs), unreadable, warning)
 
 
-def _check(images, features, ratio, k, prefer, min_confidence):
+def _check(images, features, ratio, k, similarity, prefer, min_confidence):
     check_in_range("ratio", ratio, np.nextafter(0, 1), 1)
+    if similarity is not None:
+        check_in_range("similarity", similarity, np.nextafter(0, 1), 1)
     check_in_range("min_confidence", min_confidence, 0, 1)
     check_positive_integer("k", k)
     if features is not None:
@@ -146,7 +157,7 @@ def _make_reader(images):
 
 
 def _summarize(read, count):
-    """Reads all images once, in threads."""
+    """Reads all images once, in threads; None for an image that cannot be read."""
 
     def summarize(row):
         image = read(row)
@@ -172,18 +183,18 @@ def _group_equal(summaries):
     return equal
 
 
-def _find_candidates(summaries, rows, features, ratio, k, approximate):
-    """Pairs among different images that may be copies: `(P, 2)` ints, the smaller row first."""
+def _find_candidates(summaries, rows, k, find_near):
+    """Pairs among different images that may be copies: `(P, 2)` ints, the smaller row first.
+
+    `find_near` finds more pairs among rows by their features, or is None.
+    """
     rows = np.array([row for row in rows if not summaries[row].is_flat], int)
     if len(rows) < 2:
         return np.zeros((0, 2), int)
     hashes = np.unpackbits(np.stack([summaries[row].hashes for row in rows]), axis=2).astype(bool)
     pairs = find_similar_hashes(hashes, k)
-    if features is not None:
-        near = find_close_pairs(
-            np.asarray(features)[rows], ratio, min(k, len(rows) - 1), approximate
-        )
-        pairs = np.concatenate([pairs, np.stack(near, axis=1)])
+    if find_near is not None:
+        pairs = np.concatenate([pairs, np.stack(find_near(rows), axis=1)])
     return rows[np.unique(np.sort(pairs, axis=1), axis=0)]
 
 
@@ -240,10 +251,11 @@ def _make_groups(equal, verified, weight):
     return [groups[i] for i in largest], [comparisons[i] for i in largest]
 
 
-def _find_warning(copies, count):
+def _find_warning(comparisons, count):
+    copies = sum(about != SAME for group in comparisons for about in group)
     if copies <= IMPLAUSIBLE_SHARE * count:
         return ""
     return (
-        f"{copies:,} of {count:,} images are in groups of copies, more than a set of images "
-        "usually has; inspect the groups and do not delete anything by this table alone"
+        f"{copies:,} of {count:,} images would be changed copies of others, which is implausible: "
+        "they may be frames of a film or photographs by a fixed camera"
     )

@@ -6,7 +6,7 @@ from PIL import Image
 from keras_isd.compat.optional_imports import needs_extra
 from keras_isd.exploration.registration import ORIENTATIONS, orient
 
-HASH_SIDE = 16  # 256 bits; those of 64 bits are alike for many textures
+HASH_SIDE = 16  # 256 bits; hashes of 64 bits are alike for many textures
 HASHED_PIXELS = 64  # side of the square that `imagehash.phash` transforms
 # Bits that may differ. Independent images differ in 128 bits, with a standard deviation of 8.
 MAX_DIFFERENT_BITS = 90
@@ -50,23 +50,28 @@ def find_similar_hashes(hashes, k=10):
         `(P, 2)` int array of different pairs of rows, the smaller row first.
     """
     count, _, bits = hashes.shape
-    least = bits - 2 * MAX_DIFFERENT_BITS * bits / HASH_SIDE**2
+    least = bits - 2 * MAX_DIFFERENT_BITS
     bank = _to_signs(hashes[:, 0]).T.copy()
     rows = max(1, BLOCK_VALUES // count)
     found = [np.zeros((0, 2), int)]
     for start in range(0, count, rows):
         for orientation in range(ORIENTATIONS):
             block = _to_signs(hashes[start : start + rows, orientation])
-            products = block @ bank
-            products[np.arange(len(block)), start + np.arange(len(block))] = -bits
-            if k < count:
-                limit = np.partition(products, count - k, axis=1)[:, count - k]
-                least_of_row = np.maximum(least, limit)[:, None]
-            else:
-                least_of_row = least
-            one, other = np.nonzero(products >= least_of_row)
-            found.append(np.stack([one + start, other], axis=1))
-    return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
+            products = block @ bank[:, start:]
+            products[np.tri(*products.shape, dtype=bool)] = -bits  # later rows only
+            one, other = _largest_of_rows(products, least, k)
+            found.append(np.stack([one, other], axis=1) + start)
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def _largest_of_rows(values, least, k):
+    """Places of the values of at least `least`, of each row the `k` largest and those equal."""
+    is_large = values >= least
+    many = np.flatnonzero(is_large.sum(axis=1) > k)
+    if len(many):
+        limit = np.partition(values[many], -k, axis=1)[:, -k]
+        is_large[many] = values[many] >= limit[:, None]
+    return np.nonzero(is_large)
 
 
 def _to_signs(bits):

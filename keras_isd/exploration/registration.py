@@ -14,6 +14,7 @@ DEGREES = (-6.0, -2.0, 2.0, 6.0)
 MIN_OVERLAP = 0.45  # of the smaller image's area
 MIN_CORRELATION = 0.25  # of a coarse alignment; that of different images is rarely above it
 DETAIL_SIGMA = 2.5  # pixels; coarser differences, such as brightness, are removed
+FLAT_RANGE = 0.02  # contrast of a flat area, relative to the range of the image
 REFINING_STEPS = 8
 ORIENTATIONS = 8  # flips and quarter turns
 
@@ -57,7 +58,8 @@ def detail(grey, sigma=DETAIL_SIGMA):
     """Removes brightness and coarse shades, and equalises the contrast of the rest.
 
     So a strong edge, such as a frame that all images share, counts as much as a weak texture. Areas
-    with a contrast below a hundredth of the image's range count less: it may be compression noise.
+    with a contrast below two hundredths of the image's range count less, because compression
+    removes them.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -65,7 +67,7 @@ def detail(grey, sigma=DETAIL_SIGMA):
     fine = fine - gaussian_filter(fine, sigma)
     energy = gaussian_filter(fine**2, 2 * sigma)
     low, high = np.percentile(grey, [1, 99])
-    floor = 0.1 * np.median(energy) + ((high - low) / 100) ** 2
+    floor = 0.1 * np.median(energy) + (FLAT_RANGE * (high - low)) ** 2
     return fine / np.sqrt(energy + floor + 1e-20)
 
 
