@@ -22,6 +22,7 @@ TRIED_ORIENTATIONS = 3
 MIN_REFINED_CORRELATION = 0.3  # at each size after refining; otherwise no larger size is tried
 LUMA = np.array([0.299, 0.587, 0.114], "float32")
 WINDOW = 1 / 32  # standard deviation of a neighbourhood, in longer sides
+MIN_WINDOW = 2  # pixels; smaller neighbourhoods of small images are too noisy
 # Added to the contrast of a neighbourhood, so that noise in flat ones is no difference.
 FLAT_CONTRAST = 0.25
 MIN_ANGLE = 0.5  # degrees that are called a rotation
@@ -51,7 +52,7 @@ class Glimpse:
 
 
 def to_grey(image):
-    """The luma of an image of three channels, which JPEG keeps best, or the mean of its channels."""
+    """The luma of three channels, which JPEG keeps best, or else the mean of the channels."""
     image = np.nan_to_num(np.asarray(image, "float32"))
     if image.ndim == 2:
         return image
@@ -139,7 +140,7 @@ class _Window:
     """Means over a neighbourhood of each pixel that lies inside."""
 
     def __init__(self, shape, is_inside):
-        self._sigma = max(max(shape) * WINDOW, 1)
+        self._sigma = max(max(shape) * WINDOW, MIN_WINDOW)
         self._is_inside = is_inside
         self._weight = self._blur(is_inside.astype("float32"))
 

@@ -16,8 +16,9 @@ from keras_isd.validation.arguments import check_in_range, check_positive_intege
 from keras_isd.validation.features import check_features
 
 # Copies of photographs and of fine textures (JPEG of quality 20 to 60, three quarters of each side,
-# five degrees) had confidences from 0.5, pairs of different images at most 0.1.
-MIN_CONFIDENCE = 0.45
+# five degrees) had confidences from 0.4, mostly above 0.7, and pairs of different images at most
+# 0.1; with another object of an eighth of the side in one of them, at most 0.4.
+MIN_CONFIDENCE = 0.4
 IMPLAUSIBLE_SHARE = 1 / 3  # of the images are copies with other pixels
 THREADS = 8
 SAME = Comparison(1.0, "same pixels")
@@ -86,7 +87,7 @@ def find_copies(
         prefer: `(N,)` numbers, such as file sizes: the image with the largest is kept. Defaults to
             None: the image with the most verified copies is kept.
         approximate: bool, see `find_neighbors`. Defaults to False.
-        min_confidence: float in [0, 1], minimum confidence of copies. Defaults to 0.45.
+        min_confidence: float in [0, 1], minimum confidence of copies. Defaults to 0.4.
 
     Returns:
         `Copies`.
