@@ -31,14 +31,14 @@ MIN_BRIGHTNESS = 0.1  # change of the mean in standard deviations, or of the con
 
 
 class Comparison(NamedTuple):
-    """The confidence in [0, 1] that two images are copies, and in what they differ."""
+    """The confidence in [0, 1] that two images are copies, and their differences in words."""
 
     confidence: float
     difference: str
 
 
 class Glimpse:
-    """A small version of an image, by which others are aligned with it."""
+    """A small version of an image, for a coarse alignment."""
 
     def __init__(self, grey):
         self.grey = to_planes(grey, COARSE_SIZE)[0]
@@ -84,7 +84,7 @@ def _standardize(image):
 
 
 def compare_images(image, other, alignment):
-    """Compares two images `(H, W)` or `(H, W, C)` of which a coarse alignment is known.
+    """Compares two images `(H, W)` or `(H, W, C)`, given a coarse alignment.
 
     The alignment is refined from coarse to fine. The confidence is the smallest of three numbers:
     the correlation of details (which different images of one kind, such as textures, do not
@@ -163,7 +163,7 @@ def _correlation(one, other):
 
 
 def _describe(orientation, matrix, is_inside, change):
-    """In what copies differ, in words."""
+    """The differences of copies, in words."""
     linear = matrix[:, :2]
     mirrored = bin(orientation).count("1") % 2 == 1
     angle = np.degrees(np.arctan2(linear[1, 0] - linear[0, 1], linear[0, 0] + linear[1, 1]))

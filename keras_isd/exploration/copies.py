@@ -45,7 +45,7 @@ class Copies(NamedTuple):
 
 
 class _Summary(NamedTuple):
-    """What is kept in memory of an image."""
+    """The facts about an image that are kept in memory."""
 
     digest: bytes
     is_flat: bool
@@ -166,7 +166,7 @@ def _summarize(read, count):
             return None
         grey = to_grey(image)
         digest = hashlib.blake2b(repr((image.shape, image.dtype)).encode(), digest_size=16)
-        digest.update(np.ascontiguousarray(image))
+        digest.update(np.ascontiguousarray(image).tobytes())
         small = Glimpse(grey).grey.astype("float32")
         is_flat = bool(grey.min() == grey.max())
         return _Summary(digest.digest(), is_flat, small, np.packbits(hash_orientations(grey), 1))
@@ -177,7 +177,8 @@ def _summarize(read, count):
 
 def _group_equal(summaries):
     """Rows with the same pixels, by the first of them."""
-    first, equal = {}, {}
+    first: dict[bytes, int] = {}
+    equal: dict[int, list[int]] = {}
     for row, summary in enumerate(summaries):
         if summary is not None:
             equal.setdefault(first.setdefault(summary.digest, row), []).append(row)
@@ -214,10 +215,10 @@ def _verify(read, summaries, pairs, min_confidence):
                     found[row, other] = comparison
         return found
 
-    partners = {}
+    partners: dict[int, list[int]] = {}
     for row, other in pairs.tolist():
         partners.setdefault(row, []).append(other)
-    verified = {}
+    verified: dict[tuple[int, int], Comparison] = {}
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
         for found in pool.map(compare, partners, partners.values()):
             verified |= found
@@ -236,7 +237,8 @@ def _make_groups(equal, verified, weight):
     heaviest = {row: max(rows, key=lambda r: (weight[r], -r)) for row, rows in equal.items()}
     count = {row: sum(len(equal[other]) for other in others) for row, others in linked.items()}
     order = sorted(linked, key=lambda row: (-count[row], -weight[heaviest[row]], row))
-    groups, comparisons, grouped = [], [], set()
+    groups, comparisons = [], []
+    grouped: set[int] = set()
     for kept in order:
         if kept in grouped:
             continue

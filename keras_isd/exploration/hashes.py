@@ -28,8 +28,9 @@ def hash_orientations(grey):
     with needs_extra("explore"):
         import imagehash
 
-    square = Image.fromarray(np.ascontiguousarray(grey, "float32"))
-    square = np.asarray(square.resize((HASHED_PIXELS, HASHED_PIXELS), Image.Resampling.BILINEAR))
+    size = (HASHED_PIXELS, HASHED_PIXELS)
+    picture = Image.fromarray(np.ascontiguousarray(grey, "float32"))
+    square = np.asarray(picture.resize(size, Image.Resampling.BILINEAR))
     low, high = square.min(), square.max()
     square = ((square - low) * (255 / max(high - low, 1e-30))).round().astype("uint8")
     turned = (np.ascontiguousarray(orient(square, o)) for o in range(ORIENTATIONS))
@@ -58,7 +59,7 @@ def find_similar_hashes(hashes, k=10):
         for orientation in range(ORIENTATIONS):
             block = _to_signs(hashes[start : start + rows, orientation])
             products = block @ bank[:, start:]
-            products[np.tri(*products.shape, dtype=bool)] = -bits  # later rows only
+            products[np.tri(*products.shape) > 0] = -bits  # later rows only
             one, other = _largest_of_rows(products, least, k)
             found.append(np.stack([one, other], axis=1) + start)
     return np.unique(np.concatenate(found), axis=0)

@@ -31,7 +31,7 @@ class Alignment(NamedTuple):
 
     @property
     def is_likely(self):
-        """Whether it is worth a comparison."""
+        """Whether the images may be copies, so that a comparison is needed."""
         return self.correlation >= MIN_CORRELATION
 
 
@@ -118,11 +118,11 @@ CENTRE = (COARSE_SIZE - 1) / 2  # of a warped image on the canvas; larger ones a
 @functools.lru_cache(64)
 def _places(shape):
     """Where each pixel of the canvas lies in an image of this shape, by each hypothesis."""
-    grid = np.stack(np.mgrid[:CANVAS, :CANVAS]).reshape(2, -1)
+    grid = np.indices((CANVAS, CANVAS)).reshape(2, -1)
     # The canvas wraps around: its last places are those before the first.
-    grid = np.where(grid >= CANVAS - 8, grid - CANVAS, grid) - CENTRE
+    shifted = np.where(grid >= CANVAS - 8, grid - CANVAS, grid) - CENTRE
     centre = (np.array(shape)[:, None] - 1) / 2
-    places = _hypotheses(shape) @ grid + centre
+    places = _hypotheses(shape) @ shifted + centre
     return np.moveaxis(places, 1, 0).reshape(2, -1, CANVAS, CANVAS)
 
 
@@ -187,7 +187,7 @@ def compose(matrix, first):
 
 @functools.lru_cache(64)
 def _relative_grid(shape):
-    grid = np.stack(np.mgrid[: shape[0], : shape[1]]).astype("float32")
+    grid = np.indices(shape).astype("float32")
     return (grid - (np.array(shape)[:, None, None] - 1) / 2) / (max(shape) / 2)
 
 
