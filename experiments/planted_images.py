@@ -85,9 +85,8 @@ def plant_images():
     return np.stack(together), source.labels[rows], originals
 
 
-def report_duplicates(features, originals, ratio):
-    groups = exploration.find_duplicates(features, ratio)
-    group_of = np.full(len(features), -1)
+def report_duplicates(name, groups, originals, count):
+    group_of = np.full(count, -1)
     for number, rows in enumerate(groups):
         group_of[rows] = number
     reported = sum(len(rows) - 1 for rows in groups)
@@ -95,7 +94,7 @@ def report_duplicates(features, originals, ratio):
     found = (copies >= 0) & (copies == group_of[originals])
     by_kind = ", ".join(f"{found[i::3].mean():.2f} {kind}" for i, kind in enumerate(KINDS))
     print(
-        f"copies, ratio {ratio}: {found.sum() / max(reported, 1):.2f} of {reported} are right; "
+        f"copies, {name}: {found.sum() / max(reported, 1):.2f} of {reported} are right; "
         f"{found.mean():.2f} of all are found ({by_kind})"
     )
 
@@ -134,7 +133,10 @@ def main(_):
     features = evaluation.extract_features(model, batches, verbose=0).features
     features, digits, patterns = np.split(features, [IMAGES + COPIES, IMAGES + COPIES + OUTLIERS])
     for ratio in (0.2, 0.3, 0.4):
-        report_duplicates(features, originals, ratio)
+        groups = exploration.find_duplicates(features, ratio)
+        report_duplicates(f"ratio {ratio}", groups, originals, len(features))
+    groups = exploration.find_copies(images[: len(features)], features).groups
+    report_duplicates("verified", groups, originals, len(features))
     report_outliers(features[:IMAGES], "digits", digits)
     report_outliers(features[:IMAGES], "patterns", patterns)
     for count in map(int, LABELS.value):

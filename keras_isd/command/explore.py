@@ -4,7 +4,7 @@
     keras-isd explore features.parquet --output=photos.html --method=umap --clusters=20
 
 The page has a map of the images with zoom and thumbnails, each image's nearest neighbours,
-clusters, and duplicates side by side. The images must be where the table names them.
+clusters, and possible duplicates side by side. The images must be where the table names them.
 """
 
 import datetime
@@ -20,7 +20,7 @@ def add_arguments(parser):
     add("--output", type=path, default="explore.html", help="page to write")
     add("--method", choices=["tsne", "umap", "pca"], default="tsne", help="method of the map")
     add("--clusters", type=positive_int, help="number of clusters; chosen if not given")
-    add("--ratio", type=fraction, default=0.3, help="relative distance of duplicates")
+    add("--ratio", type=fraction, default=0.3, help="relative distance of possible duplicates")
     add("--thumbnail", type=positive_int, default=64, help="longer side of thumbnails in pixels")
     add("--channels", type=positive_int, help="number of channels, if the files differ")
     add("--title", default="A map of the images", help="title of the page")

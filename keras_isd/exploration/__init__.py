@@ -1,6 +1,7 @@
 """Clusters, duplicates, neighbours, outliers and images to label, from features without labels."""
 
 from keras_isd.exploration.clusters import cluster_features
+from keras_isd.exploration.copies import find_copies
 from keras_isd.exploration.duplicates import find_duplicates
 from keras_isd.exploration.outliers import outlier_scores
 from keras_isd.exploration.page.explorer import write_explorer
@@ -9,6 +10,7 @@ from keras_isd.similarity.neighbors import find_neighbors
 
 __all__ = [
     "cluster_features",
+    "find_copies",
     "find_duplicates",
     "find_neighbors",
     "outlier_scores",

@@ -22,7 +22,7 @@ def find_duplicates(features, ratio=0.3, k=10, similarity=None, prefer=None, app
 
     Among 5,000 images of CIFAR-10 with 300 copies (cropped, compressed, rotated by up to five
     degrees) its precision is 93 % and its recall 81 %; a fixed cosine with a precision of 93 % has
-    a recall of about 50 %. Inspect some groups before you delete anything.
+    a recall of about 50 %. These are candidates: `find_copies` verifies them on the pixels.
 
     Args:
         features: `(N, F)` array.
@@ -71,12 +71,9 @@ def find_duplicates(features, ratio=0.3, k=10, similarity=None, prefer=None, app
         return []
     unit = unit_rows(features)
     if similarity is None:
-        one, other = _close_pairs(features, ratio, min(k, len(unit) - 1), approximate)
+        one, other = find_close_pairs(features, ratio, min(k, len(unit) - 1), approximate)
     else:
-        pairs = [
-            _similar_pairs(unit, start, similarity) for start in range(0, len(unit), BLOCK_ROWS)
-        ]
-        one, other = np.concatenate(pairs, axis=1)
+        one, other = find_similar_pairs(unit, similarity)
     graph = coo_matrix((np.ones(len(one), bool), (one, other)), shape=(len(unit), len(unit)))
     _, number = connected_components(graph, directed=False)
     order = np.argsort(number, kind="stable")
@@ -85,14 +82,23 @@ def find_duplicates(features, ratio=0.3, k=10, similarity=None, prefer=None, app
     return sorted(groups, key=len, reverse=True)
 
 
-def _close_pairs(features, ratio, k, approximate):
-    """Finds pairs of rows that are nearer to each other than usual: two int arrays."""
+def find_close_pairs(features, ratio, k, approximate):
+    """Finds pairs of rows that are nearer to each other than usual: two int arrays.
+
+    See `find_duplicates` for the arguments.
+    """
     rows, similarities = find_neighbors(features, k=k, approximate=approximate)
     distances = np.maximum(1 - similarities, 0)
     usual = distances[:, -1]
     near = distances <= ratio * np.minimum(usual[:, None], usual[rows])
     one, place = np.nonzero(near | (distances <= ROUNDING))
     return one, rows[one, place]
+
+
+def find_similar_pairs(unit, similarity):
+    """Finds pairs of unit rows whose cosine is at least `similarity`: int array `(2, P)`."""
+    starts = range(0, len(unit), BLOCK_ROWS)
+    return np.concatenate([_similar_pairs(unit, s, similarity) for s in starts], axis=1)
 
 
 def _similar_pairs(unit, start, similarity):

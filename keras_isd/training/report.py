@@ -24,8 +24,9 @@ EASY = 0.9  # view retrieval of an untrained network from which on it shows noth
 def write_report(run):
     """Writes `report.html` into the folder of a trained `Run`.
 
-    The page has a map of up to 2,000 images, clusters as rows, duplicates side by side, the curves
-    of the run, and tables that compare the student with pixels, an untrained network and chance.
+    The page has a map of up to 2,000 images, clusters as rows, possible duplicates side by side,
+    the curves of the run, and tables that compare the student with pixels, an untrained network and
+    chance.
 
     Returns:
         The path of the page, or None if a package of the extra `[explore]` is not installed, which

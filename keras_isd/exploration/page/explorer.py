@@ -1,4 +1,4 @@
-"""The explorer: an HTML page of a map of images, their neighbours, clusters and duplicates."""
+"""The explorer: an HTML page of a map of images, neighbours, clusters, possible duplicates."""
 
 import html
 import importlib.resources
@@ -49,8 +49,8 @@ def write_explorer(
 
     At the top is a map to pan and zoom, with a point for each image and similar images near each
     other. Pointing at an image shows it with its name; a click shows it larger, with its exact
-    nearest neighbours, which can be clicked in turn. Below are rows of clusters, duplicates side by
-    side, figures, tables and facts, if given.
+    nearest neighbours, which can be clicked in turn. Below are rows of clusters, possible
+    duplicates side by side, figures, tables and facts, if given.
 
     The page is one file that makes no network requests. Each image is read once, for a thumbnail.
     8-bit colours are unchanged; other depths are scaled by percentiles of some of the images, and
@@ -70,7 +70,7 @@ def write_explorer(
         labels: `(N,)` integers, -1 if unknown. Defaults to those of the source, if any.
         class_names: list of str, by label. Defaults to those of the source, or the labels.
         clusters: `(N,)` integers, the cluster of each image, -1 for none. Defaults to None.
-        duplicates: list of lists of rows, groups of near-duplicates. Defaults to None.
+        duplicates: list of lists of rows, groups of possible duplicates. Defaults to None.
         method: `"tsne"`, which keeps neighbours close; `"pca"`, the two directions of the largest
             variance, which is fast; or `"umap"` (extra `[umap]`). Defaults to `"tsne"`.
         neighbors: int, number of nearest images shown for each image. Defaults to 8.

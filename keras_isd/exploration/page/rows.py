@@ -1,4 +1,4 @@
-"""Rows of pictures below the map: clusters, and duplicates side by side."""
+"""Rows of pictures below the map: clusters, and possible duplicates side by side."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ from keras_isd.exploration.clusters import nearest_to_center
 from keras_isd.visualization.report import text
 
 MAX_CLUSTER_IMAGES = 24  # shown, those nearest to the centre
-MAX_GROUPS = 200  # of duplicates, shown
+MAX_GROUPS = 200  # of possible duplicates, shown
 _CAUTION = (
-    ", with nearly equal features. After little training many images are alike for the network: "
-    "inspect them before you delete anything."
+    ", with nearly equal features, which are not verified: after little training many images are "
+    "alike for the network. The command keras-isd duplicates verifies them on the pixels."
 )
 
 
@@ -29,14 +29,14 @@ def cluster_section(features, groupings, names, sheets):
 
 
 def duplicate_section(duplicates, names, sheets):
-    """HTML of groups of near-duplicates, with their names."""
+    """HTML of groups of possible duplicates, with their names."""
     about = _count(len(duplicates), "group")
     if len(duplicates) > MAX_GROUPS:
         about += f" (the first {MAX_GROUPS} are shown)"
     strips = (_strip(rows, names, sheets, named=True) for rows in duplicates[:MAX_GROUPS])
     return "\n".join(
         [
-            "<h2>Duplicates</h2>",
+            "<h2>Possible duplicates</h2>",
             f"<p>{about}{_CAUTION}</p>",
             '<div class="pairs">',
             *strips,

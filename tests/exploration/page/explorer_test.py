@@ -169,9 +169,9 @@ def test_clusters_are_rows_with_the_largest_on_top_and_the_most_central_image_fi
     assert "<b>Cluster 1</b> 3 images, 67% 0" in section
 
 
-def test_duplicates_are_side_by_side_with_their_names(tmp_path):
+def test_possible_duplicates_are_side_by_side_with_their_names(tmp_path):
     page = write_page(tmp_path, duplicates=[[0, 6], [1, 2, 3]]).read_text()
-    section = page[page.index("<h2>Duplicates") :]
+    section = page[page.index("<h2>Possible duplicates") :]
     groups = [
         re.findall(r'data-row="(\d+)"', group) for group in section.split('class="strip"')[1:]
     ]
