@@ -23,7 +23,7 @@ class NormalizeImage(Operation):
     easiest way to recognise an image, and its neighbours are then images of the same day.
 
     The background is a polynomial of the place, fitted again and again to the pixels that lie
-    nearest to it, so that what lies on it does not matter, be it bright or dark: half of the pixels
+    nearest to it, so that the objects on it, bright or dark, do not matter: half of the pixels
     count fully, and those at more than twice the median distance not at all.
     The spread is the distance from the background that 0.5 % of the pixels exceed, or two standard
     deviations if these are more, as they are for noise and texture. Both are measured on a small
@@ -80,7 +80,7 @@ class NormalizeImage(Operation):
             plane = plane - self._surface(xp, coefficients, plane)
         peak = _quantile(xp, xp.abs(grid), PEAK)[:, 0]
         texture = TEXTURE * xp.sqrt(xp.mean(plane * plane, axis=(1, 2)))
-        # Of a constant image nothing is left but the rounding of its values.
+        # A constant image has nothing left but the rounding of its values.
         rounding = 1e-5 * (xp.abs(median[:, 0]) + xp.cast(1e-20, "float32"))
         return plane / per_image(xp.maximum(xp.maximum(peak, texture), rounding))
 

@@ -131,8 +131,8 @@ def evaluation(size, statistics=IMAGENET, fraction=1.0):
 def microscopy(size, statistics=IMAGENET, blur=0.5):
     """Makes views of micrographs of cells: any orientation, and other light, focus and noise.
 
-    Each channel has its own factors, since its stain says what it shows, not its strength. With two
-    or more channels one is left out at times.
+    Each channel has its own factors, since its strength depends on the exposure and the stain. With
+    two or more channels one is left out at times.
 
     Args:
         size, statistics: see `weak`.

@@ -3,12 +3,19 @@
 import csv
 import json
 import pathlib
+import re
 
 import numpy as np
 
 import keras_isd
-from keras_isd.command.values import natural_int, path, positive_int
+from keras_isd.command.values import group, natural_int, path, positive_int
 
+# Folders of these names are no classes, unless they are asked for.
+GROUP_NAME = re.compile(
+    r"(plate|slide|batch|site|scan|scene|patient|subject|donor|mouse|day|date|run|well|field|exp|"
+    r"experiment|series|session|camera|cam|tile|region|sample)?[ _-]?[0-9]+[a-z]?",
+    re.IGNORECASE,
+)
 STATISTICS = ("imagenet", "cifar10")  # of keras_isd.augmentation, in upper case
 
 
@@ -23,6 +30,12 @@ def add_image_arguments(parser, images_help="folder, .csv, .npz or tfds:NAME/SPL
     )
     parser.add_argument(
         "--channels", type=positive_int, help="number of channels, if the files differ"
+    )
+    parser.add_argument(
+        "--group",
+        type=group,
+        help='what images were taken with or in: a folder such as "plate*", the level of a folder, '
+        "or a column of a .csv",
     )
     parser.add_argument("--follow_links", action="store_true", help="follow symbolic links")
     parser.add_argument("--data_dir", type=path, help="folder of TensorFlow Datasets")
@@ -84,16 +97,34 @@ def _read_source(place, arguments, class_names, channels):
             label=label,
             class_names=label and class_names,
             channels=channels,
+            group=arguments.group,
         )
     if pathlib.Path(place).suffix == ".npz":
         return _read_arrays(place, use_labels)
-    return data.from_folder(
+    source = data.from_folder(
         place,
         class_names=class_names,
         labels=arguments.labels if use_labels else None,
         channels=channels,
         follow_links=arguments.follow_links,
+        group=arguments.group,
     )
+    names = source.class_names
+    if arguments.labels != "auto" or class_names or not _are_groups(names):
+        return source
+    print(
+        f"The folders {', '.join(names[:2])}{', ...' * (len(names) > 2)} are groups by their "
+        "names, not classes; --labels=folder makes them classes"
+    )
+    grouped = source if source.groups is not None else source.with_groups(source.labels, names)
+    return grouped.without_labels()
+
+
+def _are_groups(names):
+    """Whether the names of folders are those of plates, slides, patients or days."""
+    if not names or len(names) < 2 or all(map(str.isdigit, names)):
+        return False
+    return all(map(GROUP_NAME.fullmatch, names))
 
 
 def split_labelled(arguments):

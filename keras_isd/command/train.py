@@ -53,7 +53,7 @@ def add_arguments(parser):
     add = settings.add_argument
     add("--method", choices=METHODS, help="method of a run without a teacher")
     add("--domain", choices=DOMAINS, help="kind of the images, which decides their views")
-    add("--normalize", choices=NORMALIZATIONS, help="what is taken off each image by itself")
+    add("--normalize", choices=NORMALIZATIONS, help="normalisation of each image by itself")
     add("--size", type=positive_int, help="side of the network's images in pixels")
     add("--stored_size", type=natural_int, help="shorter side of smaller copies; 0 for no copies")
     add("--network", choices=NETWORKS, help="network to train")

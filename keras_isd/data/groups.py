@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-MAX_SHARE = 0.5  # of as many groups as images: more say nothing about a group
+MAX_SHARE = 0.5  # groups per image; with more, a group is hardly more than an image
 
 
 def path_groups(names, group):

@@ -11,6 +11,8 @@ from keras_isd.evaluation.label_fractions import few_labels
 from keras_isd.evaluation.linear import linear_probe, linear_probe_on_images
 from keras_isd.evaluation.logistic import logistic_regression
 from keras_isd.evaluation.unbalanced import balanced_rows, unbalanced_accuracy
+from keras_isd.evaluation.uncertainty import mcnemar_test, wilson_interval
+from keras_isd.evaluation.without_network import simple_features
 from keras_isd.similarity.exact import nearest_rows
 
 __all__ = [
@@ -30,10 +32,13 @@ __all__ = [
     "linear_probe_on_images",
     "load_features",
     "logistic_regression",
+    "mcnemar_test",
     "nearest_rows",
     "neighbor_stability",
     "save_features",
+    "simple_features",
     "spherize",
     "unbalanced_accuracy",
     "view_retrieval",
+    "wilson_interval",
 ]

@@ -1,4 +1,4 @@
-"""Features that tell how an image was taken: measured, and removed."""
+"""Batch effects: features that depend on how an image was taken, measured and removed."""
 
 import numpy as np
 
@@ -9,10 +9,10 @@ from keras_isd.validation.features import check_features
 
 
 def group_effect(features, groups, k=10):
-    """Measures how well the neighbours of an image tell its group, such as its plate.
+    """Measures how well the neighbours of an image reveal its group, such as its plate.
 
     If images of every kind are in every group, and neighbours are still of the same group, features
-    show how an image was taken instead of what it shows.
+    depend on how an image was taken rather than on its content.
 
     Args:
         features: `(N, F)` array.

@@ -54,9 +54,14 @@ def view_retrieval(first, second):
     >>> keras_isd.evaluation.view_retrieval(np.eye(3), np.eye(3)[[0, 2, 1]])
     0.3333333333333333
     """
+    return float(views_found(first, second).mean())
+
+
+def views_found(first, second):
+    """Whether each image's own second view is the nearest second view: see `view_retrieval`."""
     _check_same_images(first=first, second=second)
     rows, _ = nearest_rows(second, first, 1)
-    return float((rows[:, 0] == np.arange(len(rows))).mean())
+    return rows[:, 0] == np.arange(len(rows))
 
 
 def neighbor_stability(before, after, k=10):

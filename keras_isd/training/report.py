@@ -1,6 +1,7 @@
 """The report of a run: its verdict, its tables and curves, and a map of some of its images."""
 
 import datetime
+import functools
 import os
 
 import keras
@@ -10,15 +11,24 @@ from absl import logging
 from keras_isd.callbacks import run_facts
 from keras_isd.data import ViewBatches
 from keras_isd.data.batches.view_batches import readable_views
-from keras_isd.evaluation import effective_rank, extract_features, knn_accuracies, view_retrieval
+from keras_isd.data.groups import folder_levels
+from keras_isd.evaluation import (
+    effective_rank,
+    extract_features,
+    group_effect,
+    knn_accuracies,
+    knn_predict,
+    simple_features,
+)
+from keras_isd.evaluation.health import views_found
 from keras_isd.exploration import cluster_features, find_duplicates, write_explorer
 from keras_isd.training.progress import PROGRESS
+from keras_isd.training.verdict import verdict
 from keras_isd.visualization import plot_history, read_csv_log
 
 MAX_IMAGES = 2000  # on the map
 MAX_CLASSES = 30  # in a table, the largest ones
 BASELINE_PIXELS = 16  # side of the images whose pixels are the features of a baseline
-EASY = 0.9  # view retrieval of an untrained network from which on it shows nothing
 
 
 def write_report(run):
@@ -41,7 +51,9 @@ def write_report(run):
     path = run.folder / "report.html"
     try:
         clusters = cluster_features(found.features, seed=run.seed)
-        retrieval, tables = _measure(run, part)
+        hits, kind, tables = _measure(run, part)
+        effects = group_effects(part, found.features)
+        summary = verdict(metrics, hits, kind, _is_held_out(run), effects)
         write_explorer(
             path,
             found.features,
@@ -53,13 +65,34 @@ def write_report(run):
             tables={**tables, **_settings_and_metrics(run.settings, metrics)},
             figures={"Metrics by epoch": plot_history(metrics)},
             title=f"{run.settings.method}, {len(run.source):,} images",
-            summary=verdict(metrics, retrieval, _is_held_out(run)),
+            summary=" ".join(summary),
             seed=run.seed,
         )
     except ImportError as error:
         logging.warning("No report: %s", error)
         return None
+    print(*summary, sep="\n")
     return path
+
+
+def group_effects(source, features):
+    """How well neighbours show the group of an image, by the source's groups and by its folders.
+
+    Returns:
+        List of pairs of a description and the result of `group_effect`.
+    """
+    ways = {}
+    if source.groups is not None:
+        ways["group"] = source.groups
+    elif source.names is not None:
+        for numbers, names in folder_levels(source.names).values():
+            examples = ", ".join(names[:2]) + ", ..." * (len(names) > 2)
+            ways[f"folder ({examples})"] = numbers
+    return [
+        (name, group_effect(features, groups))
+        for name, groups in ways.items()
+        if len(np.unique(groups)) > 1
+    ]
 
 
 def baseline_networks(model):
@@ -69,12 +102,17 @@ def baseline_networks(model):
         model: trained model with a `student_backbone`, or any `keras.Model` from views to features.
 
     Returns:
-        Dict from `"pixels"`, `"untrained"` and `"student"`.
+        Dict from `"pixels"`, the kinds of `simple_features`, `"untrained"` and `"student"`.
     """
     student = getattr(model, "student_backbone", model)
     untrained = keras.models.clone_model(student)
+    simple = {
+        kind: functools.partial(lambda views, kind: simple_features(views)[kind], kind=kind)
+        for kind in ("spectrum", "gradients", "colors")
+    }
     return {
         "pixels": _pixels,
+        **simple,
         "untrained": lambda views: untrained.predict(views, verbose=0),
         "student": lambda views: student.predict(views, verbose=0),
     }
@@ -90,77 +128,50 @@ def fifth_of_each_class(labels, seed):
     return np.sort(np.concatenate(chosen))
 
 
-def verdict(metrics, retrieval, is_held_out):
-    """One or two sentences on whether the network learned; None without `retrieval`.
-
-    Args:
-        metrics: dict of lists, the metrics by epoch.
-        retrieval: dict of view retrieval by network, see `_compare_networks`, or None.
-        is_held_out: bool, whether the images were held out from training.
-    """
-    if metrics.get("collapsed", [0])[-1]:
-        return (
-            "The run has collapsed: the network maps all images to nearly the same features. "
-            "A lower learning rate usually helps."
-        )
-    if retrieval is None:
-        return None
-    images = "held-out images" if is_held_out else "images"
-    numbers = (
-        f"View retrieval: {retrieval['student']:.1%} of {images} find their other view first "
-        f"(untrained network {retrieval['untrained']:.1%}, pixels {retrieval['pixels']:.1%}, "
-        f"chance {retrieval['chance']:.1%})."
-    )
-    if retrieval["student"] > retrieval["untrained"]:
-        return f"The network has learned something. {numbers}"
-    if retrieval["untrained"] >= EASY:
-        return f"This data set is too easy for view retrieval to be informative. {numbers}"
-    return f"The network has learned little. {numbers} Longer training or more images usually help."
-
-
 def _is_held_out(run):
     """Whether the images that are measured on were not trained on."""
     return run.teacher_features is None and run.held_out is not run.others
 
 
 def _measure(run, part):
-    """View retrieval by network (None for too few images), and tables, with labels of accuracy."""
+    """Hits by network (see `verdict`), their kind, and tables, with labels of accuracy."""
     keras.utils.set_random_seed(run.seed)  # fixes the untrained network
     networks = baseline_networks(run.model)
-    retrieval, tables = None, {}
+    hits, kind, tables = None, "views", {}
     views = run.held_out_views()
     if views is not None:
-        retrieval, tables["Features without labels"] = _compare_networks(networks, *views)
+        hits, tables["Features without labels"] = _compare_networks(networks, *views)
     if part.labels is not None and part.labels.max() >= 0:
         labelled = np.flatnonzero(part.labels >= 0)
         views, rows = readable_views(part.subset(labelled), run.view)
         labels = part.labels[labelled][rows]
         found = accuracy_tables(networks, views, labels, part.class_names, run.seed)
         if found is not None:
-            tables["Accuracy (labels were not used in training)"] = found[0]
-            tables["Accuracy by class"] = found[1]
-    return retrieval, tables
+            hits, kind = found[0], "labels"
+            tables["Accuracy (labels were not used in training)"] = found[1]
+            tables["Accuracy by class"] = found[2]
+    return hits, kind, tables
 
 
 def _compare_networks(networks, first, second):
-    """View retrieval by network, and the rows of a table, from two views of the same images."""
+    """Found views by network, and the rows of a table, from two views of the same images."""
     features = {name: (network(first), network(second)) for name, network in networks.items()}
-    retrieval = {name: view_retrieval(*pair) for name, pair in features.items()}
-    retrieval = {"chance": 1 / len(first), **retrieval}
-    # Pixels spread over many directions that do not depend on the content.
+    hits = {name: views_found(*pair) for name, pair in features.items()}
+    # The features without a network spread over directions that do not depend on the content.
     ranks = [
-        "" if name == "pixels" else f"{effective_rank(pair[0]):.0f}"
+        f"{effective_rank(pair[0]):.0f}" if name in ("untrained", "student") else ""
         for name, pair in features.items()
     ]
-    return retrieval, [
-        ["", *retrieval],
-        [f"view_retrieval, {len(first):,} images", *map(_percent, retrieval.values())],
+    shares = [1 / len(first), *(found.mean() for found in hits.values())]
+    return hits, [
+        ["", "chance", *hits],
+        [f"view_retrieval, {len(first):,} images", *map(_percent, shares)],
         ["feature_rank: directions that features spread over", "", *ranks],
     ]
 
 
 def accuracy_tables(networks, views, labels, class_names, seed):
-    """Rows of two tables: accuracies by network, and the student's in the largest classes.
+    """Hits by network, and the rows of two tables: accuracies, and those of the largest classes.
 
     A fifth of each class is classified by the other images. None if no class has five images.
     """
@@ -168,10 +179,13 @@ def accuracy_tables(networks, views, labels, class_names, seed):
     if not len(test):
         return None
     train = np.setdiff1d(np.arange(len(labels)), test)
-    found = {}
+    found, hits = {}, {}
     for name, network in networks.items():
         features = network(views)
-        found[name] = knn_accuracies(features[train], labels[train], features[test], labels[test])
+        sets = features[train], labels[train], features[test], labels[test]
+        found[name] = knn_accuracies(*sets)
+        ranked = knn_predict(*sets[:3], k=min(20, len(train)))
+        hits[name] = ranked[:, 0] == labels[test]
     numbers, counts = np.unique(labels[test], return_counts=True)
     accuracies = [["", "largest class", *networks]]
     for row in found["student"]:
@@ -183,7 +197,7 @@ def accuracy_tables(networks, views, labels, class_names, seed):
         name = class_names[number] if class_names else str(number)
         accuracy = found["student"]["20-NN"]["per_class"][int(number)]
         by_class.append([name, str(count), _percent(accuracy)])
-    return accuracies, by_class
+    return hits, accuracies, by_class
 
 
 def _pixels(views):

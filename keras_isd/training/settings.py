@@ -155,7 +155,7 @@ def _is_dicom(source):
 def _normalize(source, side, accelerator, values):
     if values["domain"] == "microscopy":
         return "background", "takes off what differs between plates and days, not between cells"
-    return "none", "brightness and colour may tell images apart"
+    return "none", "brightness and colour may matter"
 
 
 def _median_side(source):

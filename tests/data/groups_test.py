@@ -101,7 +101,7 @@ def test_too_few_images_of_other_groups_are_an_error():
 def test_a_shifted_group_is_measured_and_its_shift_removed():
     features, kinds, groups = clouds(6)
     effect = evaluation.group_effect(features, groups)
-    # Of 299 other images 179 are of the larger group's own, and 119 of the smaller one's.
+    # The larger group has 179 of the 299 other images, and the smaller one 119.
     assert effect["chance"] == pytest.approx((180 * 179 + 120 * 119) / 300 / 299)
     assert effect["same"] == 1.0
     assert effect["excess"] == 1.0

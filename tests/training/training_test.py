@@ -6,6 +6,7 @@ import json
 import math
 import re
 
+import keras
 import numpy as np
 import PIL.Image
 import pytest
@@ -58,7 +59,40 @@ def test_settings_follow_the_number_and_size_of_images_and_the_device(
     assert found.method == "isd"
     values = (found.size, found.network, found.batch_size, found.queue_size, found.epochs)
     assert values == expected
-    assert set(found.reasons) == set(found.values())
+    assert set(found.reasons) == {*found.values(), "domain", "normalize"}
+
+
+@pytest.mark.parametrize(
+    ("channels", "dtype", "domain", "normalize"),
+    [
+        (1, "uint16", "microscopy", "background"),
+        (3, "uint8", "photo", "none"),
+        (1, "float32", "photo", "none"),
+        (13, "uint16", "satellite", "none"),
+    ],
+)
+def test_the_domain_follows_the_kind_of_the_images(channels, dtype, domain, normalize):
+    pixels = np.random.RandomState(0).randint(0, 255, (20, 8, 8, channels)).astype(dtype)
+    source = data.from_arrays(pixels, channels=channels)
+    found = training.choose_settings(source, accelerator=False)
+    assert (found.domain, found.normalize) == (domain, normalize)
+    asked = training.choose_settings(
+        source, accelerator=False, domain="industry", normalize="image"
+    )
+    assert (asked.domain, asked.normalize) == ("industry", "image")
+    assert asked.reasons["domain"] == "as asked"
+
+
+def test_a_run_that_normalises_each_image_is_loaded_with_its_view(tmp_path):
+    pixels = np.random.RandomState(0).randint(300, 900, (40, 12, 12, 1)).astype("uint16")
+    source = data.from_arrays(pixels, channels=1)
+    settings = training.choose_settings(source, **{**SMALL, "epochs": 1})
+    train(source, tmp_path, settings)
+    _, view = training.load_run(tmp_path)
+    assert isinstance(view.operations[0], keras_isd.augmentation.NormalizeImage)
+    brighter = (pixels * 2 + 500).astype("uint16")
+    one, other = (keras.ops.convert_to_numpy(view(x)) for x in (pixels, brighter))
+    np.testing.assert_allclose(one, other, atol=0.02)
 
 
 def test_large_files_are_read_from_smaller_copies(tmp_path):
@@ -273,10 +307,11 @@ def test_the_report_compares_the_student_with_pixels_an_untrained_network_and_ch
     trained = make_run(source, tmp_path, settings)
     trained.train()
     page = trained.write_report().read_text()
-    assert re.search("<p>(The network has learned|This data set is too easy)", page)
+    assert re.search("<p>(The network has learned|This test finds|The features are worse)", page)
     tables = page_tables(page)
     features = tables["Features without labels"]
-    assert features[0] == ["", "chance", "pixels", "untrained", "student"]
+    simple = ["pixels", "spectrum", "gradients", "colors"]
+    assert features[0] == ["", "chance", *simple, "untrained", "student"]
     assert features[1][:2] == ["view_retrieval, 6 images", "16.7%"]
     by_labels = tables["Accuracy (labels were not used in training)"]
     assert by_labels[1][:3] == ["1-NN", "33.3%", "100.0%"]
@@ -295,23 +330,6 @@ def page_tables(page):
             for row in rows
         ]
     return found
-
-
-@pytest.mark.one_backend("the verdict depends only on numbers")
-def test_the_verdict_depends_on_the_untrained_network_and_on_collapse():
-    learned = {"chance": 0.01, "pixels": 0.09, "untrained": 0.03, "student": 0.04}
-    text = report.verdict({"collapsed": [1.0, 0.0]}, learned, is_held_out=True)
-    assert text.startswith("The network has learned something")
-    assert "4.0% of held-out images" in text
-    learned["student"] = 0.03
-    text = report.verdict({}, learned, is_held_out=False)
-    assert text.startswith("The network has learned little")
-    assert "held-out" not in text
-    text = report.verdict({"collapsed": [0.0, 1.0]}, learned, is_held_out=True)
-    assert text.startswith("The run has collapsed")
-    learned |= {"untrained": 1.0, "student": 1.0}
-    assert report.verdict({}, learned, True).startswith("This data set is too easy")
-    assert report.verdict({}, None, True) is None
 
 
 @pytest.mark.one_backend("the rows depend only on the labels")

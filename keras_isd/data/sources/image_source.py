@@ -217,6 +217,12 @@ class ImageSource:
         """Makes a source of the given rows of this one, in the given order."""
         return ImageSource(**self._whole, rows=np.array(self._rows)[check_rows(rows, len(self))])
 
+    def without_labels(self):
+        """Makes a source of the same images without labels."""
+        whole = {**self._whole, "images": self._storage, "labels": None, "class_names": None}
+        whole["count"] = self._whole["count"] or len(self._whole["labels"])
+        return ImageSource(**whole, rows=None if self._row_numbers is None else self._rows)
+
     def with_groups(self, groups, names=None):
         """Makes a source of the same images with groups.
 
