@@ -133,7 +133,7 @@ def _compare(order, pixel_order, names):
 
 def _draw(picture, source, found, rows):
     images = [source[int(row)] for row in rows]
-    maps = [found.bank.heat_map(image, row) for image, row in zip(images, rows)]
+    maps = [found.bank.make_heat_map(image, row) for image, row in zip(images, rows)]
     limits = (np.nanmedian(found.scores), found.scores[rows].max())
     captions = [f"{found.scores[row]:.2f}" for row in rows]
     try:

@@ -23,7 +23,7 @@ class LocalOutliers(NamedTuple):
         scores: `(N,)` float32 array, the largest distance of each image's patches; NaN for an image
             that could not be read.
         places: `(N, 2)` int array, x and y in pixels of the centre of that patch.
-        bank: `PatchBank`, whose `heat_map` shows where an image is unusual.
+        bank: `PatchBank`, whose `make_heat_map` shows where an image is unusual.
     """
 
     scores: np.ndarray
@@ -66,7 +66,7 @@ def find_local_outliers(source, bank_size=2000, max_side=512, seed=0, verbose="a
     progress = progress_bar(len(source), verbose)
     for row in bank.readable:
         image, _ = source.read_one(row)
-        distances = bank.distances(image, row)
+        distances = bank.measure_distances(image, row)
         i, j = np.unravel_index(distances.argmax(), distances.shape)
         scores[row] = distances[i, j]
         center = np.array([j, i]) * CELL + CELL * SIDE / 2
@@ -137,18 +137,18 @@ class PatchBank:
     def _describe(self, image):
         return describe_patches(limit_longer_side(image, self.max_side))
 
-    def heat_map(self, image, row=None):
-        """Spreads the `distances` over the whole image: half a patch of border has its neighbour's.
+    def make_heat_map(self, image, row=None):
+        """Makes the map of distances of the whole image; half a patch at the border has the nearest.
 
         Args:
-            image, row: see `distances`.
+            image, row: see `measure_distances`.
 
         Returns:
             `(H // 4, W // 4)` float32 array, for an image of at least 20 pixels.
         """
-        return np.pad(self.distances(image, row), SIDE // 2, mode="edge")
+        return np.pad(self.measure_distances(image, row), SIDE // 2, mode="edge")
 
-    def distances(self, image, row=None):
+    def measure_distances(self, image, row=None):
         """Computes the distances of the patches of an image, or of its reduced copy.
 
         Args:

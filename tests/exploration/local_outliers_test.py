@@ -28,7 +28,7 @@ def test_a_small_defect_has_the_highest_score_and_its_place():
     found = scores_of(images)
     assert found.scores.argmax() == 11
     assert np.abs(found.places[11] - (43, 33)).max() <= 10
-    heat = found.bank.heat_map(images[11], 11)
+    heat = found.bank.make_heat_map(images[11], 11)
     assert heat.shape == (12, 15)
     assert heat.max() == found.scores[11]
     assert heat[8, 10] > 1.5 * np.median(heat)
@@ -51,7 +51,7 @@ def test_an_image_is_not_compared_with_its_own_patches():
     images = noise(10)
     bank = PatchBank(keras_isd.data.from_arrays(images), bank_size=10**6)  # all patches
     # As for another image, the image finds its own patches in the bank of one of five groups.
-    assert (bank.distances(images[6], 6) > bank.distances(images[6])).all()
+    assert (bank.measure_distances(images[6], 6) > bank.measure_distances(images[6])).all()
 
 
 def test_images_of_several_sizes_and_a_file_that_cannot_be_read(tmp_path):
