@@ -138,7 +138,7 @@ class PatchBank:
         return describe_patches(limit_longer_side(image, self.max_side))
 
     def make_heat_map(self, image, row=None):
-        """Makes the map of distances of the whole image; half a patch at the border has the nearest.
+        """Makes the map of distances of the whole image; its border repeats the nearest ones.
 
         Args:
             image, row: see `measure_distances`.
