@@ -28,6 +28,11 @@ def add_image_arguments(parser, images_help="folder, .csv, .npz or tfds:NAME/SPL
         default="auto",
         help="classes by subfolder; labels are used for metrics only",
     )
+    add_reading_arguments(parser)
+
+
+def add_reading_arguments(parser):
+    """Adds the options of reading images that do not concern labels."""
     parser.add_argument(
         "--channels", type=positive_int, help="number of channels, if the files differ"
     )

@@ -6,6 +6,7 @@ Needs the extra `[plots]`.
 import importlib
 
 from keras_isd.visualization.embedding import plot_embedding
+from keras_isd.visualization.heat_maps import plot_heat_maps
 from keras_isd.visualization.history import plot_history, read_csv_log
 from keras_isd.visualization.image_rows import plot_image_rows
 from keras_isd.visualization.neighbors import plot_neighbors
@@ -15,6 +16,7 @@ from keras_isd.visualization.views import plot_views
 __all__ = [
     "plot_clusters",
     "plot_embedding",
+    "plot_heat_maps",
     "plot_history",
     "plot_image_rows",
     "plot_neighbors",

@@ -47,7 +47,7 @@ def plot_image_rows(
             axis.set_frame_on(False)
         for place, (axis, row) in enumerate(zip(line, group)):
             axis.imshow(
-                select_rgb(_scale_to_unit(images[int(row)], value_range)),
+                select_rgb(scale_to_unit(images[int(row)], value_range)),
                 cmap="gray",
                 vmin=0,
                 vmax=1,
@@ -58,7 +58,7 @@ def plot_image_rows(
     return figure
 
 
-def _scale_to_unit(image, value_range):
+def scale_to_unit(image, value_range=None):
     """Scales an image to [0, 1]."""
     image = np.asarray(image)
     if value_range is None:

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 import keras_isd
-from keras_isd.command import cluster, select, train
+from keras_isd.command import cluster, outliers, select, train
 from keras_isd.command.main import COMMANDS, main
 from tests.support.processes import run_fresh, start_forked
 
@@ -181,6 +181,43 @@ def test_tables_name_the_files(table, tmp_path):
     assert len(read(tmp_path / "select.csv")) == 4
     scores = [float(row["score"]) for row in read(tmp_path / "outliers.csv")]
     assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.one_backend("patches are compared by NumPy")
+def test_a_planted_defect_is_the_first_local_outlier(tmp_path):
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for number in range(30):
+        pixels = np.random.RandomState(number).randint(90, 130, (40, 48, 3)).astype("uint8")
+        if number == 8:
+            pixels[20:28, 12:20] = 220
+        Image.fromarray(pixels).save(folder / f"{number:02}.png")
+    (folder / "broken.png").write_bytes(b"no image")
+    output = tmp_path / "defects.csv"
+    status, printed = command("outliers", folder, "--kind=local", f"--output={output}")
+    assert status == 0, printed
+    assert "of the first 10 outliers are also the first 10 by pixels alone" in printed
+    assert re.search(r"left out, since they cannot be read: .*broken\.png", printed)
+    assert output.with_suffix(".jpg").stat().st_size > 1000
+    rows = read(output)
+    assert len(rows) == 30
+    assert pathlib.Path(rows[0]["name"]).name == "08.png"
+    assert abs(int(rows[0]["x"]) - 16) <= 8
+    assert abs(int(rows[0]["y"]) - 24) <= 8
+    assert sorted(int(row["pixel_rank"]) for row in rows) == list(range(1, 31))
+    status, printed = command("outliers", folder, "--kind=local", "--k=3")
+    assert (status, "--k and --approximate must not be given" in printed) == (2, True)
+
+
+@pytest.mark.one_backend("compares rows")
+def test_images_that_only_pixels_find_are_named(capsys, caplog):
+    order, by_pixels = np.arange(40), np.arange(40)[::-1]
+    outliers._compare(order, by_pixels, [f"{row}.png" for row in range(40)])
+    assert capsys.readouterr().out.startswith("0 of the first 10 outliers")
+    assert "Only pixels find 39.png, 38.png, 37.png, 36.png, 35.png and 5 more" in caplog.text
+    caplog.clear()
+    outliers._compare(order, order, [f"{row}.png" for row in range(40)])
+    assert not caplog.text
 
 
 @pytest.mark.one_backend("Keras exports the network")

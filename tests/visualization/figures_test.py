@@ -37,6 +37,20 @@ def test_each_row_is_a_cluster_with_its_middle_first_and_the_largest_on_top():
         assert (np.diff(distances) >= -1e-6).all()
 
 
+def test_a_heat_map_spreads_over_its_image_and_is_strongest_at_its_maximum():
+    images = [np.zeros((20, 40, 3), "uint8"), np.zeros((8, 8, 1), "uint16")]
+    heat = np.array([[1.0, 2.0], [3.0, 5.0]])
+    figure = visualization.plot_heat_maps(images, [heat, heat], (2, 5), ["a", "b"], columns=1)
+    alone, drawn = figure.axes[:2]
+    assert len(figure.axes) == 4
+    assert alone.get_title() == "a"
+    assert drawn.images[1].get_extent() == [0, 40, 20, 0]
+    np.testing.assert_allclose(drawn.images[1].get_array(), [[0, 0], [1 / 3, 1]])
+    np.testing.assert_allclose(drawn.images[1].get_alpha(), [[0, 0], [0.2, 0.6]])
+    with pytest.raises(ValueError, match=r"one map for each .*Received: 1 maps, 2 images"):
+        visualization.plot_heat_maps(images, [heat])
+
+
 def test_clusters_are_drawn_as_they_are_found(tmp_path):
     features, _ = three_directions()
     images = np.broadcast_to(np.arange(30)[:, None, None, None] * 8, (30, 4, 4, 3))

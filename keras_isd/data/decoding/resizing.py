@@ -28,7 +28,7 @@ def crop_central_square(image, size):
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     part = image[top : top + side, left : left + side]
-    return _resize(part, (size, size))
+    return resize_image(part, (size, size))
 
 
 def limit_shorter_side(image, size):
@@ -37,7 +37,7 @@ def limit_shorter_side(image, size):
     shorter = min(height, width)
     if shorter <= size:
         return image
-    return _resize(image, (round(height * size / shorter), round(width * size / shorter)))
+    return resize_image(image, (round(height * size / shorter), round(width * size / shorter)))
 
 
 def limit_longer_side(image, size):
@@ -46,10 +46,13 @@ def limit_longer_side(image, size):
     longer = max(height, width)
     if longer <= size:
         return image
-    return _resize(image, tuple(max(1, round(side * size / longer)) for side in (height, width)))
+    return resize_image(
+        image, tuple(max(1, round(side * size / longer)) for side in (height, width))
+    )
 
 
-def _resize(image, size):
+def resize_image(image, size):
+    """Resizes an image to (height, width), bilinearly with antialiasing; keeps the dtype."""
     if image.dtype == "uint8" and image.shape[-1] == 3:
         resized = Image.fromarray(np.ascontiguousarray(image))
         return np.asarray(resized.resize(size[::-1], Image.Resampling.BILINEAR))
