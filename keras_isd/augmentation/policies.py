@@ -23,7 +23,6 @@ from keras_isd.augmentation.geometry import (
 from keras_isd.augmentation.image_normalization import NormalizeImage
 from keras_isd.augmentation.intensity import (
     ChannelDropout,
-    GammaJitter,
     IlluminationJitter,
     IntensityJitter,
     Normalize,
@@ -156,13 +155,11 @@ def microscopy(size, statistics=IMAGENET, blur=0.5):
     changes = [
         RandomOrientation(),
         IntensityJitter(channels, 0.4, 0.4, rate=0.8),
-        GammaJitter((0.7, 1.5), rate=0.5),
-        IlluminationJitter(0.1, 0.2, rate=0.5),
     ]
     if channels > 1:
         changes.append(ChannelDropout(channels, 0.2, rate=0.2))
     changes += [GaussianBlur((0.1, 1.0), rate=blur)] if blur else []
-    return _policy(RandomResizedCrop(size), [*changes, SensorNoise(0.05, 0.05)], statistics)
+    return _policy(RandomResizedCrop(size), changes, statistics)
 
 
 def pathology(size, statistics=IMAGENET, blur=0.5):

@@ -9,8 +9,8 @@
 LABELLED is a folder with a subfolder for each class. Without `--test` a fifth of each class is
 classified by the other images. Columns compare pixels, an untrained network of the same kind, the
 student, and the teacher if it is a copy of the student. Protocols: `knn` (nearest neighbours),
-`linear` (a linear probe), `few_labels` (a linear probe on 1 % and 10 % of the labels), `transfer`
-(logistic regression on other labelled images) and `unbalanced` (1-NN over all and over the rare
+`linear` (a linear layer at its optimum), `few_labels` (the same on 1 % and 10 % of the labels),
+`transfer` (the same on other labelled images) and `unbalanced` (1-NN over all and over the rare
 classes, the others being `--large_classes`). `--output` ending in .json gets the numbers, any other
 becomes a folder with results.json, t-SNE figures and report.html.
 """
@@ -110,14 +110,12 @@ def _measure(arguments, bank, labels, queries, truth):
         for name, result in evaluation.knn_accuracies(bank, labels, queries, truth).items():
             found[name] = result["top1"]
     if "linear" in arguments.protocols:
-        result = evaluation.linear_probe(bank, labels, queries, truth, seed=seed)
+        result = _fit_linear(bank, labels, queries, truth, seed)
         found |= {"linear": result["top1"], "linear, top-5": result["top5"]}
     if "few_labels" in arguments.protocols:
         by_fraction = evaluation.few_labels(
             labels,
-            lambda rows, draw: evaluation.linear_probe(
-                bank[rows], labels[rows], queries, truth, seed=draw
-            ),
+            lambda rows, draw: _fit_linear(bank[rows], labels[rows], queries, truth, draw),
             seeds=range(seed, seed + 3),
         )
         for fraction, result in by_fraction.items():
@@ -130,6 +128,16 @@ def _measure(arguments, bank, labels, queries, truth):
         )
         found |= {"1-NN, balanced": result["all"], "1-NN, rare classes": result["rare"]}
     return found
+
+
+def _fit_linear(bank, labels, queries, truth, seed):
+    """Accuracies of a linear layer at its optimum, its penalty chosen on held-out images."""
+    options = {}
+    if np.bincount(labels).max() < 2:  # no class has an image to hold out
+        options["strengths"] = [1e-2]
+    return keras_isd.evaluation.logistic_regression(
+        bank, labels, queries, truth, seed=seed, **options
+    )
 
 
 def _rare_classes(arguments, truth):

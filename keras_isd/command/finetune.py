@@ -5,26 +5,33 @@
     keras-isd finetune selected.csv --model=RUN --output=classifier --classify=IMAGES
 
 LABELLED is a folder with a subfolder for each class, or a table .csv with columns path (or name)
-and label, such as keras-isd select writes, with its labels filled in. Without `--test` a fifth of
-each class is held out and classified. The whole network is trained with labels; its accuracy is
-compared with a linear probe on the frozen features, and with `--untrained` with the same network
-trained from scratch. The output folder gets the network (classifier.keras), the classes and the
-view that it takes (classes.json, view.json), and with `--classify` a table of other images and
-their classes (labels.csv).
+and label, such as keras-isd select writes, with its labels filled in. Three kinds of classifier are
+compared by cross-validation (with --group, by groups), and the best is kept: a linear layer on the
+frozen features, the vote of the nearest images, and, from fifty labels on, the whole network
+trained further. The whole network is kept only if it is better beyond chance. With `--untrained`
+the same network trained from scratch is judged as well. The output folder gets the classifier
+(classifier.keras), the classes and the view that it takes (classes.json, view.json), and with
+`--classify` a table of other images and their classes (labels.csv).
 """
 
 import json
 import pathlib
 import shutil
 
+import numpy as np
+
 import keras_isd
-from keras_isd.command.images import add_labelled_arguments, read_images, split_labelled
+from keras_isd.command.images import add_labelled_arguments, read_images, read_labelled
 from keras_isd.command.tables import write_table
 from keras_isd.command.values import fraction, path, positive_float, positive_int
 
 BATCH_SIZE, STEPS, MIN_EPOCHS, MAX_EPOCHS = 50, 1000, 20, 100
-FEW_IMAGES = 20  # to classify, below which accuracies are uncertain
+FEW_LABELS = 50  # below which the whole network is not trained, unless asked for
+FOLDS, NETWORK_FOLDS = 5, 3  # of cross-validation, without and with the whole network
+SIGNIFICANT = 0.05
 SCRATCH_LEARNING_RATE = 0.05  # an untrained network still has to find its features
+LINEAR, NEIGHBORS = "linear layer", "nearest images"
+NETWORK, SCRATCH = "whole network, pretrained", "whole network, from scratch"
 
 
 def add_arguments(parser):
@@ -33,16 +40,18 @@ def add_arguments(parser):
     add("--model", type=path, required=True, help="folder of a run")
     add("--output", type=path, required=True, help="folder of the classifier")
     add("--fraction", type=fraction, help="share of the labels to use, drawn by class")
+    add("--whole_network", action="store_true", help="train the network also from few labels")
     add("--epochs", type=positive_int, help="epochs; 20 to 100, for 1,000 steps, if not given")
     add("--learning_rate", type=positive_float, default=0.02, help="initial learning rate")
-    add("--untrained", action="store_true", help="train the network from scratch as well")
+    add("--untrained", action="store_true", help="judge the network from scratch as well")
     add("--classify", type=path, metavar="IMAGES", help="unlabelled images to classify")
 
 
 def run(arguments):
     folder = pathlib.Path(arguments.output)
     _check(arguments, folder)
-    train, test = split_labelled(arguments)
+    train = read_labelled(arguments.images, arguments)
+    test = arguments.test and read_labelled(arguments.test, arguments, train.class_names, classes=1)
     if arguments.fraction:
         labels = train.labels
         rows = keras_isd.data.label_fraction(labels, arguments.fraction, arguments.seed)
@@ -50,11 +59,7 @@ def run(arguments):
     folder.mkdir(parents=True, exist_ok=True)
     model, view = keras_isd.training.load_run(arguments.model)
     others = arguments.classify and read_images(arguments.classify, arguments)
-    classifier, accuracies = _compare(arguments, model.student_backbone, view, train, test)
-    few = ", so few that the accuracies are uncertain" * (len(test) < FEW_IMAGES)
-    print(f"{len(train):,} images to learn from, {len(test):,} to classify{few}")
-    for name, accuracy in accuracies.items():
-        print(f"{name:<30}{accuracy:>8.3f}")
+    classifier = _choose(arguments, model.student_backbone, view, train, test)
     classifier.save(folder / "classifier.keras")
     names = train.class_names or [str(label) for label in range(train.labels.max() + 1)]
     (folder / "classes.json").write_text(json.dumps(names, indent=1))
@@ -75,30 +80,97 @@ def _check(arguments, folder):
         )
 
 
-def _compare(arguments, backbone, view, train, test):
-    """Trains the classifier; returns it, and its accuracy next to those of its baselines."""
+def _choose(arguments, backbone, view, train, test):
+    """Compares the kinds of classifiers, and returns the best one, fitted to all labels."""
     evaluation = keras_isd.evaluation
-    known, unknown = (
-        evaluation.extract_features(backbone, _batches(part, view), verbose=0)
-        for part in (train, test)
+    known = evaluation.extract_features(backbone, _batches(train, view), verbose=0)
+    train, labels = train.subset(known.indices), known.labels
+    count = int(labels.max()) + 1
+    is_network = arguments.whole_network or arguments.untrained or len(labels) >= FEW_LABELS
+    folds = evaluation.make_folds(
+        labels, train.groups, NETWORK_FOLDS if is_network else FOLDS, arguments.seed
     )
-    probe = evaluation.linear_probe(
-        known.features, known.labels, unknown.features, unknown.labels, seed=arguments.seed
-    )
-    accuracies = {"linear probe": probe["top1"]}
+    linear = evaluation.cross_validate_linear(known.features, labels, folds)
+    neighbors = evaluation.cross_validate_neighbors(known.features, labels, folds)
+    found = {LINEAR: linear.is_correct, NEIGHBORS: neighbors.is_correct}
+    make = {
+        LINEAR: lambda: evaluation.linear_classifier(
+            backbone, known.features, labels, count, linear.setting
+        ),
+        NEIGHBORS: lambda: evaluation.neighbor_classifier(
+            backbone, known.features, labels, count, neighbors.setting
+        ),
+        NETWORK: lambda: _fine_tune(arguments, backbone, train, count, arguments.learning_rate),
+    }
+    if is_network:
+        found[NETWORK] = _cross_validate_network(arguments, backbone, train, view, folds)
     if arguments.untrained:
-        import keras
+        untrained = _untrained(arguments, backbone)
+        found[SCRATCH] = _cross_validate_network(
+            arguments, untrained, train, view, folds, SCRATCH_LEARNING_RATE
+        )
+    kept, reason = choose_classifier({name: found[name] for name in make if name in found})
+    by_group = "" if train.groups is None else ", by groups"
+    print(f"{len(labels):,} labelled images, {len(folds)} parts classified in turn{by_group}")
+    for name, is_correct in found.items():
+        print(f"{name:<30}{_with_interval(is_correct)}")
+    print(f"kept: {kept}, {reason}")
+    classifier = make[kept]()
+    if test:
+        print(f"{len(test):,} test images{'':<12}{_with_interval(_hits(classifier, test, view))}")
+    return classifier
 
-        keras.utils.set_random_seed(arguments.seed)
-        untrained = keras.models.clone_model(backbone)
-        scratch = _fine_tune(arguments, untrained, train, SCRATCH_LEARNING_RATE)
-        accuracies["whole network, from scratch"] = _accuracy(scratch, test, view)
-    classifier = _fine_tune(arguments, backbone, train, arguments.learning_rate)
-    accuracies["whole network, pretrained"] = _accuracy(classifier, test, view)
-    return classifier, accuracies
+
+def choose_classifier(found):
+    """Chooses a classifier by the images that each kind classified correctly.
+
+    A frozen network is preferred: it takes little time, and keeps its features for other uses.
+
+    Args:
+        found: dict from the name to `(N,)` bools.
+
+    Returns:
+        Pair of the name and the reason, str.
+    """
+    frozen = {name: found[name] for name in (LINEAR, NEIGHBORS)}
+    kept = max(frozen, key=lambda name: frozen[name].mean())
+    if NETWORK in found:
+        gain = found[NETWORK].mean() - found[kept].mean()
+        chance = keras_isd.evaluation.mcnemar_test(found[NETWORK], found[kept])
+        difference = f"by {abs(gain):.3f} (p = {chance:.2g})"
+        if gain > 0 and chance < SIGNIFICANT:
+            return NETWORK, f"better than the {kept} {difference}"
+        order = "worse" if gain < 0 else "better, but not beyond chance," if gain else "no better"
+        return kept, f"since the whole network is {order} {difference}"
+    other = NEIGHBORS if kept == LINEAR else LINEAR
+    gain = found[kept].mean() - found[other].mean()
+    chance = keras_isd.evaluation.mcnemar_test(found[kept], found[other])
+    return kept, f"better than the {other} by {gain:.3f} (p = {chance:.2g})"
 
 
-def _fine_tune(arguments, backbone, source, learning_rate):
+def _cross_validate_network(arguments, backbone, source, view, folds, learning_rate=None):
+    """Whether each image is classified correctly by a network trained on the other parts."""
+    is_correct = np.zeros(len(source), bool)
+    for fitted, classified in folds:
+        classifier = _fine_tune(
+            arguments,
+            backbone,
+            source.subset(fitted),
+            int(source.labels.max()) + 1,
+            learning_rate or arguments.learning_rate,
+        )
+        is_correct[classified] = _hits(classifier, source.subset(classified), view)
+    return is_correct
+
+
+def _untrained(arguments, backbone):
+    import keras
+
+    keras.utils.set_random_seed(arguments.seed)
+    return keras.models.clone_model(backbone)
+
+
+def _fine_tune(arguments, backbone, source, classes, learning_rate):
     """A classifier trained on weak views: a crop and a flip."""
     import keras
 
@@ -110,7 +182,7 @@ def _fine_tune(arguments, backbone, source, learning_rate):
     return keras_isd.evaluation.fine_tuned_classifier(
         backbone,
         batches,
-        int(source.labels.max()) + 1,
+        classes,
         arguments.epochs or min(MAX_EPOCHS, max(MIN_EPOCHS, STEPS // len(batches))),
         learning_rate,
         seed=arguments.seed,
@@ -121,10 +193,19 @@ def _batches(source, view):
     return keras_isd.data.ViewBatches(source, None, view, 100)
 
 
-def _accuracy(classifier, source, view):
-    batches = _batches(source, view)
-    found = keras_isd.evaluation.extract_features(classifier, batches, verbose=0)
-    return float((found.features.argmax(axis=1) == found.labels).mean())
+def _hits(classifier, source, view):
+    """Whether each image of a source is classified correctly; an unreadable one is not."""
+    found = keras_isd.evaluation.extract_features(classifier, _batches(source, view), verbose=0)
+    is_correct = np.zeros(len(source), bool)
+    is_correct[found.indices] = found.features.argmax(axis=1) == found.labels
+    return is_correct
+
+
+def _with_interval(is_correct):
+    """An accuracy with its 95 % interval."""
+    count = int(np.count_nonzero(is_correct))
+    low, high = keras_isd.evaluation.wilson_interval(count, len(is_correct))
+    return f"{is_correct.mean():>8.3f}  [{low:.3f}, {high:.3f}]"
 
 
 def _classify(classifier, source, view, names, output):

@@ -5,6 +5,13 @@ from keras_isd.evaluation.feature_file import cache_features
 from keras_isd.evaluation.feature_table import load_features, save_features
 from keras_isd.evaluation.features import Features, extract_features
 from keras_isd.evaluation.fine_tuning import fine_tune, fine_tuned_classifier
+from keras_isd.evaluation.frozen_classifiers import (
+    cross_validate_linear,
+    cross_validate_neighbors,
+    linear_classifier,
+    make_folds,
+    neighbor_classifier,
+)
 from keras_isd.evaluation.health import effective_rank, neighbor_stability, view_retrieval
 from keras_isd.evaluation.knn import knn_accuracies, knn_accuracy, knn_predict
 from keras_isd.evaluation.label_fractions import few_labels
@@ -19,6 +26,8 @@ __all__ = [
     "Features",
     "balanced_rows",
     "cache_features",
+    "cross_validate_linear",
+    "cross_validate_neighbors",
     "effective_rank",
     "extract_features",
     "few_labels",
@@ -28,12 +37,15 @@ __all__ = [
     "knn_accuracies",
     "knn_accuracy",
     "knn_predict",
+    "linear_classifier",
     "linear_probe",
     "linear_probe_on_images",
     "load_features",
     "logistic_regression",
+    "make_folds",
     "mcnemar_test",
     "nearest_rows",
+    "neighbor_classifier",
     "neighbor_stability",
     "save_features",
     "simple_features",

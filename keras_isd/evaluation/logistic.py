@@ -86,6 +86,34 @@ def logistic_regression(
     return {**compute_accuracies(ranked, labels), "strength": strength}
 
 
+def fit_logistic(features, labels, strength, max_iterations=1000):
+    """Fits a logistic regression to standardised features.
+
+    Args:
+        features: `(N, F)` array of unit vectors.
+        labels: `(N,)` integers >= 0, of at least two classes.
+        strength: float > 0, see `logistic_regression`.
+        max_iterations: int. Defaults to 1000.
+
+    Returns:
+        Triple of the kernel `(F, C)` and the bias `(C,)` for features that are not standardised,
+        and the C classes.
+    """
+    mean, variance = compute_moments(features)
+    deviation = np.sqrt(variance)
+    classifier = _fit((features - mean) / deviation, labels, strength, max_iterations)
+    kernel, bias = classifier.coef_.T, classifier.intercept_
+    if len(classifier.classes_) == 2:  # scikit-learn has weights of the second class alone
+        kernel, bias = np.concatenate([-kernel, kernel], axis=1), np.concatenate([-bias, bias])
+        kernel, bias = kernel / 2, bias / 2  # their difference is the score
+    kernel = kernel / np.reshape(deviation, (-1, 1))
+    return (
+        kernel.astype("float32"),
+        (bias - np.ravel(mean) @ kernel).astype("float32"),
+        classifier.classes_,
+    )
+
+
 def _draw_held_out_rows(labels, share, seed):
     """Draws a share of the rows of each class that has more than one image."""
     classes, counts = np.unique(labels, return_counts=True)

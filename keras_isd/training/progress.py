@@ -54,6 +54,35 @@ class ProgressLine(keras.callbacks.Callback):
         self.log_fn("  ".join([*words, f"{left / 60:.0f} min left"]))
 
 
+class TimeLimit(keras.callbacks.Callback):
+    """Ends training after the last epoch that fits into a time.
+
+    An epoch is expected to take as long as the last one. Other work on the machine can make a run
+    slower than it was measured to be; it then ends with a learning rate above 0.
+
+    Args:
+        end: float, the time of `time.monotonic` at which training must have ended.
+        log_fn: function that is called with the line that reports the end.
+    """
+
+    def __init__(self, end, log_fn):
+        super().__init__()
+        self.end = end
+        self.log_fn = log_fn
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._start = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        now, epochs = time.monotonic(), self.params["epochs"]
+        if epoch + 1 < epochs and now + (now - self._start) > self.end:
+            self.model.stop_training = True
+            self.log_fn(
+                f"Stopped after {epoch + 1} of {epochs} epochs by the time limit: the machine was "
+                "slower than measured. Run the same command again to train the others."
+            )
+
+
 def time_steps(model, batches):
     """Seconds of the first steps, compilation included, and of the timed steps after them."""
     stream = itertools.chain.from_iterable(itertools.repeat(batches))

@@ -20,7 +20,7 @@ from keras_isd.models import QueueModel
 from keras_isd.optimizers import from_recipe
 from keras_isd.recipes import get_recipe
 from keras_isd.training import run_folder
-from keras_isd.training.progress import ProgressLine, epochs_that_fit, time_steps
+from keras_isd.training.progress import ProgressLine, TimeLimit, epochs_that_fit, time_steps
 from keras_isd.training.report import write_report
 from keras_isd.training.settings import SMALL
 from keras_isd.training.teachers import make_teacher
@@ -30,6 +30,7 @@ MAX_HELD_OUT = 1000  # images
 MAX_BANK = 5000  # labelled images that k-NN compares held-out images with
 REPORTS_PER_RUN = 50  # epochs with health metrics and a line of progress, about
 CHECKPOINT_STEPS = 500
+RUN_SHARE = 0.9  # of the time limit for training; the rest is for the report
 
 
 class Run:
@@ -122,10 +123,10 @@ class Run:
         Raises:
             ValueError: if the folder is of another run, or one epoch takes longer than `minutes`.
         """
+        start = time.monotonic()
         run_folder.check_same_run(self)  # before a teacher sees an image
         self.folder.mkdir(parents=True, exist_ok=True)
         self.teacher_features = self._teacher_features()
-        start = time.monotonic()
         resume = Resume(self.folder / "checkpoints", every_n_steps=CHECKPOINT_STEPS)
         is_resumed = bool(resume.initial_epoch or resume.initial_step)
         self.settings, is_measured = run_folder.with_measured_epochs(self)
@@ -137,7 +138,8 @@ class Run:
         self.training, self.held_out, self.others = self._split()
         self.statistics = run_folder.view_statistics(self, is_resumed)
         if self.minutes is not None and not is_measured:
-            self._fit_epochs_into(60 * self.minutes - (time.monotonic() - start))
+            limit = RUN_SHARE * 60 * self.minutes
+            self._fit_epochs_into(limit - (time.monotonic() - start))
             run_folder.record(self, resume, True)
         if is_resumed:
             done, epochs = resume.initial_epoch, self.settings.epochs
@@ -145,7 +147,8 @@ class Run:
             self.log_fn(
                 "The run is finished." if is_done else f"Resuming at epoch {done + 1}/{epochs}."
             )
-        self._fit(resume)
+        end = None if self.minutes is None else start + RUN_SHARE * 60 * self.minutes
+        self._fit(resume, end)
         with atomic_path(self.folder / "model.keras") as unfinished:
             self.model.save(unfinished)
         return self.model
@@ -269,7 +272,8 @@ class Run:
         timing = time_steps(self.make_model(len(batches)), batches)
         self.settings = epochs_that_fit(self.settings, timing, len(batches), seconds, self.log_fn)
 
-    def _fit(self, resume):
+    def _fit(self, resume, end):
+        """Trains until the last epoch, or the last one that ends before a time, if given."""
         keras.utils.set_random_seed(self.seed)
         batches = self.make_batches(resume.initial_epoch, resume.initial_step)
         self.model = self.make_model(len(batches))
@@ -288,6 +292,7 @@ class Run:
                 run_folder.MetricsFile(self.folder / "metrics.csv", resume.initial_epoch),
                 *_tensorboard(self.folder),
                 ProgressLine(self.log_fn, every),
+                *([] if end is None else [TimeLimit(end, self.log_fn)]),
             ],
         )
 

@@ -284,7 +284,8 @@ def test_every_protocol_has_its_row_and_a_report_is_written(labelled, trained, t
     )
     assert status == 0, printed
     results = json.loads((tmp_path / "evaluation" / "results.json").read_text())
-    assert list(results) == ["chance", "pixels", "untrained", "student", "teacher"]
+    simple = ["spectrum", "gradients", "colors"]
+    assert list(results) == ["chance", "pixels", *simple, "untrained", "student", "teacher"]
     rows = ["1-NN", "linear", "10% of labels", "transfer", "1-NN, rare classes"]
     assert all(0 <= results["teacher"][row] <= 1 for row in rows)
     assert results["pixels"]["transfer"] == 1.0
@@ -323,8 +324,10 @@ def test_filled_in_labels_train_a_classifier_for_all_images(photos, trained, tab
     status, printed = command(*line, f"--classify={photos}", "--epochs=30", "--untrained")
     assert status == 0, printed
     assert "5 images of" in printed
-    assert re.search(r"2[0-4] images to learn from, [1-5] to classify, so few", printed)
-    assert "whole network, from scratch" in printed
+    assert "25 labelled images, 3 parts classified in turn" in printed
+    for name in ("linear layer", "nearest images", "whole network, from scratch"):
+        assert re.search(rf"{name} +[01]\.\d{{3}}  \[[01]\.\d{{3}}, [01]\.\d{{3}}\]", printed)
+    assert "kept: " in printed
     found = read(tmp_path / "classifier" / "labels.csv")
     assert [row["name"] for row in found] == sorted(map(str, photos.iterdir()))
     assert np.mean([row["label"] == file_color(row["name"]) for row in found]) > 0.9
@@ -343,7 +346,7 @@ def test_a_fraction_of_the_labels_is_used(labelled, trained, tmp_path):
     line = ["finetune", labelled, f"--model={trained}", f"--output={tmp_path}", "--epochs=1"]
     status, printed = command(*line, "--fraction=0.25")
     assert status == 0, printed
-    assert "12 images to learn from, 11 to classify" in printed
+    assert "15 labelled images, 5 parts classified in turn" in printed
 
 
 @pytest.mark.one_backend("distillation is tested in tests/training")
