@@ -27,8 +27,12 @@ def add_arguments(parser):
 def run(arguments):
     found = tables.load_features(arguments)
     output = tables.output_path(arguments, "clusters.csv")
+    clusters = arguments.clusters
+    if clusters is None and arguments.method == "kmeans":
+        clusters, reason = keras_isd.exploration.choose_clusters(found.features, arguments.seed)
+        print(f"--clusters={clusters}: {reason}")
     labels = keras_isd.exploration.cluster_features(
-        found.features, arguments.clusters, arguments.method, arguments.min_size, arguments.seed
+        found.features, clusters, arguments.method, arguments.min_size, arguments.seed
     )
     sizes = np.bincount(labels[labels >= 0])
     more = ", ..." * (len(sizes) > 10)

@@ -9,7 +9,10 @@ from keras_isd.validation.features import check_features
 from keras_isd.visualization.image_rows import plot_image_rows
 
 METHODS = ("kmeans", "hdbscan")
-MAX_CLUSTERS = 100  # if their number is not given
+# Numbers of clusters that are compared if none is given, and the images that they are compared on.
+COUNTS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 24, 28, 32, 40, 50, 65, 80, 100)
+MAX_COMPARED = 1000
+CLEAR = 0.05  # excess of the silhouette over that of one cloud
 
 
 def cluster_features(features, clusters=None, method="kmeans", min_size=5, seed=0):
@@ -21,8 +24,7 @@ def cluster_features(features, clusters=None, method="kmeans", min_size=5, seed=
 
     Args:
         features: `(N, F)` array.
-        clusters: int, number of clusters of k-means. Defaults to the root of half the number of
-            images, at most 100.
+        clusters: int, number of clusters of k-means. Defaults to None: see `choose_clusters`.
         method: `"kmeans"` or `"hdbscan"`. Defaults to `"kmeans"`.
         min_size: int, minimum size of HDBSCAN's clusters. Defaults to 5.
         seed: int, seed of k-means. Defaults to 0.
@@ -53,13 +55,74 @@ def cluster_features(features, clusters=None, method="kmeans", min_size=5, seed=
             HDBSCAN(min_cluster_size=max(2, min_size), copy=True).fit_predict(unit)
         )
     if clusters is None:
-        clusters = max(1, min(MAX_CLUSTERS, round((len(unit) / 2) ** 0.5)))
+        clusters, _ = choose_clusters(features, seed)
     check_positive_integer("clusters", clusters)
     if clusters > len(unit):
         raise ValueError(
             f"Argument `clusters` must be between 1 and {len(unit)} images. Received: {clusters=}"
         )
     return _number_by_size(KMeans(clusters, n_init=4, random_state=seed).fit_predict(unit))
+
+
+def choose_clusters(features, seed=0):
+    """Chooses the number of clusters of k-means by the features, not by the number of images.
+
+    The silhouette compares each image's distance to its own cluster with that to the next one: 1 is
+    best, and 0 is a border. Its mean is compared with that of random features of the same mean and
+    covariance, which form one cloud, on at most 1,000 images; the number with the largest excess is
+    chosen. If even that is below 0.05, the number is the root of half of the images, at most 100,
+    which only divides one cloud.
+
+    Args:
+        features: `(N, F)` array.
+        seed: int, seed of k-means and of the choice of images. Defaults to 0.
+
+    Returns:
+        Pair of the number, int, and the reason, str.
+
+    Raises:
+        ImportError: if scikit-learn is not installed.
+        ValueError: if features are not finite.
+
+    Source: Rousseeuw, "Silhouettes: a graphical aid to the interpretation and validation of cluster
+    analysis", 1987; Tibshirani, Walther and Hastie, "Estimating the number of clusters in a data
+    set via the gap statistic", 2001, for the comparison.
+
+    Example:
+
+    >>> random = np.random.RandomState(0)
+    >>> features = np.eye(4)[np.arange(80) % 4] + 0.05 * random.randn(80, 4)
+    >>> keras_isd.exploration.choose_clusters(features)
+    (4, 'its silhouette is 0.92, and 0.27 for one cloud')
+    """
+    check_features(features=features)
+    random = np.random.RandomState(seed)
+    rows = random.permutation(len(features))[:MAX_COMPARED]
+    unit = unit_rows(np.asarray(features)[np.sort(rows)])
+    covariance = np.cov(unit.T, bias=True).reshape(unit.shape[1], -1)
+    values, directions = np.linalg.eigh(covariance)
+    cloud = random.randn(*unit.shape) * np.sqrt(np.maximum(values, 0)) @ directions.T
+    cloud = unit_rows(unit.mean(axis=0) + cloud)
+    different = len(np.unique(unit, axis=0))
+    counts = [count for count in COUNTS if count <= min(len(unit) // 3, different - 1)]
+    found = [[_silhouette(x, count, seed) for x in (unit, cloud)] for count in counts]
+    if found:
+        best = int(np.argmax([own - reference for own, reference in found]))
+        own, reference = found[best]
+        if own - reference >= CLEAR:
+            reason = f"its silhouette is {own:.2f}, and {reference:.2f} for one cloud"
+            return counts[best], reason
+    divided = max(1, min(COUNTS[-1], different, round((len(features) / 2) ** 0.5)))
+    return divided, "no number stands out: the images form one cloud, which is only divided"
+
+
+def _silhouette(unit, count, seed):
+    with needs_extra("explore"):
+        from sklearn.cluster import KMeans
+        from sklearn.metrics import silhouette_score
+
+    labels = KMeans(count, n_init=2, random_state=seed).fit_predict(unit)
+    return float(silhouette_score(unit, labels))
 
 
 def nearest_to_center(features, labels):

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 
 from keras_isd.exploration import (
+    choose_clusters,
     cluster_features,
     find_duplicates,
     find_neighbors,
@@ -109,9 +110,24 @@ def test_images_in_no_cluster_are_minus_one():
     assert cluster_features(alone, method="hdbscan").tolist() == [0] * 20 + [1] * 20 + [-1]
 
 
-def test_the_default_number_of_clusters_grows_with_the_square_root():
-    features = np.random.RandomState(0).randn(200, 4)
-    assert cluster_features(features).max() + 1 == 10
+@pytest.mark.parametrize("count", [2, 5, 9])
+@pytest.mark.parametrize("images", [90, 360])
+def test_the_number_of_clusters_is_that_of_the_features_not_of_the_images(count, images):
+    random = np.random.RandomState(count)
+    features = random.randn(count, 16)[np.arange(images) % count] + 0.2 * random.randn(images, 16)
+    assert choose_clusters(features)[0] == count
+    assert cluster_features(features).max() + 1 == count
+
+
+def test_one_cloud_is_only_divided():
+    features = np.random.RandomState(0).randn(200, 12)
+    clusters, reason = choose_clusters(features)
+    assert (clusters, reason[:21]) == (10, "no number stands out:")
+
+
+def test_equal_and_single_images_have_one_cluster():
+    assert cluster_features(np.ones((1, 3))).tolist() == [0]
+    assert choose_clusters(np.ones((12, 3)))[0] == 1
 
 
 def test_scores_compare_an_images_distance_with_those_of_its_neighbours():
