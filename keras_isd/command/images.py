@@ -55,7 +55,7 @@ def add_labelled_arguments(parser):
     parser.add_argument("--seed", type=natural_int, default=0, help="random seed")
 
 
-def read_images(place, arguments, class_names=None):
+def read_images(place, arguments, class_names=None, with_labels=False):
     """The `ImageSource` of a folder, a table `.csv`, arrays `.npz`, or `tfds:NAME/SPLIT`.
 
     Args:
@@ -63,13 +63,16 @@ def read_images(place, arguments, class_names=None):
         arguments: parsed arguments, with those of `add_image_arguments`.
         class_names: list of str, the classes of other images, in the order of their labels.
             Defaults to None.
+        with_labels: bool, whether the images are to have labels, so that folders are classes
+            whatever their names. Defaults to False.
     """
     channels = arguments.channels or _run_channels(arguments)
     source = _read_source(place, arguments, class_names, channels)
     if channels is None and _is_grey(source):
         # Photographs in grey keep three channels, for networks that others trained.
-        return _read_source(place, arguments, class_names, 1)
-    return source
+        source = _read_source(place, arguments, class_names, 1)
+    is_chosen = arguments.labels == "auto" and not with_labels and pathlib.Path(place).is_dir()
+    return _groups_by_name(source) if is_chosen else source
 
 
 def _run_channels(arguments):
@@ -106,7 +109,7 @@ def _read_source(place, arguments, class_names, channels):
         )
     if pathlib.Path(place).suffix == ".npz":
         return _read_arrays(place, use_labels)
-    source = data.from_folder(
+    return data.from_folder(
         place,
         class_names=class_names,
         labels=arguments.labels if use_labels else None,
@@ -114,8 +117,12 @@ def _read_source(place, arguments, class_names, channels):
         follow_links=arguments.follow_links,
         group=arguments.group,
     )
+
+
+def _groups_by_name(source):
+    """The source, with groups instead of classes if its folders are named like groups."""
     names = source.class_names
-    if arguments.labels != "auto" or class_names or not _are_groups(names):
+    if not _are_groups(names):
         return source
     print(
         f"The folders {', '.join(names[:2])}{', ...' * (len(names) > 2)} are groups by their "
@@ -145,7 +152,7 @@ def split_labelled(arguments):
 
 def read_labelled(place, arguments, class_names=None, classes=2):
     """The labelled images of a place, with at least so many classes; see `read_images`."""
-    source = _with_labels(read_images(place, arguments, class_names), place)
+    source = _with_labels(read_images(place, arguments, class_names, True), place)
     found = len(np.unique(source.labels))
     if found < classes:
         raise ValueError(

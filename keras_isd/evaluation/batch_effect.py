@@ -76,7 +76,7 @@ def spherize(features, groups=None, controls=None, regularization=0.01):
     >>> plates = np.repeat([0, 1], 50)
     >>> features = random.randn(100, 4) + 20 * plates[:, None]
     >>> found = keras_isd.evaluation.spherize(features, plates)
-    >>> np.abs(found[:50].mean(axis=0)).max() < 1e-5
+    >>> bool(np.abs(found[:50].mean(axis=0)).max() < 1e-5)
     True
     """
     check_features(features=features)
