@@ -60,11 +60,11 @@ def run(arguments):
     transfer = _transfer_parts(arguments, view) if "transfer" in arguments.protocols else None
     results, features = {}, {}
     for name, network in networks.items():
-        (bank, labels), (queries, truth) = ((network(views), known) for views, known in parts)
+        (bank, labels), (queries, truth) = ((network(views), known) for views, known, _ in parts)
         features[name] = queries
         results[name] = _measure(arguments, bank, labels, queries, truth)
         if transfer:
-            known, unknown = ((network(views), labels) for views, labels in transfer)
+            known, unknown = ((network(views), labels) for views, labels, _ in transfer)
             results[name] |= _transfer(arguments, known, unknown)
     largest = float(np.bincount(parts[1][1]).max() / len(parts[1][1]))
     print(f"{len(parts[0][1]):,} images to learn from, {len(parts[1][1]):,} to classify")
@@ -72,6 +72,10 @@ def run(arguments):
     for row in results["student"]:
         print(f"{row:<28}" + "".join(f"{columns[row]:>12.3f}" for columns in results.values()))
     print(f"The largest class alone has a share of {largest:.3f}.")
+    read = test.subset(parts[1][2])
+    effects = keras_isd.training.report.group_effects(read, features["student"])
+    for line in keras_isd.training.verdict.verdict({}, None, "labels", effects=effects):
+        print(line)
     if arguments.output:
         _write(arguments, {"chance": largest, **results}, features, parts[1][1], test.class_names)
 
@@ -93,9 +97,9 @@ def _check(arguments):
 
 
 def _views(source, view):
-    """Views of the readable images, and their labels."""
+    """Views of the readable images, their labels and their rows."""
     views, rows = keras_isd.data.batches.view_batches.readable_views(source, view)
-    return views, source.labels[rows]
+    return views, source.labels[rows], rows
 
 
 def _transfer_parts(arguments, view):

@@ -163,7 +163,10 @@ def read_labelled(place, arguments, class_names=None, classes=2):
 
 
 def split_by_class(source, seed):
-    """Sources of four fifths of each class, and of the fifth to classify."""
+    """Sources of four fifths of each class, and of the fifth to classify; whole groups if any."""
+    if source.groups is not None:
+        train, test = keras_isd.evaluation.make_folds(source.labels, source.groups, 5, seed)[0]
+        return source.subset(train), source.subset(test)
     test = keras_isd.training.report.fifth_of_each_class(source.labels, seed)
     if not len(test):
         raise ValueError(

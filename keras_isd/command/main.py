@@ -18,6 +18,7 @@ COMMANDS = (
     "plot",
     "neighbors",
     "duplicates",
+    "leaks",
     "cluster",
     "select",
     "outliers",

@@ -76,7 +76,9 @@ def write_report(run):
 
 
 def group_effects(source, features):
-    """How well neighbours show the group of an image, by the source's groups and by its folders.
+    """How well neighbours show the group of an image, by the source's groups or by its folders.
+
+    Folders that are the classes are left out: there it is the aim.
 
     Returns:
         List of pairs of a description and the result of `group_effect`.
@@ -91,8 +93,16 @@ def group_effects(source, features):
     return [
         (name, group_effect(features, groups))
         for name, groups in ways.items()
-        if len(np.unique(groups)) > 1
+        if len(np.unique(groups)) > 1 and not _same_parts(groups, source.labels)
     ]
+
+
+def _same_parts(groups, labels):
+    """Whether groups divide the images as labels do."""
+    if labels is None:
+        return False
+    pairs = len(np.unique(np.stack([groups, labels]), axis=1).T)
+    return pairs == len(np.unique(groups)) == len(np.unique(labels))
 
 
 def baseline_networks(model):

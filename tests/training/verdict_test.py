@@ -1,8 +1,11 @@
 """The first lines of a report: each verdict follows from a test."""
 
+import types
+
 import numpy as np
 import pytest
 
+from keras_isd.training.report import group_effects
 from keras_isd.training.verdict import verdict
 
 pytestmark = pytest.mark.one_backend("the verdict depends only on numbers")
@@ -55,3 +58,21 @@ def test_a_batch_effect_is_the_first_line_and_names_the_remedy():
     assert "--normalize=background" in lines[0]
     assert "A01" not in " ".join(lines)
     assert len(verdict({}, None, "views", effects=effects)) == 1
+
+
+def test_groups_and_levels_of_folders_are_measured_but_not_those_that_are_classes():
+    random = np.random.RandomState(0)
+    wells = np.arange(80) % 4
+    names = [f"d/{'cat' if n < 40 else 'dog'}/w{wells[n]}/{n}.png" for n in range(80)]
+    features = np.eye(4)[wells] + 0.01 * random.randn(80, 4)
+    files = types.SimpleNamespace(names=names, labels=None, groups=None)
+    found = dict(group_effects(files, features))
+    assert list(found) == ["folder (cat, dog)", "folder (w0, w1, ...)"]
+    assert found["folder (w0, w1, ...)"]["excess"] == 1.0
+    assert found["folder (cat, dog)"]["excess"] < 0.2
+    files.labels = np.arange(80) // 40
+    assert [name for name, _ in group_effects(files, features)] == ["folder (w0, w1, ...)"]
+    files.groups = wells
+    assert [name for name, _ in group_effects(files, features)] == ["group"]
+    files.groups = files.labels
+    assert group_effects(files, features) == []
