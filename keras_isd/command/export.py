@@ -5,8 +5,12 @@
     keras-isd export RUN --output=student.tflite   # LiteRT, on TensorFlow
     keras-isd export RUN --output=student          # a SavedModel, on TensorFlow
 
+    keras-isd export RUN --output=student.onnx --include_view   # takes pixels
+
 RUN is the folder of a run, whose student is exported, or of a classifier of keras-isd finetune. The
-network takes the views that `view.json` in the folder describes: their size and normalisation.
+network takes the views that `view.json` in the folder describes: their size and normalisation. With
+`--include_view` it takes the pixels of square images of that size as they are stored, and
+normalises them itself.
 """
 
 import pathlib
@@ -25,22 +29,74 @@ def add_arguments(parser):
         "--output", type=path, required=True, help=".onnx, .keras, .tflite, or a folder"
     )
 
+    parser.add_argument(
+        "--include_view", action="store_true", help="normalise pixels within the network"
+    )
+
 
 def run(arguments):
+    import keras
+
     output, classifier = pathlib.Path(arguments.output), _classifier(arguments.folder)
     network = classifier or keras_isd.training.load_run(arguments.folder)[0].student_backbone
     plain = keras_isd.backbones.to_plain_keras(network)
-    plain(np.zeros((1, *plain.input_shape[1:]), "float32"))  # the ONNX export needs a called model
+    view = _view(arguments.folder) if arguments.include_view else None
     if output.suffix == ".keras":
-        plain.save(output)
+        (plain if view is None else _functional(plain, view)).save(output)
     elif output.suffix in FORMATS:
-        plain.export(output, format=FORMATS[output.suffix], verbose=False)
+        whole = plain if view is None else _subclassed(plain, view)
+        whole(np.zeros((1, *plain.input_shape[1:]), "float32"))  # the ONNX export needs a call
+        signature = [keras.InputSpec(shape=plain.input_shape, dtype="float32")]
+        whole.export(
+            output,
+            format=FORMATS[output.suffix],
+            verbose=False,
+            input_signature=None if view is None else signature,
+        )
     else:
         raise ValueError(
             "--output must end in .keras, .onnx or .tflite, or be a folder. "
             f"Received: {arguments.output}"
         )
     print(f"written to {output}: {plain.input_shape} to {plain.output_shape}")
+
+
+def _view(folder):
+    """The operations of the view but the crop."""
+    size, statistics = keras_isd.training.run_folder.read_statistics(folder)
+    view = keras_isd.augmentation.evaluation(size, statistics)
+    return [operation for operation in view.operations if operation is not view.crop]
+
+
+def _functional(network, view):
+    """The network on pixels, in Keras' own operations, which a file keeps."""
+    import keras
+
+    pixels = keras.Input(network.input_shape[1:], name="pixels")
+    return keras.Model(pixels, network(_apply(view, pixels)), name=network.name)
+
+
+def _subclassed(network, view):
+    """The network on pixels, for tracing; tf2onnx makes inputs of a functional model's constants."""
+    import keras
+
+    class Pixels(keras.Model):
+        def __init__(self):
+            super().__init__(name=network.name)
+            self.network = network
+
+        def call(self, pixels):
+            return self.network(_apply(view, pixels))
+
+    return Pixels()
+
+
+def _apply(view, pixels):
+    from keras import ops
+
+    for operation in view:
+        pixels = operation.apply(ops, pixels)
+    return pixels
 
 
 def _classifier(folder):

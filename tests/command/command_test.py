@@ -251,6 +251,32 @@ def test_the_network_runs_with_onnx(trained, tmp_path):
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.one_backend("Keras exports the network")
+@pytest.mark.parametrize("normalize", ["none", "background"])
+def test_a_network_with_its_view_takes_pixels(trained, tmp_path, normalize):
+    shutil.copy(trained / "model.keras", tmp_path)
+    view = {
+        "size": 16, "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.2, 0.3],
+        "value_range": [0, 255] if normalize == "none" else [-1.0, 1.0], "normalize": normalize,
+    }  # fmt: skip
+    (tmp_path / "view.json").write_text(json.dumps(view))
+    pixels = np.random.RandomState(0).randint(0, 256, (2, 16, 16, 3)).astype("float32")
+    model, view = keras_isd.training.load_run(tmp_path)
+    expected = model.predict(keras.ops.convert_to_numpy(view(pixels)), verbose=0)
+    path = tmp_path / "student.keras"
+    assert command("export", tmp_path, f"--output={path}", "--include_view")[0] == 0
+    found = keras.models.load_model(path).predict(pixels, verbose=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime runs ONNX")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("on JAX and PyTorch the export needs packages that the tests do not install")
+    path = tmp_path / "student.onnx"
+    assert command("export", tmp_path, f"--output={path}", "--include_view")[0] == 0
+    session = runtime.InferenceSession(path)
+    [found] = session.run(None, {session.get_inputs()[0].name: pixels})
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.one_backend("the protocols are tested in tests/evaluation")
 def test_features_are_evaluated_with_labelled_images(labelled, trained, tmp_path):
     output = tmp_path / "found.json"
