@@ -77,7 +77,7 @@ def _functional(network, view):
 
 
 def _subclassed(network, view):
-    """The network on pixels, for tracing; tf2onnx makes inputs of a functional model's constants."""
+    """The network on pixels, traced as a whole: tf2onnx makes constants of layers to inputs."""
     import keras
 
     class Pixels(keras.Model):
