@@ -174,6 +174,9 @@ def pathology(size, statistics=IMAGENET, blur=0.5):
     Returns:
         An `Augmenter`.
 
+    Raises:
+        ValueError: if the statistics are not those of three channels.
+
     Source: Kang et al., "Benchmarking self-supervised learning on diverse pathology datasets", CVPR
     2023 (eight orientations, jitter in the space of the stains); Tellez et al., "Quantifying the
     effects of data augmentation and stain color normalization", 2019.
@@ -184,6 +187,11 @@ def pathology(size, statistics=IMAGENET, blur=0.5):
     >>> tuple(view(np.zeros((4, 40, 50, 3), "uint8")).shape)
     (4, 32, 32, 3)
     """
+    if len(statistics[0]) != 3:
+        raise ValueError(
+            "Argument `statistics` must be those of three channels, red, green and blue, which "
+            f"show the stains. Received: {len(statistics[0])} channels"
+        )
     changes = [
         RandomOrientation(),
         StainJitter(0.2, 0.02, rate=0.8),

@@ -60,11 +60,13 @@ def run(arguments):
     transfer = _transfer_parts(arguments, view) if "transfer" in arguments.protocols else None
     results, features = {}, {}
     for name, network in networks.items():
-        (bank, labels), (queries, truth) = ((network(views), known) for views, known, _ in parts)
+        bank, queries = _features_of_both(network, parts)
+        labels, truth = parts[0][1], parts[1][1]
         features[name] = queries
         results[name] = _measure(arguments, bank, labels, queries, truth)
         if transfer:
-            known, unknown = ((network(views), labels) for views, labels, _ in transfer)
+            others = _features_of_both(network, transfer)
+            known, unknown = ((f, part[1]) for f, part in zip(others, transfer))
             results[name] |= _transfer(arguments, known, unknown)
     largest = float(np.bincount(parts[1][1]).max() / len(parts[1][1]))
     print(f"{len(parts[0][1]):,} images to learn from, {len(parts[1][1]):,} to classify")
@@ -81,6 +83,8 @@ def run(arguments):
 
 
 def _check(arguments):
+    if {"linear", "few_labels", "transfer"} & set(arguments.protocols):
+        keras_isd.evaluation.logistic.require_scikit_learn()  # before anything is computed
     if unknown := sorted(set(arguments.protocols) - set(PROTOCOLS)):
         arguments.fail(f"--protocols must be among {', '.join(PROTOCOLS)}. Received: {unknown}")
     if ("transfer" in arguments.protocols) != bool(arguments.transfer_to):
@@ -100,6 +104,13 @@ def _views(source, view):
     """Views of the readable images, their labels and their rows."""
     views, rows = keras_isd.data.batches.view_batches.readable_views(source, view)
     return views, source.labels[rows], rows
+
+
+def _features_of_both(network, parts):
+    """Features of both parts, computed together, since some baselines depend on all images."""
+    (first, *_), (second, *_) = parts
+    features = network(np.concatenate([first, second]))
+    return features[: len(first)], features[len(first) :]
 
 
 def _transfer_parts(arguments, view):

@@ -70,6 +70,7 @@ def run(arguments):
 
 
 def _check(arguments, folder):
+    keras_isd.evaluation.logistic.require_scikit_learn()  # before anything is computed
     if (folder / "run.json").is_file():
         raise ValueError(f"--output must not be the folder of a run. Received: {folder}")
     labels = (folder / "labels.csv").absolute()

@@ -68,7 +68,7 @@ def read_images(place, arguments, class_names=None, with_labels=False):
     """
     channels = arguments.channels or _run_channels(arguments)
     source = _read_source(place, arguments, class_names, channels)
-    if channels is None and _is_grey(source):
+    if channels is None and _keeps_one_channel(source, arguments):
         # Photographs in grey keep three channels, for networks that others trained.
         source = _read_source(place, arguments, class_names, 1)
     is_chosen = arguments.labels == "auto" and not with_labels and pathlib.Path(place).is_dir()
@@ -84,16 +84,19 @@ def _run_channels(arguments):
     return None
 
 
-def _is_grey(source):
-    """Whether images of more than 8 bits have one channel, which was repeated."""
-    if source.dtype == "uint8" or source.channels != 3 or source.in_memory:
-        return False
-    image = source[0]
-    return bool((image == image[..., :1]).all())
+def _keeps_one_channel(source, arguments):
+    """Whether images of more than 8 bits have one channel that need not be repeated."""
+    model = getattr(arguments, "model", None) or getattr(arguments, "teacher", None) or ""
+    takes_color = model and not pathlib.Path(model).is_dir()  # a network that others trained
+    return bool(source.is_grey and source.dtype != "uint8" and not takes_color)
 
 
 def _read_source(place, arguments, class_names, channels):
     data, use_labels = keras_isd.data, arguments.labels != "none"
+    # Other places, such as images to classify, need not have the groups.
+    group = arguments.group if place == getattr(arguments, "images", None) else None
+    if group is not None and (place.startswith("tfds:") or place.endswith(".npz")):
+        arguments.fail(f"--group must not be given for arrays or data sets. Received: {place}")
     if place.startswith("tfds:"):
         name, _, split = place.removeprefix("tfds:").partition("/")
         return data.from_tfds(name, split or "train", data_dir=arguments.data_dir)
@@ -105,7 +108,7 @@ def _read_source(place, arguments, class_names, channels):
             label=label,
             class_names=label and class_names,
             channels=channels,
-            group=arguments.group,
+            group=group,
         )
     if pathlib.Path(place).suffix == ".npz":
         return _read_arrays(place, use_labels)
@@ -115,7 +118,7 @@ def _read_source(place, arguments, class_names, channels):
         labels=arguments.labels if use_labels else None,
         channels=channels,
         follow_links=arguments.follow_links,
-        group=arguments.group,
+        group=group,
     )
 
 
@@ -165,8 +168,13 @@ def read_labelled(place, arguments, class_names=None, classes=2):
 def split_by_class(source, seed):
     """Sources of four fifths of each class, and of the fifth to classify; whole groups if any."""
     if source.groups is not None:
-        train, test = keras_isd.evaluation.make_folds(source.labels, source.groups, 5, seed)[0]
-        return source.subset(train), source.subset(test)
+        for train, test in keras_isd.evaluation.make_folds(source.labels, source.groups, 5, seed):
+            if np.isin(source.labels[test], source.labels[train]).all():
+                return source.subset(train), source.subset(test)
+        raise ValueError(
+            "--group must leave every class in several groups, so that one group can be classified "
+            "by others. Received: a class in one group alone, whichever groups are classified"
+        )
     test = keras_isd.training.report.fifth_of_each_class(source.labels, seed)
     if not len(test):
         raise ValueError(

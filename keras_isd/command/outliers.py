@@ -103,12 +103,26 @@ def run_local(arguments):
 def _read_source(arguments):
     """The images of a folder or another place, or those that tables of features name."""
     places = arguments.features
-    if len(places) == 1 and pathlib.Path(places[0]).suffix != ".parquet":
+    if len(places) == 1 and _holds_images(places[0]):
         return read_images(places[0], arguments)
     names = keras_isd.evaluation.load_features(places).names
     if names is None:
         raise ValueError("The table must have the images' names. Received: a table without names")
     return keras_isd.data.from_paths(names, channels=arguments.channels)
+
+
+def _holds_images(place):
+    """Whether a place has images, and is no table of features."""
+    suffix = pathlib.Path(place).suffix
+    if "*" in place or suffix == ".parquet":
+        return False
+    if suffix == ".npz" and pathlib.Path(place).is_file():
+        with np.load(place, allow_pickle=False) as arrays:
+            return "images" in arrays.files
+    if suffix == ".csv" and pathlib.Path(place).is_file():
+        columns = pathlib.Path(place).read_text(encoding="utf-8-sig").split("\n", 1)[0]
+        return "f0" not in columns.strip().split(",")
+    return True
 
 
 def _compare(order, pixel_order, names):

@@ -14,6 +14,7 @@ holds settings and versions (run.json), metrics (metrics.csv, and logs for Tenso
 installed), checkpoints, and at the end the model (model.keras) and a report (report.html).
 """
 
+import json
 import math
 import pathlib
 
@@ -68,6 +69,7 @@ def run(arguments):
     _check(arguments)
     source = read_images(arguments.images, arguments)
     chosen = {name: getattr(arguments, name) for name in SETTINGS}
+    chosen |= _settings_of_old_run(arguments.output, chosen)
     teacher = arguments.teacher or arguments.teacher_features
     if teacher:
         chosen["method"] = "distillation"
@@ -90,6 +92,20 @@ def run(arguments):
         f"saved {arguments.output}/model.keras; "
         f"next: keras-isd embed IMAGES --model={arguments.output}"
     )
+
+
+def _settings_of_old_run(folder, chosen):
+    """The domain and normalisation of a run that was begun before there was a choice."""
+    file = pathlib.Path(folder, "run.json")
+    if not file.is_file():
+        return {}
+    settings = json.loads(file.read_text(encoding="utf-8")).get("settings", {})
+    defaults = {"domain": "photo", "normalize": "none"}
+    return {
+        name: default
+        for name, default in defaults.items()
+        if name not in settings and chosen[name] is None
+    }
 
 
 def describe(source, settings):

@@ -128,6 +128,12 @@ def _draw_held_out_rows(labels, share, seed):
     return rows
 
 
+def require_scikit_learn():
+    """Raises an ImportError that names the extra, if scikit-learn is not installed."""
+    with needs_extra("evaluation"):
+        import sklearn  # noqa: F401
+
+
 def _fit(features, labels, strength, max_iterations):
     with needs_extra("evaluation"):
         from sklearn.linear_model import LogisticRegression

@@ -7,14 +7,19 @@ COLOR_BINS = 8
 RINGS = 32
 
 
-def simple_features(views):
+KINDS = ("spectrum", "gradients", "colors")
+
+
+def simple_features(views, kinds=KINDS):
     """Computes three kinds of features that need no network.
 
     A network that was trained on too few images, for too short a time, or on the wrong views, may
     be no better than these: then use these, or change the training.
 
     Args:
-        views: `(N, H, W, C)` array of normalised views.
+        views: `(N, H, W, C)` array of normalised views. Two of the kinds depend on all of them, so
+            compute the features of training and test images together.
+        kinds: list of str, the kinds to compute. Defaults to all three.
 
     Returns:
         Dict of `(N, F)` float32 arrays: `"spectrum"`, the power at each spatial frequency, for
@@ -32,11 +37,12 @@ def simple_features(views):
     """
     views = np.asarray(views, "float32")
     grey = views.mean(axis=-1)
-    return {
-        "spectrum": _standardize(_spectrum(grey)),
-        "gradients": _gradients(grey),
-        "colors": _standardize(_colors(views)),
+    compute = {
+        "spectrum": lambda: _standardize(_spectrum(grey)),
+        "gradients": lambda: _gradients(grey),
+        "colors": lambda: _standardize(_colors(views)),
     }
+    return {kind: compute[kind]() for kind in kinds}
 
 
 def _spectrum(grey):

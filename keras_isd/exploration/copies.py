@@ -35,6 +35,9 @@ class Copies(NamedTuple):
         candidates: int, number of pairs that were compared.
         unreadable: list of rows whose images could not be read; they are in no group.
         warning: str, why the groups are implausible as a whole; empty if they are not.
+        pairs: list of triples of two rows and their `Comparison`, all verified pairs, also those
+            whose images are in different groups; rows with the same pixels are paired with one of
+            them.
     """
 
     groups: list
@@ -42,6 +45,7 @@ class Copies(NamedTuple):
     candidates: int
     unreadable: list
     warning: str
+    pairs: list
 
 
 class _Summary(NamedTuple):
@@ -84,8 +88,9 @@ def find_copies(
         k: int, number of the nearest images that are considered for an image. Defaults to 10.
         similarity: float in (0, 1], a fixed minimum cosine of candidates instead of `ratio`.
             Defaults to None.
-        prefer: `(N,)` numbers, such as file sizes: the image with the largest is kept. Defaults to
-            None: the image with the most verified copies is kept.
+        prefer: `(N,)` numbers, such as file sizes: the image with the most verified copies is kept,
+            and of several such, or of images with the same pixels, the one with the largest number.
+            Defaults to None.
         approximate: bool, see `find_neighbors`. Defaults to False.
         min_confidence: float in [0, 1], minimum confidence of copies. Defaults to 0.4.
 
@@ -126,7 +131,9 @@ def find_copies(
     weight = np.zeros(len(images)) if prefer is None else np.asarray(prefer, float)
     groups, comparisons = _make_groups(equal, verified, weight)
     warning = _find_warning(comparisons, len(images))
-    return Copies(groups, comparisons, len(pairs), unreadable, warning)
+    same = [(row, other, SAME) for row, rows in equal.items() for other in rows if other != row]
+    changed = [(*rows, comparison) for rows, comparison in verified.items()]
+    return Copies(groups, comparisons, len(pairs), unreadable, warning, same + changed)
 
 
 def _check(images, features, ratio, k, similarity, prefer, min_confidence):

@@ -49,11 +49,13 @@ def write_report(run):
     part = part.subset(found.indices)  # those that could be read
     metrics = read_csv_log(run.folder / "metrics.csv")
     path = run.folder / "report.html"
+    hits, kind, tables = _measure(run, part)
+    effects = group_effects(part, found.features)
+    summary = verdict(metrics, hits, kind, _is_held_out(run), effects)
+    for line in summary:
+        run.log_fn(line)
     try:
         clusters = cluster_features(found.features, seed=run.seed)
-        hits, kind, tables = _measure(run, part)
-        effects = group_effects(part, found.features)
-        summary = verdict(metrics, hits, kind, _is_held_out(run), effects)
         write_explorer(
             path,
             found.features,
@@ -71,7 +73,6 @@ def write_report(run):
     except ImportError as error:
         logging.warning("No report: %s", error)
         return None
-    print(*summary, sep="\n")
     return path
 
 
@@ -117,7 +118,7 @@ def baseline_networks(model):
     student = getattr(model, "student_backbone", model)
     untrained = keras.models.clone_model(student)
     simple = {
-        kind: functools.partial(lambda views, kind: simple_features(views)[kind], kind=kind)
+        kind: functools.partial(lambda views, kind: simple_features(views, [kind])[kind], kind=kind)
         for kind in ("spectrum", "gradients", "colors")
     }
     return {
@@ -183,10 +184,11 @@ def _compare_networks(networks, first, second):
 def accuracy_tables(networks, views, labels, class_names, seed):
     """Hits by network, and the rows of two tables: accuracies, and those of the largest classes.
 
-    A fifth of each class is classified by the other images. None if no class has five images.
+    A fifth of each class is classified by the other images. None if no class has five images, or
+    there is only one class.
     """
     test = fifth_of_each_class(labels, seed)
-    if not len(test):
+    if not len(test) or len(np.unique(labels)) < 2:
         return None
     train = np.setdiff1d(np.arange(len(labels)), test)
     found, hits = {}, {}

@@ -115,6 +115,11 @@ def choose_settings(source, accelerator=None, **given):
         )
     given = {name: value for name, value in given.items() if value is not None}
     _check(given)
+    if given.get("domain") == "pathology" and source.channels != 3:
+        raise ValueError(
+            'Argument `domain` must not be "pathology" for other than three channels, red, green '
+            f"and blue. Received: {source.channels} channels"
+        )
     accelerator = backend.has_accelerator() if accelerator is None else accelerator
     values, reasons = dict(given), dict.fromkeys(given, "as asked")
     side = functools.cache(lambda: _median_side(source))  # the sample is decoded once, if at all

@@ -37,7 +37,7 @@ def photographs(tmp_path_factory):
 
 def test_the_settings_are_chosen_for_these_reasons(photographs):
     settings = keras_isd.training.choose_settings(photographs, accelerator=False, epochs=100)
-    assert list(train.describe(photographs, settings)) == SHOWN[:9]
+    assert list(train.describe(photographs, settings)) == SHOWN[:11]
 
 
 def test_the_estimate_and_the_progress_have_these_forms(photographs):
@@ -50,7 +50,7 @@ def test_the_estimate_and_the_progress_have_these_forms(photographs):
     progress.on_epoch_begin(0)
     metrics = {"loss": 4.0, "view_retrieval": 0.24, "neighbor_stability": 0.88, "feature_rank": 8.0}
     progress.on_epoch_end(0, metrics)
-    assert [*map(shape, lines)] == [*map(shape, SHOWN[10:12])]
+    assert [*map(shape, lines)] == [*map(shape, SHOWN[12:14])]
 
 
 def test_a_run_ends_with_these_lines(tmp_path):
@@ -63,7 +63,7 @@ def test_a_run_ends_with_these_lines(tmp_path):
         assert main(line) == 0
     printed = output.getvalue().replace(f"{tmp_path}/", "").splitlines()
     assert printed[-2:] == SHOWN[-2:]
-    assert SHOWN[9] in printed
+    assert SHOWN[11] in printed
     # The images identify the run, not their smaller copies.
     source = keras_isd.data.from_arrays(images)
     facts = json.loads((tmp_path / "run" / "run.json").read_text())

@@ -49,7 +49,7 @@ def test_classes_with_numbers_alone_stay_classes(tmp_path):
 
 def test_a_group_that_is_asked_for_is_kept_next_to_classes(tmp_path):
     place = make(tmp_path, ["cat", "dog"])
-    found = read_images(place, arguments(group=0))
+    found = read_images(place, arguments(group=0, images=place))
     assert found.class_names == found.group_names == ["cat", "dog"]
 
 

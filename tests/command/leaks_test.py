@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import keras_isd
+from keras_isd.command import leaks as leaks_command
 from keras_isd.command.main import main
 
 pytestmark = pytest.mark.one_backend("NumPy, SciPy and Pillow compare the images")
@@ -68,6 +70,13 @@ def test_a_test_image_among_the_training_images_leaks(folder, tmp_path):
     other = folder / "patient1"
     _, printed = leaks(train, f"--test={other}", f"--output={tmp_path / 'none.csv'}")
     assert printed.startswith("0 groups of copies")
+
+
+def test_a_copy_of_a_copy_leaks_though_it_is_in_no_group_of_its_own():
+    same = keras_isd.exploration.copies.SAME
+    pairs = [(0, 1, same), (0, 2, same), (0, 4, same), (1, 3, same), (6, 7, same)]
+    assert leaks_command._connected(pairs, 9) == [[0, 1, 2, 3, 4], [6, 7]]
+    assert leaks_command._connected([], 3) == []
 
 
 def test_one_side_is_an_error(folder, capsys):

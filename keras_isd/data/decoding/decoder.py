@@ -46,6 +46,7 @@ class Decoder:
 
     def __init__(self, channels=3, dtype="uint8", decode=None, convert=False, is_large=False):
         self.channels = channels
+        self.is_grey = False  # whether the sampled files have one channel, if known
         self.dtype = dtype
         self.decode = decode
         self.convert = convert
@@ -165,12 +166,15 @@ def make_decoder(files, names, channels=None, dtype=None, decode=None):
         )
     count = len(names)
     kinds: dict[tuple[int, str], str] = {}
+    stored = set()
     is_large = False
     for row in sorted({0, count // 2, count - 1}):
         rows = range(row, min(row + MAX_TRIES, count))
         image, name = _read_first(files, rows, names, decode)
         if image is not None:
             is_large |= isinstance(image, Image.Image) and image.width * image.height > LARGE_PIXELS
+            is_array = isinstance(image, np.ndarray)
+            stored.add(image.shape[-1] if is_array else len(image.getbands()))
             kind = (channels or _count_channels(image, name), dtype or _find_dtype(image))
             kinds.setdefault(kind, name)
     if len(kinds) > 1:
@@ -180,7 +184,11 @@ def make_decoder(files, names, channels=None, dtype=None, decode=None):
             f"Received: {channels=}, {dtype=}, with {received}"
         )
     kind_channels, kind_dtype = next(iter(kinds), (channels or 3, dtype or "uint8"))
-    return Decoder(kind_channels, kind_dtype, decode, convert=dtype is not None, is_large=is_large)
+    decoder = Decoder(
+        kind_channels, kind_dtype, decode, convert=dtype is not None, is_large=is_large
+    )
+    decoder.is_grey = stored == {1}
+    return decoder
 
 
 def _read_first(files, rows, names, decode):

@@ -89,8 +89,9 @@ def from_csv(
         table = csv.DictReader(lines, delimiter=find_delimiter(lines))
         columns = table.fieldnames or []
         if missing := [c for c in (path, label, group) if c is not None and c not in columns]:
+            named = "`path` and `label`" if group is None else "`path`, `label` and `group`"
             raise ValueError(
-                f"Arguments `path`, `label` and `group` must name columns of {file}. "
+                f"Arguments {named} must name columns of {file}. "
                 f"Received: {missing}, but the columns are {columns}"
             )
         rows = list(table)

@@ -217,6 +217,11 @@ class ImageSource:
         """Makes a source of the given rows of this one, in the given order."""
         return ImageSource(**self._whole, rows=np.array(self._rows)[check_rows(rows, len(self))])
 
+    @property
+    def is_grey(self):
+        """Whether the files have a single channel, by the three that were sampled."""
+        return self._decoder.is_grey
+
     def without_labels(self):
         """Makes a source of the same images without labels."""
         whole = {**self._whole, "images": self._storage, "labels": None, "class_names": None}
