@@ -153,6 +153,7 @@ def cells(side=96, seed=0):
     return image
 
 
+@pytest.mark.slow  # on JAX, which compiles each small operation by itself
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("kind", ["flat", "plane", "bowl"])
 def test_what_lies_on_a_background_does_not_depend_on_it(kind, sign):
@@ -165,6 +166,7 @@ def test_what_lies_on_a_background_does_not_depend_on_it(kind, sign):
     assert np.abs(found[0]).max() == pytest.approx(1.0, abs=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("degree", [0, 1, 2])
 def test_constant_and_empty_images_have_finite_values(degree):
     view = augmentation.Augmenter([augmentation.NormalizeImage(degree)])
@@ -192,9 +194,11 @@ OPERATIONS = {
     "image": augmentation.NormalizeImage(0),
     "background": augmentation.NormalizeImage(2),
 }
+WITH_MARK = ("background", "stain", "noise")
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in WITH_MARK]
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", [*(n for n in OPERATIONS if n not in WITH_MARK), *SLOW])
 def test_pixels_are_the_same_in_tf_data_and_in_the_step(name):
     tf = pytest.importorskip("tensorflow")
     view = augmentation.Augmenter([OPERATIONS[name]])
@@ -211,6 +215,7 @@ def test_pixels_are_the_same_in_tf_data_and_in_the_step(name):
 STATISTICS = data.ChannelStatistics((0.3,), (0.2,), (-0.2, 1.2), "background")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["microscopy", "satellite", "industry", "weak", "evaluation"])
 def test_views_with_normalised_images_are_saved_and_loaded(policy):
     view = getattr(augmentation, policy)(32, STATISTICS)
