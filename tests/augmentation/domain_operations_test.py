@@ -245,3 +245,8 @@ def test_a_file_pipeline_normalises_the_whole_image_before_the_crop(tmp_path):
     pipeline = data.one_view_dataset(source, view, 3)
     [batch] = [keras.ops.convert_to_numpy(b[0] if isinstance(b, tuple) else b) for b in pipeline]
     np.testing.assert_allclose(batch, expected, atol=2e-3)
+
+
+def test_stains_need_three_channels():
+    with pytest.raises(ValueError, match="Received: 1 channels"):
+        augmentation.pathology(32, STATISTICS)

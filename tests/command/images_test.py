@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_isd.command import train
 from keras_isd.command.images import read_images, read_labelled
 
 pytestmark = pytest.mark.one_backend("files are read without a backend")
@@ -68,3 +69,45 @@ def test_a_run_determines_the_channels(tmp_path):
     place = make(images, ["cat", "dog"], "I;16")
     assert read_images(place, arguments(model=str(run))).channels == 3
     assert read_images(place, arguments(output=str(run))).channels == 3
+
+
+def save_tiff(path, image):
+    tifffile = pytest.importorskip("tifffile")
+    path.parent.mkdir(exist_ok=True)
+    tifffile.imwrite(path, image.astype("uint16"), photometric="rgb")
+
+
+def test_colours_of_sixteen_bits_stay_colours_though_an_image_is_black(tmp_path):
+    for number in range(4):
+        image = np.random.RandomState(number).randint(0, 4000, (8, 9, 3)) * (number > 0)
+        save_tiff(tmp_path / "cat" / f"{number}.tif", image)
+    found = read_images(str(tmp_path), arguments())
+    assert (found.channels, found.dtype, found.read_one(2)[1]) == (3, "uint16", 2)
+
+
+@pytest.mark.parametrize("network", [{"teacher": "EfficientNetV2B0"}, {"model": "other.keras"}])
+def test_networks_that_others_trained_get_three_channels(tmp_path, network):
+    place = make(tmp_path, ["cat", "dog"], "I;16")
+    assert read_images(place, arguments(**network)).channels == 3
+
+
+def test_only_the_images_that_are_split_need_the_group(tmp_path):
+    place = make(tmp_path, ["cat", "dog"])
+    others = tmp_path / "cat"
+    given = arguments(group="plate*", images=place)
+    assert read_images(str(others), given).groups is None
+    with pytest.raises(ValueError, match="`group`"):
+        read_images(place, given)
+
+
+def test_a_run_from_before_domains_keeps_its_views(tmp_path):
+    chosen = {"domain": None, "normalize": None}
+    assert train._settings_of_old_run(tmp_path, chosen) == {}
+    (tmp_path / "run.json").write_text('{"settings": {"method": "isd"}}')
+    assert train._settings_of_old_run(tmp_path, chosen) == {"domain": "photo", "normalize": "none"}
+    chosen["domain"] = "satellite"
+    assert train._settings_of_old_run(tmp_path, chosen) == {"normalize": "none"}
+    (tmp_path / "run.json").write_text('{"settings": {"domain": "microscopy"}}')
+    assert train._settings_of_old_run(tmp_path, {"domain": None, "normalize": None}) == {
+        "normalize": "none"
+    }

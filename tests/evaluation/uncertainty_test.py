@@ -59,3 +59,11 @@ def test_simple_features_separate_what_they_are_for():
     assert accuracy("spectrum", [0, 2]) == 1.0  # frequencies
     assert accuracy("spectrum", [0, 1]) < 0.8  # of any direction
     assert accuracy("colors", [1, 2]) == 1.0
+
+
+def test_only_the_kinds_that_are_asked_for_are_computed():
+    views = np.random.RandomState(0).rand(4, 16, 16, 1)
+    found = evaluation.simple_features(views, ["gradients"])
+    whole = evaluation.simple_features(views)
+    assert list(found) == ["gradients"]
+    np.testing.assert_array_equal(found["gradients"], whole["gradients"])

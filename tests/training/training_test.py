@@ -332,6 +332,15 @@ def page_tables(page):
     return found
 
 
+@pytest.mark.one_backend("the rule depends only on the labels")
+def test_a_single_class_has_no_accuracy():
+    networks = {"student": lambda views: views}
+    views = np.random.RandomState(0).rand(20, 3)
+    assert report.accuracy_tables(networks, views, np.zeros(20, int), None, seed=0) is None
+    hits, *_ = report.accuracy_tables(networks, views, np.arange(20) % 2, None, seed=0)
+    assert hits["student"].shape == (4,)
+
+
 @pytest.mark.one_backend("the rows depend only on the labels")
 def test_a_fifth_of_each_class_is_classified_and_none_of_rare_classes():
     labels = np.repeat([0, 1, 2], [10, 5, 4])
