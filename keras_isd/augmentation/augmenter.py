@@ -63,6 +63,12 @@ class Augmenter:
         """The first crop; None without one."""
         return None if self.crop_index is None else self.operations[self.crop_index]
 
+    @property
+    def crops_first(self):
+        """Whether no random operation comes before the crop, so that images may differ in size."""
+        before = self.operations[: self.crop_index]
+        return self.crop is not None and not any(operation.draws for operation in before)
+
     @in_float32
     def __call__(self, images, numbers=None):
         xp = array_namespace(images)

@@ -105,30 +105,29 @@ class NormalizeImage(Operation):
 
     def _surface(self, xp, coefficients, plane):
         """The polynomial `(B, H, W)` at the pixels of a plane."""
-        y, x = (_places(xp, xp.shape(plane)[axis]) for axis in (1, 2))
-        y, x = y[None, :, None], x[None, None]
-        terms = _terms(self.degree, y, x)
+        y, x = (pixel_places(xp, xp.shape(plane)[axis]) for axis in (1, 2))
+        terms = surface_terms(self.degree, y[None, :, None], x[None, None])
         return sum(per_image(coefficients[:, i]) * term for i, term in enumerate(terms))
 
 
-def _places(xp, side):
+def pixel_places(xp, side):
     """Centres of pixels, from -1 to 1 over the side."""
     length = xp.cast(side, "float32")
     return (2.0 * xp.cast(xp.arange(side), "float32") + 1.0) / length - 1.0
 
 
-def _terms(degree, y, x):
+def surface_terms(degree, y, x):
     """Legendre polynomials of the place, nearly orthogonal over an image."""
     terms = [1.0 + 0.0 * y * x, y + 0.0 * x, x + 0.0 * y]
     if degree == 2:
-        terms += [1.5 * y * y - 0.5 + 0.0 * x, 1.5 * x * x - 0.5 + 0.0 * y, y * x]
+        terms += [y * x, 1.5 * y * y - 0.5 + 0.0 * x, 1.5 * x * x - 0.5 + 0.0 * y]
     return terms
 
 
 def _polynomials(degree):
     """The terms at the pixels of the small image, `(GRID * GRID, P)`."""
     place = (2.0 * np.arange(GRID) + 1.0) / GRID - 1.0
-    terms = _terms(degree, place[:, None], place[None])
+    terms = surface_terms(degree, place[:, None], place[None])
     return np.stack([term.reshape(-1) for term in terms], axis=1).astype("float32")
 
 

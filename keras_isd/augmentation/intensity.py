@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_isd.augmentation.image_normalization import pixel_places, surface_terms
 from keras_isd.augmentation.operation import (
     Operation,
     RandomApply,
@@ -159,12 +160,8 @@ class IlluminationJitter(RandomApply):
         return {"added": numbers[:, : self.TERMS], "multiplied": numbers[:, self.TERMS :]}
 
     def change(self, xp, images, added, multiplied):
-        y, x = (
-            (2.0 * xp.cast(xp.arange(side), "float32") + 1.0) / side - 1.0
-            for side in images.shape[1:3]
-        )
-        y, x = y[None, :, None], x[None, None]
-        terms = [y, x, y * x, 1.5 * y * y - 0.5, 1.5 * x * x - 0.5]
+        y, x = (pixel_places(xp, side) for side in images.shape[1:3])
+        _, *terms = surface_terms(2, y[None, :, None], x[None, None])
 
         def surface(factors):
             parts = [per_image(factors[:, i]) * term for i, term in enumerate(terms)]

@@ -273,7 +273,8 @@ def industry(size, statistics=IMAGENET, blur=0.0):
 def _policy(crop, changes, statistics):
     """Makes an `Augmenter` of a crop, changes of pixels in [0, 255], and normalisation."""
     mean, std, *more = statistics
-    value_range, normalize = (more + [None, "none"][len(more) :])[:2]
+    value_range = more[0] if more else None
+    normalize = more[1] if len(more) > 1 else "none"
     before = [] if DEGREES[normalize] is None else [NormalizeImage(DEGREES[normalize])]
     rescale = [] if value_range is None else [Rescale(*value_range)]
     return Augmenter([*before, crop, *rescale, *changes, Normalize(mean, std)])

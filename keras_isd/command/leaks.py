@@ -26,9 +26,7 @@ def add_arguments(parser):
     add = parser.add_argument
     add("--test", type=path, metavar="IMAGES", help="images of the other side")
     add("--features", type=comma_list, help="tables of the images' features, for more candidates")
-    add("--output", type=path, help="table .csv to write")
-    add("--picture", action="store_true", default=True, help="draw the first groups, in a .jpg")
-    add("--no-picture", dest="picture", action="store_false", help="no picture")
+    tables.add_output_arguments(parser)
 
 
 def run(arguments):
@@ -70,16 +68,9 @@ def run(arguments):
 
 def _connected(pairs, count):
     """Groups of rows that are connected by pairs, as lists; a copy of a copy is in the group."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     rows, others = ([pair[side] for pair in pairs] for side in (0, 1))
-    graph = coo_matrix((np.ones(len(pairs)), (rows, others)), shape=(count, count))
-    _, number = connected_components(graph, directed=False)
-    groups: dict = {}
-    for row in sorted({*rows, *others}):
-        groups.setdefault(number[row], []).append(row)
-    return list(groups.values())
+    groups = keras_isd.exploration.duplicates.connected_groups(rows, others, count)
+    return [group.tolist() for group in groups]
 
 
 def _read_sides(arguments):

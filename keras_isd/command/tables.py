@@ -18,6 +18,11 @@ def add_feature_arguments(parser):
         metavar="FEATURES",
         help='table that "keras-isd embed" wrote, several, or a pattern such as "f-*-of-8.parquet"',
     )
+    add_output_arguments(parser)
+
+
+def add_output_arguments(parser):
+    """Adds the table to write, and its picture."""
     parser.add_argument("--output", type=path, help="table .csv to write")
     parser.add_argument(
         "--picture", action="store_true", default=True, help="draw the first images, in a .jpg"

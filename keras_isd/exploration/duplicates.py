@@ -63,9 +63,8 @@ def find_duplicates(features, ratio=0.3, k=10, similarity=None, prefer=None, app
             "Argument `prefer` must have a number for each image. "
             f"Received: {len(prefer)} numbers, {len(features)} features"
         )
-    with needs_extra("explore"):
-        from scipy.sparse import coo_matrix
-        from scipy.sparse.csgraph import connected_components
+    with needs_extra("explore"):  # before anything is computed
+        import scipy.sparse  # noqa: F401
 
     if len(features) == 1:
         return []
@@ -74,12 +73,22 @@ def find_duplicates(features, ratio=0.3, k=10, similarity=None, prefer=None, app
         one, other = find_close_pairs(features, ratio, min(k, len(unit) - 1), approximate)
     else:
         one, other = find_similar_pairs(unit, similarity)
-    graph = coo_matrix((np.ones(len(one), bool), (one, other)), shape=(len(unit), len(unit)))
+    groups = connected_groups(one, other, len(unit))
+    groups = [_order_group(unit, rows, prefer) for rows in groups]
+    return sorted(groups, key=len, reverse=True)
+
+
+def connected_groups(one, other, count):
+    """Groups of rows that pairs connect, directly or through others: list of int arrays."""
+    with needs_extra("explore"):
+        from scipy.sparse import coo_matrix
+        from scipy.sparse.csgraph import connected_components
+
+    graph = coo_matrix((np.ones(len(one), bool), (one, other)), shape=(count, count))
     _, number = connected_components(graph, directed=False)
     order = np.argsort(number, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
-    groups = [_order_group(unit, rows, prefer) for rows in groups if len(rows) > 1]
-    return sorted(groups, key=len, reverse=True)
+    return [rows for rows in groups if len(rows) > 1]
 
 
 def find_close_pairs(features, ratio, k, approximate):

@@ -87,8 +87,7 @@ class ViewBatches:
 
     def _make_views(self, images):
         """Makes views of images that may differ in size: crops each one, then augments them all."""
-        index = getattr(self.view, "crop_index", None)
-        if index is None or any(operation.draws for operation in self.view.operations[:index]):
+        if not getattr(self.view, "crops_first", False):
             if len({image.shape for image in images}) > 1:
                 raise ValueError(
                     "Argument `view` must be an `Augmenter` that begins with a crop if images "
@@ -102,7 +101,7 @@ class ViewBatches:
             for place, image in enumerate(images)
         ]
         crops = ops.convert_to_tensor(np.stack(crops))
-        return self.view.apply(crops, numbers, slice(index + 1, None))
+        return self.view.apply(crops, numbers, slice(self.view.crop_index + 1, None))
 
 
 def readable_views(source, view, batch_size=100):

@@ -157,8 +157,7 @@ class ViewMaker:
     def _check_crops(self):
         """Raises a ValueError unless each `Augmenter` crops before any random operation."""
         for augmenter in self.cropped.values():
-            before = augmenter.operations[: augmenter.crop_index]
-            if augmenter.crop_index is None or any(operation.draws for operation in before):
+            if not augmenter.crops_first:
                 raise ValueError(SIZES_MESSAGE.format(self.augmenters))
 
     def _channels(self, images):
