@@ -218,8 +218,8 @@ def _batches(
         batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
     if not is_own:
         batches = check_in_graph(batches, FirstBatchCheck())
-    if views.is_stateless and (count is None or count >= MANY_IMAGES):
-        batches = batches.with_options(_more_threads())
+    has_threads = views.is_stateless and (count is None or count >= MANY_IMAGES)
+    batches = batches.with_options(_options(has_threads))
     return _count_epochs(batches.prefetch(tf.data.AUTOTUNE), epoch, steps, order)
 
 
@@ -252,19 +252,26 @@ def _count_epochs(batches, epoch, steps, order):
     return batches
 
 
-def _more_threads():
-    """Options with more threads than cores, each for one image, or for one batch of an array.
+def _options(has_threads):
+    """Options without TensorFlow's autotuning, and optionally with more threads than cores.
 
-    Photographs are a quarter faster so. A thread that waits for another one leaves its core idle;
-    on two cores four threads are 16 % faster than two, six are 25 % faster, and twelve are no
-    faster than six. But each thread adds a tenth of a second to the start of a pass, which does not
-    pay for few images.
+    Parallel calls are as many as threads from the start. The thread that would tune them sleeps for
+    up to a minute, and an iterator that is deleted often waits until it wakes up: `fit` then seems
+    to hang at its end.
+
+    Each thread works on one image, or on one batch of an array. With more threads than cores
+    photographs are a quarter faster. A thread that waits for another one leaves its core idle; on
+    two cores four threads are 16 % faster than two, six are 25 % faster, and twelve are no faster
+    than six. But each thread adds a tenth of a second to the start of a pass, which does not pay
+    for few images.
     """
-    affinity = getattr(os, "sched_getaffinity", None)  # only Linux reports this process' cores
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     options = tf.data.Options()
-    options.threading.private_threadpool_size = cores + min(2 * cores, 16)
-    options.threading.max_intra_op_parallelism = 1
+    options.autotune.enabled = False
+    if has_threads:
+        affinity = getattr(os, "sched_getaffinity", None)  # only Linux reports this process' cores
+        cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+        options.threading.private_threadpool_size = cores + min(2 * cores, 16)
+        options.threading.max_intra_op_parallelism = 1
     return options
 
 
