@@ -16,6 +16,8 @@ GROUP_NAME = re.compile(
     r"experiment|series|session|camera|cam|tile|region|sample)?[ _-]?[0-9]+[a-z]?",
     re.IGNORECASE,
 )
+LABELS = ("auto", "folder", "none")
+REMEMBERED = ("labels", "group")  # options of reading images that a run keeps for later subcommands
 STATISTICS = ("imagenet", "cifar10")  # of keras_isd.augmentation, in upper case
 
 
@@ -24,9 +26,8 @@ def add_image_arguments(parser, images_help="folder, .csv, .npz or tfds:NAME/SPL
     parser.add_argument("images", type=path, metavar="IMAGES", help=images_help)
     parser.add_argument(
         "--labels",
-        choices=["auto", "folder", "none"],
-        default="auto",
-        help="classes by subfolder; labels are used for metrics only",
+        choices=LABELS,
+        help="classes by subfolder; labels are used for metrics only; as in the run, or auto",
     )
     add_reading_arguments(parser)
 
@@ -66,22 +67,52 @@ def read_images(place, arguments, class_names=None, with_labels=False):
         with_labels: bool, whether the images are to have labels, so that folders are classes
             whatever their names. Defaults to False.
     """
+    remembered = remembered_reading(arguments)
+    if with_labels and remembered.get("labels") == "none":
+        del remembered["labels"]
+    labels = arguments.labels or remembered.get("labels", "auto")
     channels = arguments.channels or _run_channels(arguments)
-    source = _read_source(place, arguments, class_names, channels)
+    source = _read_source(place, arguments, class_names, channels, labels)
     if channels is None and _keeps_one_channel(source, arguments):
         # Photographs in grey keep three channels, for networks that others trained.
-        source = _read_source(place, arguments, class_names, 1)
-    is_chosen = arguments.labels == "auto" and not with_labels and pathlib.Path(place).is_dir()
+        source = _read_source(place, arguments, class_names, 1, labels)
+    if arguments.group is None and "group" in remembered:
+        source = _with_remembered_groups(source, remembered["group"])
+    is_chosen = labels == "auto" and not with_labels and pathlib.Path(place).is_dir()
     return _groups_by_name(source) if is_chosen else source
+
+
+def remembered_reading(arguments):
+    """The options with which the run that a subcommand uses or resumes read its images: dict."""
+    for folder in _run_folders(arguments):
+        if (folder / "run.json").is_file():
+            facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+            return dict(facts.get("reading", {}))
+    return {}
 
 
 def _run_channels(arguments):
     """The channels of the run that a subcommand uses or resumes; None without one."""
-    for folder in (getattr(arguments, "model", None), getattr(arguments, "output", None)):
-        if folder and pathlib.Path(folder, "view.json").is_file():
-            view = json.loads(pathlib.Path(folder, "view.json").read_text(encoding="utf-8"))
+    for folder in _run_folders(arguments):
+        if (folder / "view.json").is_file():
+            view = json.loads((folder / "view.json").read_text(encoding="utf-8"))
             return len(view["mean"])
     return None
+
+
+def _run_folders(arguments):
+    places = (getattr(arguments, "model", None), getattr(arguments, "output", None))
+    return [pathlib.Path(place) for place in places if place]
+
+
+def _with_remembered_groups(source, group):
+    """The source with the groups of a run, if its files have such folders."""
+    if source.names is None or source.groups is not None:
+        return source
+    try:
+        return source.with_groups(*keras_isd.data.groups.path_groups(source.names, group))
+    except ValueError:
+        return source
 
 
 def _keeps_one_channel(source, arguments):
@@ -91,8 +122,8 @@ def _keeps_one_channel(source, arguments):
     return bool(source.is_grey and source.dtype != "uint8" and not takes_color)
 
 
-def _read_source(place, arguments, class_names, channels):
-    data, use_labels = keras_isd.data, arguments.labels != "none"
+def _read_source(place, arguments, class_names, channels, labels):
+    data, use_labels = keras_isd.data, labels != "none"
     # Other places, such as images to classify, need not have the groups.
     group = arguments.group if place == getattr(arguments, "images", None) else None
     if group is not None and (place.startswith("tfds:") or place.endswith(".npz")):
@@ -115,7 +146,7 @@ def _read_source(place, arguments, class_names, channels):
     return data.from_folder(
         place,
         class_names=class_names,
-        labels=arguments.labels if use_labels else None,
+        labels=labels if use_labels else None,
         channels=channels,
         follow_links=arguments.follow_links,
         group=group,

@@ -19,7 +19,12 @@ import math
 import pathlib
 
 import keras_isd
-from keras_isd.command.images import add_image_arguments, read_images
+from keras_isd.command.images import (
+    REMEMBERED,
+    add_image_arguments,
+    read_images,
+    remembered_reading,
+)
 from keras_isd.command.values import natural_int, path, positive_float, positive_int
 
 METHODS = ("isd", "moco", "byol", "msf")
@@ -47,6 +52,7 @@ def add_arguments(parser):
     add("--output", type=path, required=True, help="run folder; an existing run is resumed")
     add("--minutes", type=positive_float, help="time limit; no limit if not given")
     add("--seed", type=natural_int, default=0, help="fixes weights, order and views")
+    add("--plot_views", action="store_true", help="draw views of some images, RUN/views.jpg")
     add("--teacher", help="frozen teacher: keras.applications, keras-hub preset, or .keras file")
     add("--teacher_size", type=positive_int, default=224, help="side of the teacher's images")
     add("--teacher_features", type=path, help="features of a teacher, .npy, a row an image")
@@ -84,6 +90,8 @@ def run(arguments):
         teacher,
         arguments.teacher_size,
         log_fn=lambda line: print(line, flush=True),
+        reading=_reading(arguments),
+        plot_views=arguments.plot_views,
     )
     trained.train()
     if report := trained.write_report():
@@ -92,6 +100,13 @@ def run(arguments):
         f"saved {arguments.output}/model.keras; "
         f"next: keras-isd embed IMAGES --model={arguments.output}"
     )
+
+
+def _reading(arguments):
+    """The options of reading images, which later subcommands take from the run."""
+    given = {name: getattr(arguments, name) for name in REMEMBERED}
+    given = {name: value for name, value in given.items() if value is not None}
+    return remembered_reading(arguments) | given
 
 
 def _settings_of_old_run(folder, chosen):

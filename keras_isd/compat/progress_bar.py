@@ -3,6 +3,8 @@
 A module of its own, because `data` and `evaluation` import it.
 """
 
+import sys
+
 import keras
 
 
@@ -11,6 +13,9 @@ def progress_bar(total, verbose):
 
     Args:
         total: int, the number of units; None if it is unknown.
-        verbose: as for `keras.Model.fit`; `"auto"` means 1.
+        verbose: as for `keras.Model.fit`; `"auto"` means 1 in a terminal or a notebook, and 0 in a
+            log, where a bar would be a line for each of its states.
     """
-    return keras.utils.Progbar(total, verbose=1 if verbose == "auto" else verbose)
+    if verbose == "auto":
+        verbose = int(sys.stdout.isatty() or "ipykernel" in sys.modules)
+    return keras.utils.Progbar(total, verbose=verbose)

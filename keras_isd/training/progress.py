@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 import time
 
 import keras
@@ -29,12 +30,15 @@ class ProgressLine(keras.callbacks.Callback):
         log_fn: function that is called with each line.
         every_n_epochs: int, epochs from one line to the next; the first and the last epoch always
             have one. Defaults to 1.
+        end: float, the time of `time.monotonic` at which a `TimeLimit` ends training. Defaults to
+            infinity.
     """
 
-    def __init__(self, log_fn, every_n_epochs=1):
+    def __init__(self, log_fn, every_n_epochs=1, end=math.inf):
         super().__init__()
         self.log_fn = log_fn
         self.every_n_epochs = every_n_epochs
+        self.end = end
 
     def on_train_begin(self, logs=None):
         self._start, self._first = time.perf_counter(), None
@@ -49,38 +53,67 @@ class ProgressLine(keras.callbacks.Callback):
             return
         taken = time.perf_counter() - self._start
         left = taken / (number - self._first) * (epochs - number)
+        left = max(0.0, min(left, self.end - time.monotonic()))
         words = [f"epoch {number:>{len(str(epochs))}}/{epochs}"]
         words += [f"{name} {logs[name]:{form}}" for name, form in PROGRESS.items() if name in logs]
         self.log_fn("  ".join([*words, f"{left / 60:.0f} min left"]))
 
 
 class TimeLimit(keras.callbacks.Callback):
-    """Ends training after the last epoch that fits into a time.
+    """Plans a run's epochs again after each one, so that training ends in time.
 
-    An epoch is expected to take as long as the last one. Other work on the machine can make a run
-    slower than it was measured to be; it then ends with a learning rate above 0.
+    Other work on the machine can make a run slower than it was measured to be. Then fewer epochs
+    are trained, and each next one takes the learning rate of a later epoch of the schedule, so that
+    the last one still has the schedule's last rate. An epoch is expected to take as long as the
+    last three, without the first, in which the step is compiled.
 
     Args:
         end: float, the time of `time.monotonic` at which training must have ended.
-        log_fn: function that is called with the line that reports the end.
+        log_fn: function that is called with each line.
+
+    Attributes:
+        epochs: int, the epochs that were trained, if they are fewer than planned, else None.
     """
 
     def __init__(self, end, log_fn):
         super().__init__()
         self.end = end
         self.log_fn = log_fn
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._start = time.monotonic()
+        self.epochs = None
+        self._ends = []
+        self._is_slower = False
 
     def on_epoch_end(self, epoch, logs=None):
-        now, epochs = time.monotonic(), self.params["epochs"]
-        if epoch + 1 < epochs and now + (now - self._start) > self.end:
-            self.model.stop_training = True
-            self.log_fn(
-                f"Stopped after {epoch + 1} of {epochs} epochs by the time limit: the machine was "
-                "slower than measured. Run the same command again to train the others."
-            )
+        self._ends.append(time.monotonic())
+        done, epochs, steps = epoch + 1, self.params["epochs"], self.params["steps"]
+        iterations = self.model.optimizer.iterations
+        place = int(iterations) // steps  # epochs of the schedule that are done
+        left = epochs - place
+        fitting = min(left, self._fitting_epochs())
+        if done < epochs and fitting < 1:
+            self.epochs, self.model.stop_training = done, True
+            if left:
+                self.log_fn(
+                    f"Stopped after {done} epochs by the time limit, {left} epochs before the end "
+                    "of the schedule: the machine became slower."
+                )
+        elif fitting < left:
+            if not self._is_slower:
+                self._is_slower = True
+                self.log_fn(
+                    f"The machine is slower than measured: about {done + fitting} of {epochs} "
+                    "epochs fit. The learning rate falls faster."
+                )
+            skipped = round(left / fitting) - 1
+            iterations.assign((place + skipped) * steps)
+
+    def _fitting_epochs(self):
+        """The epochs that fit into the time left; infinity before the second has ended."""
+        last = self._ends[-4:]
+        left = self.end - last[-1]
+        if math.isinf(left) or len(last) < 2:
+            return math.inf if left > 0 else 0
+        return int(left * (len(last) - 1) / max(last[-1] - last[0], 1e-6))
 
 
 def time_steps(model, batches):

@@ -21,7 +21,13 @@ from keras_isd.evaluation import (
     simple_features,
 )
 from keras_isd.evaluation.health import views_found
-from keras_isd.exploration import cluster_features, find_duplicates, write_explorer
+from keras_isd.exploration import (
+    cluster_features,
+    find_duplicates,
+    find_local_outliers,
+    write_explorer,
+)
+from keras_isd.exploration.local_outliers import MIN_IMAGES
 from keras_isd.training.progress import PROGRESS
 from keras_isd.training.verdict import verdict
 from keras_isd.visualization import plot_history, read_csv_log
@@ -65,7 +71,7 @@ def write_report(run):
             duplicates=[rows.tolist() for rows in find_duplicates(found.features)],
             facts=_facts(run, count),
             tables={**tables, **_settings_and_metrics(run.settings, metrics)},
-            figures={"Metrics by epoch": plot_history(metrics)},
+            figures=_figures(run, part, metrics),
             title=f"{run.settings.method}, {len(run.source):,} images",
             summary=" ".join(summary),
             seed=run.seed,
@@ -137,6 +143,15 @@ def fifth_of_each_class(labels, seed):
         rows = order[labels[order] == label]
         chosen.append(rows[: len(rows) // 5])
     return np.sort(np.concatenate(chosen))
+
+
+def _figures(run, part, metrics):
+    """The curves of the run, and for products heat maps of unusual places."""
+    figures = {"Metrics by epoch": plot_history(metrics)}
+    if run.settings.domain == "industry" and len(part) >= MIN_IMAGES:
+        outliers = find_local_outliers(part, seed=run.seed, verbose=0)
+        figures["Unusual places, see keras-isd outliers --kind=local"] = outliers.plot(part)
+    return figures
 
 
 def _is_held_out(run):

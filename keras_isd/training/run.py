@@ -1,6 +1,7 @@
 """A training run: images, settings and seed, and the folder that holds the result."""
 
 import importlib.util
+import math
 import pathlib
 import time
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_isd import augmentation
+from keras_isd import augmentation, visualization
 from keras_isd.augmentation import Augmenter, CentralCrop, evaluation, strong, weak
 from keras_isd.backbones import ConvNet, ResNet18, ResNet50
 from keras_isd.callbacks import HealthMonitor, KNNEvaluation, ReportUnreadable, Resume
@@ -30,6 +31,7 @@ MAX_HELD_OUT = 1000  # images
 MAX_BANK = 5000  # labelled images that k-NN compares held-out images with
 REPORTS_PER_RUN = 50  # epochs with health metrics and a line of progress, about
 CHECKPOINT_STEPS = 500
+DRAWN_IMAGES = 8  # with their views
 RUN_SHARE = 0.9  # of the time limit for training; the rest is for the report
 
 
@@ -58,6 +60,10 @@ class Run:
             held-out ones included. Defaults to None.
         teacher_size: int, side in pixels of the images that a named teacher sees. Defaults to 224.
         log_fn: function that is called with each line of progress. Defaults to `print`.
+        reading: dict, how the images were read, for `run.json`: JSON-compatible values. They may
+            differ when a run is resumed. Defaults to None.
+        plot_views: bool, whether the views of some images are drawn into `views.jpg` of the folder
+            before training. Defaults to False.
 
     Attributes:
         model: the trained model after `train`, such as a `keras_isd.ISDModel`; None before.
@@ -94,6 +100,8 @@ class Run:
         teacher=None,
         teacher_size=224,
         log_fn=print,
+        reading=None,
+        plot_views=False,
     ):
         if minutes is not None:
             check_positive("minutes", minutes)
@@ -111,6 +119,8 @@ class Run:
         self.teacher_size = teacher_size
         self.teacher_features = None
         self.log_fn = log_fn
+        self.reading = dict(reading or {})
+        self.plot_views = plot_views
         self.images = source
         self.model: Any = None
 
@@ -137,6 +147,8 @@ class Run:
             self.images = self.source.resized(self.settings.stored_size, copies, verbose=0)
         self.training, self.held_out, self.others = self._split()
         self.statistics = run_folder.view_statistics(self, is_resumed)
+        if self.plot_views:
+            self._plot_views()
         if self.minutes is not None and not is_measured:
             limit = RUN_SHARE * 60 * self.minutes
             self._fit_epochs_into(limit - (time.monotonic() - start))
@@ -147,7 +159,7 @@ class Run:
             self.log_fn(
                 "The run is finished." if is_done else f"Resuming at epoch {done + 1}/{epochs}."
             )
-        end = None if self.minutes is None else start + RUN_SHARE * 60 * self.minutes
+        end = math.inf if self.minutes is None else start + RUN_SHARE * 60 * self.minutes
         self._fit(resume, end)
         with atomic_path(self.folder / "model.keras") as unfinished:
             self.model.save(unfinished)
@@ -197,6 +209,20 @@ class Run:
             views.append(readable_views(self.held_out, view)[0])
         keras.utils.set_random_seed(self.seed)
         return views if len(views[0]) >= 3 else None
+
+    def _plot_views(self):
+        """Draws images with their random views, as the network gets them."""
+        rows = np.linspace(0, len(self.training) - 1, min(DRAWN_IMAGES, len(self.training)))
+        source = self.training.subset(rows.astype(int))
+        views = [readable_views(source, view) for view in self.query_and_key_view()]
+        batch = {name: found for name, (found, _) in zip(("query", "key"), views)}
+        statistics = self.statistics if self.settings.normalize == "none" else None
+        path = self.folder / "views.jpg"
+        visualization.plot_views(
+            [batch], len(source), statistics, [source[row] for row in views[0][1]], path
+        )
+        keras.utils.set_random_seed(self.seed)
+        self.log_fn(f"Views of some images: {path}")
 
     def make_batches(self, initial_epoch=0, initial_step=0):
         """Batches for `fit`: two views of each image, or without TensorFlow images of one size."""
@@ -273,11 +299,12 @@ class Run:
         self.settings = epochs_that_fit(self.settings, timing, len(batches), seconds, self.log_fn)
 
     def _fit(self, resume, end):
-        """Trains until the last epoch, or the last one that ends before a time, if given."""
+        """Trains until the last epoch, or with fewer epochs if they end after a time."""
         keras.utils.set_random_seed(self.seed)
         batches = self.make_batches(resume.initial_epoch, resume.initial_step)
         self.model = self.make_model(len(batches))
         every = max(1, self.settings.epochs // REPORTS_PER_RUN)
+        limit = TimeLimit(end, self.log_fn)
         self.model.fit(
             batches,
             epochs=self.settings.epochs,
@@ -291,10 +318,12 @@ class Run:
                 ReportUnreadable(self.training),
                 run_folder.MetricsFile(self.folder / "metrics.csv", resume.initial_epoch),
                 *_tensorboard(self.folder),
-                ProgressLine(self.log_fn, every),
-                *([] if end is None else [TimeLimit(end, self.log_fn)]),
+                limit,
+                ProgressLine(self.log_fn, every, end),
             ],
         )
+        if limit.epochs is not None:
+            self.settings = run_folder.with_trained_epochs(self, limit.epochs)
 
     def _knn_evaluation(self, every):
         """k-NN accuracy of the held-out images by the other images' labels: list of callbacks."""

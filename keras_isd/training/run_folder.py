@@ -53,9 +53,11 @@ def record(run, resume, is_measured):
         teacher=None if features is None else features_fingerprint(np.load(features, "r")),
         minutes=None if minutes is None or math.isinf(minutes) else minutes,
         epochs_measured=is_measured,
+        reading=run.reading,
     )
     # The settings' epochs show whether measured epochs are those asked for.
-    record_run(run.folder / "run.json", facts, resume, ignore=("epochs_measured",))
+    ignore = ("epochs_measured", "reading")
+    record_run(run.folder / "run.json", facts, resume, ignore)
 
 
 def check_same_run(run):
@@ -65,7 +67,7 @@ def check_same_run(run):
     """
     checkpoints = [p for p in run.folder.glob("checkpoints/*") if p.suffix != ".unfinished"]
     if (run.folder / "run.json").is_file() and checkpoints:
-        ignore = ("minutes", "epochs_measured", "teacher", "settings.epochs")
+        ignore = ("minutes", "epochs_measured", "teacher", "settings.epochs", "reading")
         check_same_facts(run.folder / "run.json", run_facts(**_facts(run)), ignore)
 
 
@@ -95,6 +97,15 @@ def with_measured_epochs(run):
     if limit is None:  # without a limit all epochs that are asked for fit
         return settings, epochs == asked
     return dataclasses.replace(settings, epochs=epochs), True
+
+
+def with_trained_epochs(run, epochs):
+    """The settings with the epochs that a time limit left, which `run.json` gets, too."""
+    path = run.folder / "run.json"
+    facts = json.loads(path.read_text())
+    facts["settings"]["epochs"] = epochs
+    write_text(path, json.dumps(facts, indent=1))
+    return dataclasses.replace(run.settings, epochs=epochs)
 
 
 def view_statistics(run, is_resumed):

@@ -50,7 +50,7 @@ def _batch_effect(name, effect):
         f"{effect['chance']:.0%} by chance. If this is not a class but a plate, a slide, a patient "
         "or a day, the features show how an image was taken: train with "
         "--normalize=background or --domain=microscopy, or correct them with "
-        "`keras_isd.evaluation.spherize`."
+        "keras-isd embed --correct."
     )
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 import re
+import types
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ import keras_isd
 from keras_isd import data, training
 from keras_isd.training import progress, report, run, run_folder
 
+pytestmark = pytest.mark.slow
 SMALL = {"size": 12, "epochs": 2, "batch_size": 12, "queue_size": 24, "accelerator": False}
 
 
@@ -135,6 +137,7 @@ def test_too_few_images_are_rejected():
         training.choose_settings(arrays(7))
 
 
+@pytest.mark.every_backend
 @pytest.mark.parametrize("method", ["isd", "moco", "byol", "msf"])
 def test_every_method_trains_and_is_loaded(tmp_path, method):
     source = arrays()
@@ -171,6 +174,7 @@ def test_a_student_learns_from_the_features_of_a_frozen_teacher(
     assert isinstance(model, keras_isd.DistillationModel)
 
 
+@pytest.mark.every_backend
 def test_without_tensorflow_views_are_made_in_the_step(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "makes_views_in_step", lambda: True)
     source = arrays()
@@ -202,6 +206,70 @@ def test_the_number_of_epochs_fits_into_the_time():
     assert progress.epochs_that_fit(settings, timing, 4, math.inf, lines.append) == settings
     with pytest.raises(ValueError, match=r"`minutes`.*minutes=0\.5"):
         progress.epochs_that_fit(settings, timing, 4, 30.0, lines.append)
+
+
+def run_epochs(durations, epochs=10, end=100.0, steps=4):
+    """The schedule's epoch of each epoch that a `TimeLimit` lets run, and its callback."""
+    clock, lines = [0.0], []
+    limit = progress.TimeLimit(end, lines.append)
+    limit.set_params({"epochs": epochs, "steps": steps})
+    optimizer = types.SimpleNamespace(iterations=keras.Variable(0, dtype="int64"))
+    limit.set_model(types.SimpleNamespace(optimizer=optimizer, stop_training=False))
+    places = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(progress.time, "monotonic", lambda: clock[0])
+        for epoch, duration in zip(range(epochs), durations):
+            places.append(int(optimizer.iterations) // steps)
+            optimizer.iterations.assign_add(steps)
+            clock[0] += duration
+            limit.on_epoch_end(epoch)
+            if limit.model.stop_training:
+                break
+    return places, limit, lines
+
+
+@pytest.mark.one_backend("the number of epochs depends only on times")
+def test_a_slower_machine_trains_fewer_epochs_to_the_end_of_the_schedule():
+    # As planned, also with a first epoch that is compiled.
+    places, limit, lines = run_epochs([19, *[9] * 9])
+    assert places == list(range(10))
+    assert (limit.epochs, lines) == (None, [])
+    # Twice as slow after four epochs: three more fit, which take every second place or so.
+    places, limit, lines = run_epochs([10] * 4 + [20] * 6)
+    assert places[:5] == [0, 1, 2, 3, 4]
+    assert places[-1] == 9
+    assert places == sorted(places)
+    assert limit.epochs == len(places) == 7
+    assert "slower than measured" in lines[0]
+    # So slow that nothing fits any more.
+    places, limit, lines = run_epochs([10, 10, 75, 75])
+    assert (places, limit.epochs) == ([0, 1, 2], 3)
+    assert "7 epochs before the end of the schedule" in lines[-1]
+    assert run_epochs([500] * 3, end=math.inf, epochs=3)[0] == [0, 1, 2]
+
+
+def test_a_run_that_a_time_limit_shortens_is_finished(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "time_steps", lambda model, batches: (0.0, 1e-6))
+    monkeypatch.setattr(progress.TimeLimit, "_fitting_epochs", lambda self: 3 - len(self._ends))
+    source = arrays(48)
+    settings = training.choose_settings(source, **{**SMALL, "epochs": 9})
+    model = train(source, tmp_path, settings, minutes=60)
+    assert len(read_rows(tmp_path / "metrics.csv")) == 3
+    assert json.loads((tmp_path / "run.json").read_text())["settings"]["epochs"] == 3
+    steps = int(model.optimizer.iterations)
+    assert steps % 9 == 0  # the schedule is at its end
+    lines = []
+    again = make_run(source, tmp_path, settings, minutes=60, log_fn=lines.append)
+    again.train()
+    assert "The run is finished." in lines
+    assert len(read_rows(tmp_path / "metrics.csv")) == 3
+
+
+def test_the_views_of_some_images_are_drawn(tmp_path):
+    source = arrays()
+    settings = training.choose_settings(source, **{**SMALL, "epochs": 1})
+    make_run(source, tmp_path, settings, plot_views=True).train()
+    assert PIL.Image.open(tmp_path / "views.jpg").size[0] > 500
 
 
 def test_a_run_with_a_time_limit_resumes_with_the_measured_epochs(tmp_path, monkeypatch):
