@@ -3,13 +3,21 @@
     keras-isd embed IMAGES --model=RUN --output=features.parquet
     keras-isd embed IMAGES --model=RUN --output=features.parquet --shard=2/8
     keras-isd embed IMAGES --model=model.keras --size=224 --output=features.csv
+    keras-isd embed IMAGES --model=RUN --group="plate*" --correct --controls="*/DMSO/*"
 
 The model is the folder of a run of keras-isd train, or a .keras file of any network from images to
-features. The table has the files' names. It is written in pieces, in bounded memory; run the same
+features. The table has the files' names, the names of classes, and a fingerprint of the model:
+tables of different models are not mixed. It is written in pieces, in bounded memory; run the same
 command again to resume. `--shard=2/8` computes the second of eight parts, for as many machines; its
 file is `features-2-of-8.parquet`, and other subcommands read "features-*-of-8.parquet".
+
+`--correct` removes what differs between groups, such as plates: each group's mean is taken off,
+and the features are whitened. It assumes that groups have the same mixture of kinds of images, or
+that those of `--controls`, a pattern of names, should be alike in all groups. The table records the
+correction. Embed all images together, because tables of different corrections are not mixed.
 """
 
+import fnmatch
 import pathlib
 
 import numpy as np
@@ -23,6 +31,8 @@ from keras_isd.command.images import (
 )
 from keras_isd.command.values import path, positive_int
 
+MAX_MEASURED = 5000  # images whose neighbours are compared before and after a correction
+
 
 def add_arguments(parser):
     add_image_arguments(parser)
@@ -31,12 +41,15 @@ def add_arguments(parser):
     add("--output", type=path, default="features.parquet", help="table to write")
     add("--batch_size", type=positive_int, default=64, help="images at a time")
     add("--shard", metavar="PART/PARTS", help="part to compute, such as 2/8")
+    add("--correct", action="store_true", help="remove what differs between groups")
+    add("--controls", help='names of images that should be alike in all groups, "*/DMSO/*"')
 
 
 def run(arguments):
     evaluation, fingerprint = keras_isd.evaluation, keras_isd.data.fingerprint
     evaluation.feature_table.check_table(arguments.output)  # before anything is computed
     source = read_images(arguments.images, arguments)
+    controls = _find_controls(arguments, source)
     model, view = load_model(arguments)
     output, rows = _shard(arguments, len(source))
     unfinished = output.with_name(f".{output.name}.npy")
@@ -45,12 +58,67 @@ def run(arguments):
     # The row of an image that could not be read is all zeros.
     read = np.concatenate([features[i : i + 4096].any(axis=1) for i in range(0, len(rows), 4096)])
     names = None if part.names is None else [*map(fingerprint.absolute_name, part.names)]
-    found = evaluation.Features(features, part.labels, rows, names)
+    facts = {"model": fingerprint.model_fingerprint(model, view)}
+    if arguments.correct:
+        features, facts["correction"] = _correct(arguments, source, features, read, controls)
+    found = evaluation.Features(
+        features, part.labels, rows, names, class_names=part.class_names, facts=facts
+    )
     evaluation.save_features(output, found, np.flatnonzero(read))
     unfinished.unlink()
     missing = "" if read.all() else f"; {np.count_nonzero(~read):,} could not be read"
     count = np.count_nonzero(read)
     print(f"{count:,} images, {features.shape[1]} features each, in {output}{missing}")
+
+
+def _find_controls(arguments, source):
+    """Whether each image is a control, for `--correct`."""
+    if arguments.controls is not None and not arguments.correct:
+        arguments.fail(f"--controls needs --correct. Received: --controls={arguments.controls}")
+    if not arguments.correct:
+        return None
+    if arguments.shard is not None:
+        arguments.fail(
+            "--correct must not be given with --shard, because it needs all images. "
+            f"Received: --shard={arguments.shard}"
+        )
+    if source.groups is None:
+        arguments.fail("--correct needs groups: give --group. Received: images without groups")
+    if arguments.controls is None:
+        return np.ones(len(source), bool)
+    names = source.names or []
+    found = [fnmatch.fnmatch(name, arguments.controls) for name in names]
+    without = set(source.groups.tolist()) - {
+        group for group, is_control in zip(source.groups.tolist(), found) if is_control
+    }
+    if without or not found:
+        missing = sorted(source.group_names[group] for group in without)
+        raise ValueError(
+            "--controls must match images of each group. "
+            f"Received: --controls={arguments.controls}, none in {', '.join(missing[:5])}"
+        )
+    return np.array(found)
+
+
+def _correct(arguments, source, features, read, controls):
+    """The corrected features, zeros where images could not be read, and the correction in words."""
+    evaluation, groups = keras_isd.evaluation, source.groups
+    corrected = np.zeros(features.shape, "float32")
+    corrected[read] = evaluation.spherize(features[read], groups[read], controls[read])
+    rows = np.flatnonzero(read)
+    rows = rows[np.linspace(0, len(rows) - 1, min(MAX_MEASURED, len(rows))).astype(int)]
+    before, after = (
+        evaluation.group_effect(found[rows], groups[rows]) for found in (features, corrected)
+    )
+    print(
+        f"Neighbours of an image's own group: {before['same']:.1%} before the correction, "
+        f"{after['same']:.1%} after it, {before['chance']:.1%} by chance"
+    )
+    digest = keras_isd.data.fingerprint.features_fingerprint(corrected)
+    return corrected, (
+        f"spherize, {len(set(groups.tolist()))} groups, controls {arguments.controls or 'all'}, "
+        f"{digest:08x}"
+    )
 
 
 def _shard(arguments, count):

@@ -67,6 +67,11 @@ def run(arguments):
     print(f"saved {folder / 'classifier.keras'}")
     if others:
         _classify(classifier, others, view, names, folder / "labels.csv")
+    if arguments.images.endswith(".csv"):
+        print(
+            "to label more: keras-isd select FEATURES --count=COUNT "
+            f"--labelled={arguments.images} --output=more.csv; label them, and run with more.csv"
+        )
 
 
 def _check(arguments, folder):

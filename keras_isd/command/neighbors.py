@@ -3,66 +3,120 @@
     keras-isd neighbors features.parquet --k=10
     keras-isd neighbors features.parquet --query=cat.jpg,dog.jpg
     keras-isd neighbors features.parquet --other_groups="plate*"
+    keras-isd neighbors new.parquet --in=features.parquet
 
 The table has a line for each image and neighbour: name, neighbor, similarity (the cosine, at most
 1). `--query` names images by the ends of their names; without it the neighbours of all are found.
 With `--other_groups`, a folder such as "plate*" or the level of a folder, an image's neighbours are
-those in other such folders alone.
+those in other such folders alone. With `--in` they are among the images of another table by the
+same model; a warning is printed if the new images lie apart from them.
 """
 
 import numpy as np
+from absl import logging
 
 import keras_isd
 from keras_isd.command import tables
-from keras_isd.command.values import comma_list, group, positive_int
+from keras_isd.command.values import comma_list, group, path, positive_int
 
 
 def add_arguments(parser):
     tables.add_feature_arguments(parser)
     tables.add_approximate_argument(parser)
-    parser.add_argument("--query", type=comma_list, help="images to find the neighbours of")
-    parser.add_argument("--k", type=positive_int, default=10, help="neighbours of each image")
-    parser.add_argument("--other_groups", type=group, help="folder whose own images are left out")
+    add = parser.add_argument
+    add("--query", type=comma_list, help="images to find the neighbours of")
+    add("--k", type=positive_int, default=10, help="neighbours of each image")
+    add("--other_groups", type=group, help="folder whose own images are left out")
+    add("--in", dest="among", type=path, help="table of the images to find neighbours among")
 
 
 def run(arguments):
+    if arguments.among and arguments.other_groups is not None:
+        arguments.fail(
+            "--in must not be given with --other_groups. "
+            f"Received: --in={arguments.among}, --other_groups={arguments.other_groups}"
+        )
     found = tables.load_features(arguments)
-    output, names = tables.output_path(arguments, "neighbors.csv"), found.names
-    k = min(arguments.k, len(names) - 1)
-    if arguments.other_groups is not None:
-        queries = list(range(len(names)))
-        if arguments.query is not None:
-            queries = [_find_row(names, end, arguments) for end in arguments.query]
-        groups, _ = keras_isd.data.groups.path_groups(names, arguments.other_groups)
-        k = min(k, len(names) - int(np.bincount(groups).max()))
+    output = tables.output_path(arguments, "neighbors.csv")
+    queries = list(range(len(found.names)))
+    if arguments.query is not None:
+        queries = [_find_row(found.names, end, arguments) for end in arguments.query]
+    if arguments.among:
+        bank = _load_bank(arguments, found)
+        k = min(arguments.k, len(bank.names))
         rows, similarities = keras_isd.exploration.find_neighbors(
-            found.features, k=k, approximate=arguments.approximate, exclude_groups=groups
+            bank.features, found.features[queries], k, arguments.approximate
         )
-        rows, similarities = rows[queries], similarities[queries]
-    elif arguments.query is None:
-        queries = list(range(len(names)))
-        rows, similarities = keras_isd.exploration.find_neighbors(
-            found.features, k=k, approximate=arguments.approximate
-        )
+        names = bank.names + [found.names[query] for query in queries]
+        query_rows = list(range(len(bank.names), len(names)))
     else:
-        from keras_isd.similarity.neighbors import find_row_neighbors
-        from keras_isd.validation.features import check_features
-
-        queries = [_find_row(names, end, arguments) for end in arguments.query]
-        check_features(features=found.features)
-        rows, similarities = find_row_neighbors(found.features, queries, k)
+        rows, similarities = _find(arguments, found, queries)
+        names, query_rows = found.names, queries
     tables.write_table(
         output,
         ["name", "neighbor", "similarity"],
         (
-            (names[query], names[row], float(similarity))
-            for query, neighbors, values in zip(queries, rows, similarities)
+            (names[query], names[row], similarity)
+            for query, neighbors, values in zip(query_rows, rows, _in_words(similarities, 4))
             for row, similarity in zip(neighbors, values)
         ),
     )
-    shown = [[query, *neighbors] for query, neighbors in zip(queries[:30], rows)]
-    captions = [["", *(f"{value:.2f}" for value in values)] for values in similarities[:30]]
+    shown = [[query, *neighbors] for query, neighbors in zip(query_rows[:30], rows)]
+    captions = [["", *values] for values in _in_words(similarities[:30], 2)]
     tables.draw_groups(arguments, output, names, shown, [""] * len(shown), captions)
+
+
+def _find(arguments, found, queries):
+    """The neighbours of the queries among the other images, and their similarities."""
+    features, count = found.features, len(found.names)
+    k = min(arguments.k, count - 1)
+    if arguments.other_groups is not None:
+        groups, _ = keras_isd.data.groups.path_groups(found.names, arguments.other_groups)
+        k = min(k, count - int(np.bincount(groups).max()))
+        rows, similarities = keras_isd.exploration.find_neighbors(
+            features, None, k, arguments.approximate, groups
+        )
+        return rows[queries], similarities[queries]
+    if arguments.query is None:
+        return keras_isd.exploration.find_neighbors(features, None, k, arguments.approximate)
+    from keras_isd.similarity.neighbors import find_row_neighbors
+    from keras_isd.validation.features import check_features
+
+    check_features(features=features)
+    return find_row_neighbors(features, queries, k)
+
+
+def _load_bank(arguments, found):
+    """The features to find neighbours among; warns if the new images lie apart from them."""
+    evaluation = keras_isd.evaluation
+    bank = evaluation.load_features(arguments.among)
+    files = [arguments.features[0], arguments.among]
+    evaluation.feature_table.check_same_features(files, [found, bank])
+    if bank.names is None:
+        bank.names = [f"row {index}" for index in bank.indices]
+    if len(bank.names) >= 1 / evaluation.drift.EXPECTED:
+        drift = evaluation.measure_drift(found.features, bank.features)
+        low, high = drift["interval"]
+        line = (
+            f"{drift['share']:.1%} [{low:.1%}, {high:.1%}] of the new images are far from all of "
+            f"{arguments.among}; {evaluation.drift.EXPECTED:.0%} are expected"
+        )
+        print(line)
+        if drift["has_drifted"]:
+            logging.warning(
+                "The new images lie apart: inspect some before you trust their neighbours. Common "
+                "causes are another device, other kinds of images, or a batch effect, for which "
+                "`keras-isd embed --correct` is a remedy."
+            )
+    return bank
+
+
+def _in_words(similarities, digits):
+    """Similarities as str, with up to 6 digits, as many as distinguish neighbours."""
+    steps = np.abs(np.diff(similarities, axis=1))
+    step = float(np.median(steps[steps > 0])) if (steps > 0).any() else 1.0
+    digits = int(np.clip(np.ceil(-np.log10(step)), digits, 6))
+    return [[f"{value:.{digits}f}" for value in values] for values in similarities]
 
 
 def _find_row(names, end, arguments):

@@ -6,7 +6,8 @@
 The table has a line for each image, highest priority first: rank, name, and an empty label to fill
 in for keras-isd finetune. TypiClust, for few labels, takes the most typical image of each of as
 many clusters; k-centre (`--method=k_center`), for many, takes the image that is farthest from all
-selected ones. `--labelled` is such a table of images that have a label; it is only read.
+selected ones. `--labelled` is such a table of images that have a label. It is only read; its lines
+stand below the new ones, so that the next keras-isd finetune has all labels in one table.
 """
 
 import keras_isd
@@ -28,31 +29,29 @@ def add_arguments(parser):
 def run(arguments):
     found = tables.load_features(arguments)
     output = tables.output_path(arguments, "selected.csv")
+    known = _labels_by_row(arguments, found.names)
     rows = keras_isd.exploration.select_rows(
-        found.features,
-        arguments.count,
-        arguments.method,
-        _labelled_rows(arguments, found.names),
-        arguments.seed,
+        found.features, arguments.count, arguments.method, [*known], arguments.seed
     )
-    names = [found.names[row] for row in rows]
-    lines = [(rank, name, "") for rank, name in enumerate(names, start=1)]
+    lines: list = [(rank, found.names[row], "") for rank, row in enumerate(rows, start=1)]
+    lines += [("", found.names[row], label) for row, label in known.items()]
     tables.write_table(output, ["rank", "name", "label"], lines)
     groups = [rows[start : start + 10] for start in range(0, len(rows), 10)]
     titles = [f"from rank {10 * number + 1}" for number in range(len(groups))]
     tables.draw_groups(arguments, output, found.names, groups, titles)
 
 
-def _labelled_rows(arguments, names):
+def _labels_by_row(arguments, names):
+    """The labels of the images that have one, by row; empty ones if the table has no labels."""
     if arguments.labelled is None:
-        return ()
+        return {}
     lines = tables.read_table(arguments.labelled)
     # A table without a column of labels lists labelled images alone.
-    labelled = [line.get("name") for line in lines if line.get("label", "labelled")]
+    labels = {line.get("name"): line.get("label", "") for line in lines if line.get("label", "yes")}
     row_of = {name: row for row, name in enumerate(names)}
-    if unknown := [name for name in labelled if name not in row_of]:
+    if unknown := [name for name in labels if name not in row_of]:
         raise ValueError(
             "--labelled must be a table with a column `name` of images that have features. "
             f"Received: {len(unknown)} other names, such as {unknown[0]!r}"
         )
-    return [row_of[name] for name in labelled]
+    return {row_of[name]: label for name, label in labels.items()}

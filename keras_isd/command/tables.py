@@ -18,7 +18,13 @@ def add_feature_arguments(parser):
         metavar="FEATURES",
         help='table that "keras-isd embed" wrote, several, or a pattern such as "f-*-of-8.parquet"',
     )
+    add_root_argument(parser)
     add_output_arguments(parser)
+
+
+def add_root_argument(parser):
+    """Adds the folder of images that were moved since their table was written."""
+    parser.add_argument("--root", type=path, help="folder of the images, if they were moved")
 
 
 def add_output_arguments(parser):
@@ -41,7 +47,7 @@ def add_approximate_argument(parser):
 
 def load_features(arguments):
     """`Features` of the tables; rows without a name are named by their index."""
-    found = keras_isd.evaluation.load_features(arguments.features)
+    found = keras_isd.evaluation.load_features(arguments.features, arguments.root)
     if found.names is None:
         found.names = [f"row {index}" for index in found.indices]
     return found

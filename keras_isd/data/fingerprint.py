@@ -1,6 +1,7 @@
-"""Fingerprints that identify a set of images or a set of features."""
+"""Fingerprints that identify a set of images, a set of features, or a model with its view."""
 
 import hashlib
+import json
 import os
 import zlib
 
@@ -33,6 +34,22 @@ def features_fingerprint(features):
     """Computes a checksum that identifies features `(N, D)`, from some of their rows."""
     rows = np.asarray(features[_sampled_rows(len(features))])
     return zlib.crc32(np.ascontiguousarray(rows).tobytes())
+
+
+def model_fingerprint(model, view):
+    """Computes a hash that identifies the features of a model: its weights, and its view.
+
+    Args:
+        model: `keras.Model`.
+        view: `keras_isd.augmentation.Augmenter` that makes its input.
+
+    Returns:
+        str of 16 hexadecimal digits.
+    """
+    found = hashlib.sha256(json.dumps(view.get_config(), default=repr).encode())
+    for array in model.get_weights():
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()[:16]
 
 
 def absolute_name(name):

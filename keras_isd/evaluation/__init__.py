@@ -1,6 +1,7 @@
 """Evaluation of features: k-NN, linear probe, fine-tuning, transfer and label-free metrics."""
 
 from keras_isd.evaluation.batch_effect import group_effect, spherize
+from keras_isd.evaluation.drift import measure_drift
 from keras_isd.evaluation.feature_file import cache_features
 from keras_isd.evaluation.feature_table import load_features, save_features
 from keras_isd.evaluation.features import Features, extract_features
@@ -44,6 +45,7 @@ __all__ = [
     "logistic_regression",
     "make_folds",
     "mcnemar_test",
+    "measure_drift",
     "nearest_rows",
     "neighbor_classifier",
     "neighbor_stability",

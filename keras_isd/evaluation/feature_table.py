@@ -2,6 +2,7 @@
 
 import csv
 import glob
+import json
 import os
 import pathlib
 import re
@@ -16,13 +17,16 @@ from keras_isd.files import atomic_path
 
 PIECE_ROWS = 4096  # rows that are written at a time
 ENDINGS = (".parquet", ".csv", ".npz")
+CSV_COLUMNS = ("name", "index", "label", "class")  # before those of facts and features
 
 
 def save_features(path, features, rows=None):
     """Writes features with names, labels and indices to a table.
 
     The table has one row for each image, with the columns `name` and `label` (if known), `index`,
-    and the features: in Parquet one column of lists, in CSV the columns `f0`, `f1` and so on. The
+    and the features: in Parquet one column of lists, in CSV the columns `f0`, `f1` and so on. In
+    Parquet and `.npz` names of files are relative to a folder that is stored once, with the names
+    of classes and the facts; in CSV names stay as they are, and class and facts are columns. The
     file is written atomically. Parquet and CSV are written in pieces, so that the features may be a
     memory map larger than memory.
 
@@ -53,19 +57,22 @@ def save_features(path, features, rows=None):
         _WRITERS[path.suffix](unfinished, features, rows)
 
 
-def load_features(path):
+def load_features(path, root=None):
     """Reads features from tables that `save_features` wrote.
 
     Args:
         path: path, list of paths, or pattern such as `"features-*-of-8.parquet"`. The tables of a
             pattern are concatenated in the order of their names.
+        root: path, the folder of the images of a table in Parquet or `.npz`, if they were moved.
+            Defaults to None: where they were.
 
     Returns:
         `keras_isd.evaluation.Features`.
 
     Raises:
         ImportError: if `path` ends in `.parquet` and pyarrow is not installed.
-        ValueError: if a file does not exist, is not a table of features, or if a part is missing.
+        ValueError: if a file does not exist, is not a table of features, if a part is missing, or
+            if tables are of different models or corrections.
 
     Example:
 
@@ -88,9 +95,10 @@ def load_features(path):
         files += matches
     if len(files) > 1 or files != patterns:  # a single part may be read by its full name
         _check_all_parts(files)
-    parts = [_read(file) for file in files]
+    parts = [_read(file, root) for file in files]
     if len(parts) == 1:
         return parts[0]
+    check_same_features(files, parts)
     features, labels, indices = zip(*parts)
     names = [part.names for part in parts]
     return Features(
@@ -98,6 +106,8 @@ def load_features(path):
         None if any(part is None for part in labels) else np.concatenate(labels),
         np.concatenate(indices),
         None if any(part is None for part in names) else [name for part in names for name in part],
+        class_names=parts[0].class_names,
+        facts=parts[0].facts,
     )
 
 
@@ -110,6 +120,30 @@ def check_table(path):
         with needs_extra("explore"):
             import pyarrow.parquet  # noqa: F401
     return path
+
+
+def check_same_features(files, parts):
+    """Raises a ValueError unless tables of features are of one model, with the same classes.
+
+    Args:
+        files: list of str, the tables.
+        parts: list of `Features`, one for each.
+    """
+    first = parts[0]
+    for file, part in zip(files, parts):
+        about = [
+            (name, one.get(name, "unknown"), other.get(name, "unknown"))
+            for one, other in [(first.facts, part.facts)]
+            for name in sorted({*one, *other})
+        ]
+        about.append(("width", first.features.shape[1], part.features.shape[1]))
+        about.append(("classes", first.class_names, part.class_names))
+        if found := [f"{name} {a} and {b}" for name, a, b in about if a != b]:
+            raise ValueError(
+                "Tables of features must be of one model, with the same correction and classes, "
+                "because other features cannot be compared. "
+                f"Received: {'; '.join(found)}, in {files[0]} and {file}"
+            )
 
 
 def _check_all_parts(files):
@@ -126,16 +160,36 @@ def _check_all_parts(files):
             )
 
 
-def _read(file):
+def _read(file, root):
     path = check_table(file)
     try:
-        return _READERS[path.suffix](path)
+        return _READERS[path.suffix](path, root)
     except (KeyError, IndexError, StopIteration, zipfile.BadZipFile, OSError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}"
     raise ValueError(
         "Argument `path` must be a table that `save_features` wrote, with columns of features. "
         f"Received: {file} ({reason})"
     )
+
+
+def _relative(features, rows):
+    """The features with names relative to the folder of the rows' files; and the metadata, JSON."""
+    values, labels, indices = features
+    names, root = features.names, None
+    if names is not None and all(map(os.path.isabs, names)):
+        root = os.path.commonpath([os.path.dirname(names[row]) for row in rows])
+        names = [os.path.relpath(name, root) for name in names]
+    about = {"root": root, "class_names": features.class_names, "facts": features.facts}
+    return Features(values, labels, indices, names), json.dumps(about)
+
+
+def _assemble(values, labels, indices, names, about, root):
+    """`Features` from the columns of a table and its metadata."""
+    about = json.loads(about or "{}")
+    if names is not None and (folder := root or about.get("root")):
+        names = [os.path.join(folder, name) for name in names]
+    facts, classes = about.get("facts"), about.get("class_names")
+    return Features(values, labels, indices, names, class_names=classes, facts=facts)
 
 
 def _pieces(features, rows):
@@ -157,18 +211,19 @@ def _write_parquet(path, features, rows):
         import pyarrow.parquet as pq
 
     writer: Any = None
+    features, about = _relative(features, rows)
     for piece in _pieces(features, rows):
         values = piece.pop("features")
         columns = {name: pa.array(column) for name, column in piece.items() if column is not None}
         flat = pa.array(values.ravel())
         columns["features"] = pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
-        table = pa.table(columns)
+        table = pa.table(columns, metadata={"keras_isd": about})
         writer = writer or pq.ParquetWriter(path, table.schema)
         writer.write_table(table)
     writer.close()
 
 
-def _read_parquet(path):
+def _read_parquet(path, root):
     with needs_extra("explore"):
         import pyarrow.parquet as pq
 
@@ -176,59 +231,75 @@ def _read_parquet(path):
     column = table["features"].combine_chunks()
     values = column.values.to_numpy(zero_copy_only=False).reshape(len(table), -1)
     columns = {name: table[name] for name in table.column_names}
-    return Features(
+    return _assemble(
         values,
         columns["label"].to_numpy().astype("int32") if "label" in columns else None,
         columns["index"].to_numpy(),
         columns["name"].to_pylist() if "name" in columns else None,
+        (table.schema.metadata or {}).get(b"keras_isd"),
+        root,
     )
 
 
 def _write_csv(path, features, rows):
-    width = features.features.shape[1]
+    width, names = features.features.shape[1], features.class_names
     with open(path, "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         for number, piece in enumerate(_pieces(features, rows)):
             values = piece.pop("features")
             columns = {name: column for name, column in piece.items() if column is not None}
+            if names is not None and "label" in columns:
+                known = [*names, ""]  # a label of -1 is unknown
+                columns["class"] = [known[label] for label in columns["label"]]
+            columns |= {name: [fact] * len(values) for name, fact in features.facts.items()}
             if number == 0:
                 table.writerow([*columns, *(f"f{i}" for i in range(width))])
             for cells, row in zip(zip(*columns.values()), values):
                 table.writerow([*cells, *row])
 
 
-def _read_csv(path):
+def _read_csv(path, root):
     with open(path, newline="", encoding="utf-8") as file:
         table = csv.reader(file)
         titles = next(table)
         rows = list(table)
     first = titles.index("f0")
     columns = {title: [row[i] for row in rows] for i, title in enumerate(titles[:first])}
+    labels = np.array(columns["label"], "int32") if "label" in columns else None
+    classes: Any = None
+    if labels is not None and "class" in columns:
+        found = dict(zip(labels.tolist(), columns["class"]))
+        classes = [found.get(label, str(label)) for label in range(labels.max() + 1)]
     return Features(
         np.array([row[first:] for row in rows], "float32"),
-        np.array(columns["label"], "int32") if "label" in columns else None,
+        labels,
         np.array(columns["index"], "int64"),
         columns.get("name"),
+        class_names=classes,
+        facts={title: values[0] for title, values in columns.items() if title not in CSV_COLUMNS},
     )
 
 
 def _write_npz(path, features, rows):
+    features, about = _relative(features, rows)
     arrays = {"features": features.features[rows], "index": features.indices[rows]}
     if features.labels is not None:
         arrays["label"] = features.labels[rows]
     if features.names is not None:  # as strings, because NumPy would pickle objects
         arrays["name"] = np.array([features.names[row] for row in rows], "U")
     with open(path, "wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, **arrays, about=np.array(about))
 
 
-def _read_npz(path):
+def _read_npz(path, root):
     with np.load(path, allow_pickle=False) as arrays:
-        return Features(
+        return _assemble(
             arrays["features"],
             arrays["label"].astype("int32") if "label" in arrays.files else None,
             arrays["index"],
             arrays["name"].tolist() if "name" in arrays.files else None,
+            arrays["about"].item() if "about" in arrays.files else None,
+            root,
         )
 
 

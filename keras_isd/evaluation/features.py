@@ -26,6 +26,9 @@ class Features(_Triple):
         labels: `(N,)` int32 array, or None if the data set has no labels.
         indices: `(N,)` int64 array, the images' places in the data set.
         names: list of N str, the images' names, or None.
+        class_names: list of str, the names of the classes by label, or None.
+        facts: dict of str to str, what the features depend on, such as `"model"`, the model's
+            fingerprint.
         unreadable: `(M,)` int64 array, the indices of images that could not be read. They have no
             row in the other arrays.
 
@@ -35,18 +38,25 @@ class Features(_Triple):
     >>> features, labels, indices = found
     """
 
-    names: list[str] | None = None  # not in the tuple, so that code may unpack three values
+    # Not in the tuple, so that code may unpack three values.
+    names: list[str] | None = None
+    class_names: list[str] | None = None
+    facts: dict[str, str]
     unreadable: np.ndarray
 
-    def __new__(cls, features, labels, indices, names=None, unreadable=()):
+    def __new__(
+        cls, features, labels, indices, names=None, unreadable=(), class_names=None, facts=None
+    ):
         self = super().__new__(cls, features, labels, indices)
         self.names = names
+        self.class_names = class_names
+        self.facts = dict(facts or {})
         self.unreadable = np.asarray(unreadable, "int64")
         return self
 
     def _replace(self, **changes):
         replaced = super()._replace(**changes)
-        replaced.names, replaced.unreadable = self.names, self.unreadable
+        vars(replaced).update(vars(self))
         return replaced
 
 

@@ -21,6 +21,7 @@ def assert_equal(found, expected):
     for one, other in zip(found, expected):
         np.testing.assert_array_equal(one, other)
     assert found.names == expected.names
+    assert (found.class_names, found.facts) == (expected.class_names, expected.facts)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -31,6 +32,51 @@ def test_a_table_is_read_as_it_was_written(tmp_path, monkeypatch, ending, labels
     save_features(tmp_path / f"features{ending}", written)
     assert_equal(load_features(tmp_path / f"features{ending}"), written)
     assert [path.name for path in tmp_path.iterdir()] == [f"features{ending}"]
+
+
+def make_described(folder, model="m1"):
+    """Features of files in a folder, with classes and facts."""
+    names = [str(folder / name) for name in ("cats/1.png", "cats/2.png", "dogs/1.png", "new.png")]
+    labels = np.array([0, 0, 1, -1], "int32")
+    facts = {"model": model, "correction": "none, of 2"}
+    values = np.eye(4, dtype="float32")
+    return Features(values, labels, np.arange(4), names, class_names=["cat", "dog"], facts=facts)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_table_keeps_classes_and_facts(tmp_path, ending):
+    written = make_described(tmp_path / "images")
+    save_features(tmp_path / f"f{ending}", written)
+    assert_equal(load_features(tmp_path / f"f{ending}"), written)
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".npz"])
+def test_names_are_relative_to_a_folder_that_may_be_moved(tmp_path, ending):
+    save_features(tmp_path / f"f{ending}", make_described(tmp_path / "images"))
+    stored = (tmp_path / f"f{ending}").read_bytes()
+    if ending == ".npz":
+        with np.load(tmp_path / f"f{ending}") as arrays:
+            assert arrays["name"].tolist() == ["cats/1.png", "cats/2.png", "dogs/1.png", "new.png"]
+    assert stored.count(str(tmp_path).encode()) <= 3  # Parquet keeps its metadata twice
+    moved = load_features(tmp_path / f"f{ending}", root=tmp_path / "moved")
+    assert moved.names[:2] == [str(tmp_path / "moved" / f"cats/{i}.png") for i in (1, 2)]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_tables_of_two_models_are_not_mixed(tmp_path, ending):
+    for number, model in enumerate(["m1", "m1", "m2"]):
+        part = make_described(tmp_path / f"part{number}", model)
+        save_features(tmp_path / f"f{number}{ending}", part)
+    one, same, other = (tmp_path / f"f{number}{ending}" for number in range(3))
+    found = load_features([one, same])
+    assert found.facts["model"] == "m1"
+    assert found.class_names == ["cat", "dog"]
+    assert found.names[4] == str(tmp_path / "part1" / "cats/1.png")
+    with pytest.raises(ValueError, match=r"one model.*Received: model m1 and m2, in .*f0.*f2"):
+        load_features([one, other])
+    save_features(tmp_path / f"old{ending}", make_features(4))
+    with pytest.raises(ValueError, match=r"Received: .*model m1 and unknown"):
+        load_features([one, tmp_path / f"old{ending}"])
 
 
 def test_parts_are_joined_in_the_order_of_their_names(tmp_path):

@@ -1,0 +1,186 @@
+"""Tables of features: their metadata, corrections, and new images among old ones."""
+
+import contextlib
+import csv
+import io
+import json
+import re
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_isd
+from keras_isd.command.images import read_images
+from keras_isd.command.main import main
+from keras_isd.command.neighbors import _in_words
+from keras_isd.compat.progress_bar import progress_bar
+
+pytestmark = pytest.mark.one_backend("tables are the same under any backend")
+
+
+def command(*arguments):
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        status = main([*map(str, arguments)])
+    return status, output.getvalue()
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """A file of an untrained network for images of 8 pixels."""
+    path = tmp_path_factory.mktemp("network") / "network.keras"
+    keras_isd.backbones.ConvNet((8, 8, 3), (8,)).save(path)
+    return path
+
+
+def make_plates(folder, plates=("plate1", "plate2"), count=24, brightness=60):
+    """Images of two kinds in every plate; the second plate is brighter."""
+    random = np.random.RandomState(0)
+    for number, plate in enumerate(plates):
+        for index in range(count):
+            kind = "dark" if index % 2 else "striped"
+            pixels = random.randint(0, 40, (10, 10, 3)) + brightness * number
+            if index % 2 == 0:
+                pixels[::2] += 80
+            place = folder / plate / kind
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.astype("uint8")).save(place / f"{index:02}.png")
+    return folder
+
+
+def read(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def embed(images, network, output, *options):
+    status, printed = command(
+        "embed", images, f"--model={network}", "--size=8", f"--output={output}", *options
+    )
+    assert status == 0, printed
+    return printed
+
+
+def test_a_table_remembers_model_classes_and_folder(tmp_path, network):
+    images = make_plates(tmp_path / "images", ["cats", "dogs"])
+    embed(images, network, tmp_path / "f.npz")
+    found = keras_isd.evaluation.load_features(tmp_path / "f.npz")
+    assert found.class_names == ["cats", "dogs"]
+    assert found.names[0] == str(images / "cats/dark/01.png")
+    assert len(found.facts["model"]) == 16
+    images.rename(tmp_path / "moved")
+    output = tmp_path / "explore.html"
+    line = ["explore", tmp_path / "f.npz", f"--output={output}", "--method=pca", "--clusters=2"]
+    assert command(*line)[0] == 1  # no image can be read
+    status, printed = command(*line, f"--root={tmp_path / 'moved'}", "--local_outliers")
+    assert status == 0, printed
+    page = output.read_text()
+    assert '"names":["cats","dogs"]' in page
+    assert "Unusual places</h2>" in page
+
+
+def test_the_fingerprint_depends_on_weights_and_view(network):
+    model = keras_isd.backbones.ConvNet((8, 8, 3), (8,))
+    other = keras_isd.backbones.ConvNet((8, 8, 3), (8,))
+    views = [keras_isd.augmentation.evaluation(size) for size in (8, 16)]
+    fingerprint = keras_isd.data.fingerprint.model_fingerprint
+    found = {fingerprint(m, view) for m in (model, other) for view in views}
+    assert len(found) == 4
+    other.set_weights(model.get_weights())
+    assert fingerprint(other, views[0]) == fingerprint(model, views[0])
+
+
+def test_a_correction_removes_the_plates_and_is_recorded(tmp_path, network):
+    images = make_plates(tmp_path / "images")
+    options = ["--group=plate*", "--labels=none"]
+    printed = embed(images, network, tmp_path / "f.npz", *options, "--correct")
+    before, after, chance = map(float, re.findall(r"(\d+\.\d)%", printed))
+    assert before > after
+    assert chance == pytest.approx(100 * 23 / 47, abs=0.1)
+    found = keras_isd.evaluation.load_features(tmp_path / "f.npz")
+    assert found.facts["correction"].startswith("spherize, 2 groups, controls all, ")
+    plain = tmp_path / "plain.npz"
+    embed(images, network, plain, *options)
+    raw = keras_isd.evaluation.load_features(plain)
+    groups = [name.split("/")[-3] for name in raw.names]
+    expected = keras_isd.evaluation.spherize(raw.features, groups)
+    np.testing.assert_allclose(found.features, expected, atol=1e-4)
+    status, printed = command("neighbors", plain, f"--in={tmp_path / 'f.npz'}", "--no-picture")
+    assert status == 1
+    assert "correction unknown and spherize" in printed
+
+
+def test_controls_are_checked_before_features_are_computed(tmp_path, network):
+    images = make_plates(tmp_path / "images")
+    line = ["embed", images, f"--model={network}", "--size=8", f"--output={tmp_path / 'f.npz'}"]
+    grouped = [*line, "--group=plate*"]
+    assert command(*line, "--controls=*dark*")[0] == 2
+    assert command(*line, "--correct", "--labels=folder")[0] == 2  # without groups
+    assert command(*grouped, "--correct", "--shard=1/2")[0] == 2
+    status, printed = command(*grouped, "--correct", "--controls=*plate1/dark*")
+    assert (status, "none in plate2" in printed) == (1, True)
+    status, printed = command(*grouped, "--correct", "--controls=*/dark/*")
+    assert status == 0, printed
+    facts = keras_isd.evaluation.load_features(tmp_path / "f.npz").facts
+    assert "controls */dark/*" in facts["correction"]
+
+
+def test_new_images_are_found_among_old_ones_and_drift_is_said(tmp_path, network):
+    old = make_plates(tmp_path / "old")
+    embed(old, network, tmp_path / "old.npz")
+    for name, brightness, drifts in (("same", 60, False), ("other", 170, True)):
+        new = make_plates(tmp_path / name, brightness=brightness)
+        embed(new, network, tmp_path / f"{name}.npz")
+        output = tmp_path / f"{name}.csv"
+        status, printed = command(
+            "neighbors", tmp_path / f"{name}.npz", f"--in={tmp_path / 'old.npz'}", "--k=2",
+            f"--output={output}", "--no-picture",
+        )  # fmt: skip
+        assert status == 0, printed
+        rows = read(output)
+        assert len(rows) == 2 * 48
+        assert all(str(new) in row["name"] and str(old) in row["neighbor"] for row in rows)
+        assert "of the new images are far from all of" in printed
+        share = float(printed.split("%")[0])
+        assert (share > 20) == drifts
+    assert rows[0]["neighbor"].endswith("png")
+
+
+def test_similar_similarities_get_more_digits():
+    assert _in_words(np.array([[0.9, 0.5, 0.1]]), 2) == [["0.90", "0.50", "0.10"]]
+    assert _in_words(np.array([[0.99998, 0.99995, 0.99991]]), 2) == [
+        ["0.99998", "0.99995", "0.99991"]
+    ]
+    assert _in_words(np.array([[1.0]]), 4) == [["1.0000"]]
+
+
+def test_a_run_remembers_how_its_images_were_read(tmp_path):
+    images = str(make_plates(tmp_path / "images", ["a1", "b2"]))
+    run = tmp_path / "run"
+    run.mkdir()
+    facts = {"reading": {"labels": "none", "group": "[ab]*"}}
+    (run / "run.json").write_text(json.dumps(facts))
+    given = {"labels": None, "channels": None, "follow_links": False, "group": None}
+    arguments = types.SimpleNamespace(**given, data_dir=None, images=images, model=str(run))
+    found = read_images(images, arguments)
+    assert (found.labels, found.group_names) == (None, ["a1", "b2"])
+    arguments.labels, arguments.group = "folder", -1
+    found = read_images(images, arguments)
+    assert (found.class_names, found.group_names) == (["a1", "b2"], ["dark", "striped"])
+    # Other images need not have the groups, and labelled ones keep their labels.
+    other = str(make_plates(tmp_path / "other", ["cats", "dogs"]))
+    arguments.labels = arguments.group = None
+    arguments.images = other
+    found = read_images(other, arguments, with_labels=True)
+    assert (found.class_names, found.groups) == (["cats", "dogs"], None)
+
+
+def test_a_log_has_no_progress_bar(capsys, monkeypatch):
+    bar = progress_bar(3, "auto")
+    bar.update(1)
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    progress_bar(3, "auto").update(1)
+    assert "1/3" in capsys.readouterr().out
