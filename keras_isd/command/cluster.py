@@ -19,7 +19,7 @@ def add_arguments(parser):
     tables.add_feature_arguments(parser)
     add = parser.add_argument
     add("--clusters", type=positive_int, help="number of clusters; chosen if not given")
-    add("--method", choices=METHODS, default="kmeans", help="clustering method")
+    add("--method", choices=METHODS, help="clustering method; chosen if not given")
     add("--min_size", type=positive_int, default=5, help="least images of an HDBSCAN cluster")
     add("--seed", type=natural_int, default=0, help="random seed of k-means")
 
@@ -27,12 +27,16 @@ def add_arguments(parser):
 def run(arguments):
     found = tables.load_features(arguments)
     output = tables.output_path(arguments, "clusters.csv")
-    clusters = arguments.clusters
-    if clusters is None and arguments.method == "kmeans":
-        clusters, reason = keras_isd.exploration.choose_clusters(found.features, arguments.seed)
+    exploration, seed = keras_isd.exploration, arguments.seed
+    method, clusters = arguments.method or "kmeans", arguments.clusters
+    if clusters is None and arguments.method is None:
+        method, clusters, reason = exploration.choose_clustering(found.features, seed)
+        print(f"--method={method}{f' --clusters={clusters}' if clusters else ''}: {reason}")
+    elif clusters is None and method == "kmeans":
+        clusters, reason = exploration.choose_clusters(found.features, seed)
         print(f"--clusters={clusters}: {reason}")
-    labels = keras_isd.exploration.cluster_features(
-        found.features, clusters, arguments.method, arguments.min_size, arguments.seed
+    labels = exploration.cluster_features(
+        found.features, clusters, method, arguments.min_size, seed
     )
     sizes = np.bincount(labels[labels >= 0])
     more = ", ..." * (len(sizes) > 10)

@@ -2,27 +2,35 @@
 
     keras-isd explore features.parquet
     keras-isd explore features.parquet --output=photos.html --method=umap --clusters=20
+    keras-isd explore features.parquet --local_outliers
 
 The page has a map of the images with zoom and thumbnails, each image's nearest neighbours,
-clusters, and possible duplicates side by side. The images must be where the table names them.
+clusters, and possible duplicates side by side. The images must be where the table names them. With
+`--local_outliers` it has heat maps of the images with the most unusual places, too, see
+keras-isd outliers --kind=local.
 """
 
 import datetime
 import pathlib
 
 import keras_isd
+from keras_isd.command.tables import add_root_argument
 from keras_isd.command.values import fraction, natural_int, path, positive_int
+
+DRAWN_OUTLIERS = 20  # with a heat map
 
 
 def add_arguments(parser):
     add = parser.add_argument
     add("features", nargs="+", metavar="FEATURES", help='table that "keras-isd embed" wrote')
+    add_root_argument(parser)
     add("--output", type=path, default="explore.html", help="page to write")
     add("--method", choices=["tsne", "umap", "pca"], default="tsne", help="method of the map")
     add("--clusters", type=positive_int, help="number of clusters; chosen if not given")
     add("--ratio", type=fraction, default=0.3, help="relative distance of possible duplicates")
     add("--thumbnail", type=positive_int, default=64, help="longer side of thumbnails in pixels")
     add("--channels", type=positive_int, help="number of channels, if the files differ")
+    add("--local_outliers", action="store_true", help="heat maps of unusual places; takes longer")
     add("--title", default="A map of the images", help="title of the page")
     add("--seed", type=natural_int, default=0, help="random seed of map and clusters")
 
@@ -31,17 +39,23 @@ def run(arguments):
     exploration = keras_isd.exploration
     if not pathlib.Path(arguments.output).absolute().parent.is_dir():
         raise ValueError(f"--output must lie in an existing folder. Received: {arguments.output}")
-    found = keras_isd.evaluation.load_features(arguments.features)
+    found = keras_isd.evaluation.load_features(arguments.features, arguments.root)
     if found.names is None:
         raise ValueError("The table must have the images' names. Received: a table without names")
+    source = keras_isd.data.from_paths(found.names, channels=arguments.channels)
+    figures = {}
+    if arguments.local_outliers:
+        outliers = exploration.find_local_outliers(source, seed=arguments.seed)
+        figures["Unusual places"] = outliers.plot(source, DRAWN_OUTLIERS)
     clusters = exploration.cluster_features(found.features, arguments.clusters, seed=arguments.seed)
     duplicates = exploration.find_duplicates(found.features, arguments.ratio)
     exploration.write_explorer(
         arguments.output,
         found.features,
-        keras_isd.data.from_paths(found.names, channels=arguments.channels),
+        source,
         found.names,
         found.labels,
+        found.class_names,
         clusters=clusters,
         duplicates=[rows.tolist() for rows in duplicates],
         method=arguments.method,
@@ -52,6 +66,7 @@ def run(arguments):
             "date": datetime.date.today().isoformat(),
             "keras_isd": keras_isd.__version__,
         },
+        figures=figures,
         title=arguments.title,
         seed=arguments.seed,
     )

@@ -84,7 +84,7 @@ def run_local(arguments):
     found = keras_isd.exploration.find_local_outliers(source, seed=arguments.seed)
     pixels = keras_isd.exploration.pixel_outlier_scores(source)
     readable = found.bank.readable
-    order = readable[np.argsort(-found.scores[readable], kind="stable")]
+    order = found.rows()
     pixel_order = readable[np.argsort(-pixels[readable], kind="stable")]
     rank = np.zeros(len(source), int)
     rank[pixel_order] = 1 + np.arange(len(readable))
@@ -97,7 +97,7 @@ def run_local(arguments):
         print(f"left out, since they cannot be read: {', '.join(sorted({*unreadable}))}")
     _compare(order, pixel_order, names)
     if arguments.picture:
-        _draw(output.with_suffix(".jpg"), source, found, order[:DRAWN_IMAGES])
+        _draw(output.with_suffix(".jpg"), source, found)
 
 
 def _read_source(arguments):
@@ -105,7 +105,7 @@ def _read_source(arguments):
     places = arguments.features
     if len(places) == 1 and _holds_images(places[0]):
         return read_images(places[0], arguments)
-    names = keras_isd.evaluation.load_features(places).names
+    names = keras_isd.evaluation.load_features(places, arguments.root).names
     if names is None:
         raise ValueError("The table must have the images' names. Received: a table without names")
     return keras_isd.data.from_paths(names, channels=arguments.channels)
@@ -145,13 +145,9 @@ def _compare(order, pixel_order, names):
     )
 
 
-def _draw(picture, source, found, rows):
-    images = [source[int(row)] for row in rows]
-    maps = [found.bank.make_heat_map(image, row) for image, row in zip(images, rows)]
-    limits = (np.nanmedian(found.scores), found.scores[rows].max())
-    captions = [f"{found.scores[row]:.2f}" for row in rows]
+def _draw(picture, source, found):
     try:
-        keras_isd.visualization.plot_heat_maps(images, maps, limits, captions, path=picture)
+        found.plot(source, DRAWN_IMAGES, path=picture)
     except ImportError as error:
         logging.warning("No picture: %s", error)
         return

@@ -1,6 +1,10 @@
 """Clusters, duplicates, neighbours, outliers and images to label, from features without labels."""
 
-from keras_isd.exploration.clusters import choose_clusters, cluster_features
+from keras_isd.exploration.clusters import (
+    choose_clustering,
+    choose_clusters,
+    cluster_features,
+)
 from keras_isd.exploration.copies import find_copies
 from keras_isd.exploration.duplicates import find_duplicates
 from keras_isd.exploration.local_outliers import find_local_outliers
@@ -11,6 +15,7 @@ from keras_isd.exploration.selection import select_rows
 from keras_isd.similarity.neighbors import find_neighbors
 
 __all__ = [
+    "choose_clustering",
     "choose_clusters",
     "cluster_features",
     "find_copies",

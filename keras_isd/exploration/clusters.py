@@ -13,6 +13,8 @@ METHODS = ("kmeans", "hdbscan")
 COUNTS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 24, 28, 32, 40, 50, 65, 80, 100)
 MAX_COMPARED = 1000
 CLEAR = 0.05  # excess of the silhouette over that of one cloud
+MAX_HDBSCAN = 20_000  # images: its time grows with the square of their number
+MAX_ALONE = 0.05  # share of images in no cluster with which HDBSCAN is still chosen
 
 
 def cluster_features(features, clusters=None, method="kmeans", min_size=5, seed=0):
@@ -95,25 +97,76 @@ def choose_clusters(features, seed=0):
     >>> keras_isd.exploration.choose_clusters(features)
     (4, 'its silhouette is 0.92, and 0.27 for one cloud')
     """
+    clusters, reason, _ = _choose(features, seed)
+    return clusters, reason
+
+
+def choose_clustering(features, seed=0):
+    """Chooses between k-means with the number of `choose_clusters`, and HDBSCAN.
+
+    HDBSCAN finds clusters of very different sizes, where k-means divides the large ones. It is
+    chosen for up to 20,000 images, if on a sample of at most 1,000 at most 5 % of the images are in
+    no cluster and the silhouette of the others is larger than with k-means.
+
+    Args:
+        features: `(N, F)` array.
+        seed: int, seed of k-means and of the sample. Defaults to 0.
+
+    Returns:
+        Triple of the method, see `cluster_features`, the number of clusters or None for HDBSCAN,
+        and the reason, str.
+
+    Raises:
+        ImportError: if scikit-learn is not installed.
+        ValueError: if features are not finite.
+
+    Example:
+
+    >>> keras_isd.exploration.choose_clustering(np.eye(4)[np.arange(80) % 4])[:2]
+    ('kmeans', 4)
+    """
+    clusters, reason, silhouette = _choose(features, seed)
+    if silhouette is None or len(features) > MAX_HDBSCAN:
+        return "kmeans", clusters, reason
+    with needs_extra("explore"):
+        from sklearn.metrics import silhouette_score
+
+    unit = _sample(features, np.random.RandomState(seed))
+    labels = cluster_features(unit, method="hdbscan")
+    inside = labels >= 0
+    if labels.max() >= 1 and inside.mean() >= 1 - MAX_ALONE:
+        own = float(silhouette_score(unit[inside], labels[inside]))
+        if own > silhouette:
+            reason = f"its silhouette is {own:.2f}, and {silhouette:.2f} for {clusters} of k-means"
+            return "hdbscan", None, reason
+    return "kmeans", clusters, reason
+
+
+def _sample(features, random):
+    rows = random.permutation(len(features))[:MAX_COMPARED]
+    return unit_rows(np.asarray(features)[np.sort(rows)])
+
+
+def _choose(features, seed):
+    """The number of clusters of k-means, the reason, and its silhouette if it stands out."""
     check_features(features=features)
     random = np.random.RandomState(seed)
-    rows = random.permutation(len(features))[:MAX_COMPARED]
-    unit = unit_rows(np.asarray(features)[np.sort(rows)])
+    unit = _sample(features, random)
     covariance = np.cov(unit.T, bias=True).reshape(unit.shape[1], -1)
     values, directions = np.linalg.eigh(covariance)
     cloud = random.randn(*unit.shape) * np.sqrt(np.maximum(values, 0)) @ directions.T
     cloud = unit_rows(unit.mean(axis=0) + cloud)
     different = len(np.unique(unit, axis=0))
-    counts = [count for count in COUNTS if count <= min(len(unit) // 3, different - 1)]
+    counts = [count for count in COUNTS if count <= min(len(unit) // 3, different)]
     found = [[_silhouette(x, count, seed) for x in (unit, cloud)] for count in counts]
     if found:
         best = int(np.argmax([own - reference for own, reference in found]))
         own, reference = found[best]
         if own - reference >= CLEAR:
             reason = f"its silhouette is {own:.2f}, and {reference:.2f} for one cloud"
-            return counts[best], reason
+            return counts[best], reason, own
     divided = max(1, min(COUNTS[-1], different, round((len(features) / 2) ** 0.5)))
-    return divided, "no number stands out: the images form one cloud, which is only divided"
+    return divided, "no number stands out: the images form one cloud, which is only divided", None
 
 
 def _silhouette(unit, count, seed):
@@ -151,7 +204,7 @@ def plot_clusters(images, features, clusters=8, columns=10, seed=0, path=None):
     cluster, the nearest first; the largest cluster is at the top.
 
     Args:
-        images: `(N, H, W, 3)` array in [0, 255], or `(N, H, W, 1)`.
+        images: `(N, H, W, C)` array of any depth, or an `ImageSource`.
         features: `(N, F)` array of the same images.
         clusters: int in [1, N]. Defaults to 8.
         columns: int, the maximum number of images in a row. Defaults to 10.
@@ -188,7 +241,7 @@ def plot_clusters(images, features, clusters=8, columns=10, seed=0, path=None):
             f"Received: {clusters=}"
         )
     rows = cluster_rows(features, clusters, seed)
-    return plot_image_rows(images, rows, columns=columns, value_range=(0, 255), path=path)
+    return plot_image_rows(images, rows, columns=columns, path=path)
 
 
 def cluster_rows(features, clusters, seed=0):

@@ -9,6 +9,7 @@ from keras_isd.compat.progress_bar import progress_bar
 from keras_isd.data.decoding.resizing import limit_longer_side
 from keras_isd.exploration.patches import CELL, SIDE, describe_patches
 from keras_isd.validation.arguments import check_positive_integer, check_seed
+from keras_isd.visualization.heat_maps import plot_heat_maps
 
 GROUPS = 5  # of images, each with its own bank
 MIN_IMAGES = 2 * GROUPS
@@ -29,6 +30,32 @@ class LocalOutliers(NamedTuple):
     scores: np.ndarray
     places: np.ndarray
     bank: "PatchBank"
+
+    def rows(self):
+        """The rows of readable images, the strongest outlier first."""
+        readable = self.bank.readable
+        return readable[np.argsort(-self.scores[readable], kind="stable")]
+
+    def plot(self, source, count=20, path=None):
+        """Draws the strongest outliers with heat maps of their unusual places.
+
+        Args:
+            source: the `keras_isd.data.ImageSource` that was given to `find_local_outliers`.
+            count: int, number of images. Defaults to 20.
+            path: where to save the figure, or None. Defaults to None.
+
+        Returns:
+            The `matplotlib.figure.Figure`.
+
+        Raises:
+            ImportError: if matplotlib is not installed.
+        """
+        rows = self.rows()[:count]
+        images = [source[int(row)] for row in rows]
+        maps = [self.bank.make_heat_map(image, row) for image, row in zip(images, rows)]
+        limits = (np.nanmedian(self.scores), self.scores[rows].max())
+        captions = [f"{self.scores[row]:.2f}" for row in rows]
+        return plot_heat_maps(images, maps, limits, captions, path=path)
 
 
 def find_local_outliers(source, bank_size=2000, max_side=512, seed=0, verbose="auto"):

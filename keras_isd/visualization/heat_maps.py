@@ -3,8 +3,7 @@
 import numpy as np
 
 from keras_isd.visualization.figure import new_grid, save
-from keras_isd.visualization.image_rows import scale_to_unit
-from keras_isd.visualization.views import select_rgb
+from keras_isd.visualization.pixels import select_rgb, unit_scale
 
 MAX_OPACITY = 0.6
 
@@ -43,6 +42,7 @@ def plot_heat_maps(images, heat_maps, limits=None, captions=None, columns=5, pat
     if limits is None:
         limits = (min(map(np.min, heat_maps)), max(map(np.max, heat_maps)))
     low, high = limits
+    scale = unit_scale(images)
     columns = max(1, min(columns, len(images)))
     figure, axes = new_grid(-(-len(images) // columns), 2 * columns, 1.3, 1.5, ticks=False)
     for axis in axes.flat:
@@ -50,7 +50,7 @@ def plot_heat_maps(images, heat_maps, limits=None, captions=None, columns=5, pat
     pairs = axes.reshape(-1, 2)
     for number, (image, heat) in enumerate(zip(images, heat_maps)):
         height, width = image.shape[:2]
-        picture = select_rgb(scale_to_unit(image))
+        picture = select_rgb(scale(image))
         for axis in pairs[number]:
             axis.imshow(picture, extent=(0, width, height, 0))
         strength = np.clip((np.asarray(heat) - low) / max(high - low, 1e-12), 0, 1)

@@ -1,9 +1,11 @@
 """Rows of images: clusters, duplicates, neighbours."""
 
-import numpy as np
+import functools
 
 from keras_isd.visualization.figure import new_grid, save
-from keras_isd.visualization.views import select_rgb
+from keras_isd.visualization.pixels import scale_to_unit, select_rgb, unit_scale
+
+SAMPLED_IMAGES = 200  # from which the range of values is found
 
 
 def plot_image_rows(
@@ -18,7 +20,7 @@ def plot_image_rows(
         columns: int, the maximum number of images in a row. Defaults to 10.
         captions: list of lists of str, the captions above the images. Defaults to None.
         value_range: pair, the values of black and white. Defaults to (0, 255) for 8-bit images, and
-            to each image's minimum and maximum otherwise.
+            to percentiles of all images together for other depths.
         path: where to save the figure, or None. Defaults to None.
 
     Returns:
@@ -37,6 +39,10 @@ def plot_image_rows(
     """
     if not len(rows):
         raise ValueError(f"Argument `rows` must have at least one group. Received: {rows}")
+    shown = sorted({int(row) for group in rows for row in group})[:SAMPLED_IMAGES]
+    scale = unit_scale([images[row] for row in shown])
+    if value_range is not None:
+        scale = functools.partial(scale_to_unit, value_range=value_range)
     columns = max(1, min(columns, max(len(group) for group in rows)))
     height = 1.05 if captions is None else 1.3
     figure, axes = new_grid(len(rows), columns, 1.0, height, ticks=False)
@@ -47,7 +53,7 @@ def plot_image_rows(
             axis.set_frame_on(False)
         for place, (axis, row) in enumerate(zip(line, group)):
             axis.imshow(
-                select_rgb(scale_to_unit(images[int(row)], value_range)),
+                select_rgb(scale(images[int(row)])),
                 cmap="gray",
                 vmin=0,
                 vmax=1,
@@ -56,12 +62,3 @@ def plot_image_rows(
                 axis.set_title(captions[number][place], fontsize=7)
     save(figure, path)
     return figure
-
-
-def scale_to_unit(image, value_range=None):
-    """Scales an image to [0, 1]."""
-    image = np.asarray(image)
-    if value_range is None:
-        value_range = (0, 255) if image.dtype == "uint8" else (image.min(), image.max())
-    low, high = value_range
-    return np.clip((image.astype("float32") - low) / max(high - low, 1e-12), 0, 1)

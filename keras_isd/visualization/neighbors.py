@@ -7,7 +7,8 @@ from keras import ops
 from keras_isd.augmentation import IMAGENET
 from keras_isd.validation.images import PIXEL_RANGE
 from keras_isd.visualization.figure import new_grid, save
-from keras_isd.visualization.views import select_rgb, to_unit_range
+from keras_isd.visualization.pixels import select_rgb
+from keras_isd.visualization.views import to_unit_range
 
 
 def plot_neighbors(model, batch, images, count=6, neighbors=8, statistics=IMAGENET, path=None):

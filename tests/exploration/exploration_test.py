@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 
 from keras_isd.exploration import (
+    choose_clustering,
     choose_clusters,
     cluster_features,
     find_duplicates,
@@ -123,6 +124,21 @@ def test_one_cloud_is_only_divided():
     features = np.random.RandomState(0).randn(200, 12)
     clusters, reason = choose_clusters(features)
     assert (clusters, reason[:21]) == (10, "no number stands out:")
+
+
+def test_hdbscan_is_chosen_where_k_means_divides_large_clusters():
+    random = np.random.RandomState(0)
+    sizes = [500, 200, 80, 40, 20, 20, 10, 10, 10, 8, 8, 8]
+    kind = np.repeat(np.arange(12), sizes)
+    spread = np.where(kind == 0, 0.5, 0.25)[:, None]
+    features = random.randn(12, 16)[kind] + spread * random.randn(len(kind), 16)
+    method, clusters, reason = choose_clustering(features)
+    assert (method, clusters) == ("hdbscan", None)
+    assert "of k-means" in reason
+    found = cluster_features(features, clusters, method)
+    assert np.mean(found == kind) > 0.99  # the largest first, as the kinds are
+    assert choose_clustering(kinds(40, 40, 40)[0])[:2] == ("kmeans", 3)
+    assert choose_clustering(random.randn(200, 5))[0] == "kmeans"  # one cloud
 
 
 def test_equal_and_single_images_have_one_cluster():

@@ -53,7 +53,8 @@ def test_a_heat_map_spreads_over_its_image_and_is_strongest_at_its_maximum():
 
 def test_clusters_are_drawn_as_they_are_found(tmp_path):
     features, _ = three_directions()
-    images = np.broadcast_to(np.arange(30)[:, None, None, None] * 8, (30, 4, 4, 3))
+    numbers = np.arange(30, dtype="uint8")[:, None, None, None]
+    images = np.broadcast_to(numbers * 8, (30, 4, 4, 3))
     path = tmp_path / "clusters.png"
     figure = visualization.plot_clusters(images, features, clusters=3, columns=12, path=path)
     lines = np.reshape(figure.axes, (3, 12))
@@ -237,3 +238,25 @@ def test_a_csv_log_is_read_without_missing_values(tmp_path):
         "loss, nats",
         "k-NN accuracy",
     ]
+
+
+def test_images_of_sixteen_bits_are_drawn_in_one_range():
+    dark, light = (np.full((6, 6, 1), value, "uint16") for value in (1000, 3000))
+    light[0, 0] = dark[0, 0] = 2000
+    figure = visualization.plot_image_rows([dark, light], [[0, 1]])
+    shown = [axis.images[0].get_array()[..., 0] for axis in figure.axes]
+    assert [picture[3, 3] for picture in shown] == [0, 1]
+    assert [picture[0, 0] for picture in shown] == [0.5, 0.5]
+    # With many channels, such as bands of a satellite, each has its own range.
+    bands = np.stack([np.arange(36).reshape(6, 6) * 10**band for band in range(6)], axis=-1)
+    figure = visualization.plot_image_rows([bands.astype("float32")], [[0]])
+    picture = figure.axes[0].images[0].get_array()
+    np.testing.assert_allclose(picture[..., 0], picture[..., 2], atol=1e-5)
+    heat = visualization.plot_heat_maps([dark, light], np.random.rand(2, 3, 3))
+    assert [axis.images[0].get_array()[3, 3, 0] for axis in heat.axes[::2]] == [0, 1]
+
+
+def test_views_of_normalised_images_are_drawn_without_statistics():
+    query = np.stack([np.full((4, 4, 1), value, "float32") for value in (-3, 5)])
+    figure = visualization.plot_views([{"query": query, "key": query}], statistics=None)
+    assert [axis.images[0].get_array()[0, 0, 0] for axis in figure.axes] == [0, 1, 0, 1]

@@ -15,13 +15,12 @@ from PIL import Image
 
 from keras_isd.data import ImageSource
 from keras_isd.data.decoding.resizing import limit_longer_side
-from keras_isd.visualization.views import select_rgb
+from keras_isd.visualization.pixels import MAX_COLORS, select_rgb, unit_scale
 
 SHEET_COLUMNS = 10  # and rows
 SHEET_IMAGES = SHEET_COLUMNS**2
 BLOCK_PIXELS = 16  # coded together by JPEG: cells of whole blocks do not affect each other
 SAMPLED_IMAGES = 200  # from which the value range and the JPEG quality are chosen
-PERCENTILES = (0.5, 99.5)
 SMALL_PIXELS = 48  # below which thumbnails are of small images
 QUALITIES = (90, 80, 70, 60, 45, 30, 20)
 MAX_SHEET_BYTES = 40_000_000  # of all sheets together, about; base64 adds a third
@@ -159,18 +158,13 @@ def _read_exactly(source, row):
 
 
 class _ByteRange:
-    """Converts small images of any depth to 8 bits, by percentiles of some of the deeper ones.
-
-    Up to four channels, which may be colours, share one range; with more channels, of different
-    wavelengths or units, each has its own.
-    """
+    """Converts small images of any depth to 8 bits, by the range of some of the deeper ones."""
 
     def __init__(self, some):
-        deep = [(image, channels) for image, channels in some if image.dtype != "uint8"]
-        axis = None if all(channels <= 4 for _, channels in deep) else 0
-        pixels = np.concatenate([image.reshape(-1, 3) for image, _ in deep] or [[[0.0, 255.0, 0]]])
-        self.low, self.high = np.percentile(pixels, PERCENTILES, axis=axis)
-        self.high = np.where(self.high > self.low, self.high, self.low + 1)
+        deep = [image for image, _ in some if image.dtype != "uint8"]
+        is_color = all(channels <= MAX_COLORS for image, channels in some if image.dtype != "uint8")
+        # Thumbnails have three channels; those of more, of different wavelengths, are not colours.
+        self.scale = unit_scale(deep, is_color)
 
     def __call__(self, found):
         if found is None:
@@ -178,8 +172,7 @@ class _ByteRange:
         image = found[0]
         if image.dtype == "uint8":
             return image
-        share = (image - self.low) / (self.high - self.low)
-        return np.rint(255 * np.clip(share, 0, 1)).astype("uint8")
+        return np.rint(255 * self.scale(image)).astype("uint8")
 
 
 def _quality(pictures, side, count):
