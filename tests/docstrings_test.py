@@ -24,7 +24,8 @@ def modules():
             yield pytest.param(name, marks=once if room in SAME else ())
 
 
-@pytest.mark.parametrize("name", modules())
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(modules()))
 def test_examples_run(name):
     module = importlib.import_module(name)
     names = {"keras": keras, "np": np, "keras_isd": keras_isd, **vars(module)}

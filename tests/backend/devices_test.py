@@ -22,14 +22,19 @@ CASES = {
     ],
     "jax": [
         (2, False, (88, 8, 61)),
-        (4, False, (88, 8, 61)),
-        (8, False, (88, 8, 61)),
-        (2, True, (96, 16, 40)),
         (4, True, (96, 16, 40)),
-        (8, True, (96, 16, 40)),
         (2, True, (96, 16, 40, "moco")),
-        (2, False, (88, 8, 61, "msf")),
         (2, True, (96, 16, 40, "msf")),
+        *(
+            pytest.param(*case, marks=pytest.mark.nightly)
+            for case in [
+                (4, False, (88, 8, 61)),
+                (8, False, (88, 8, 61)),
+                (2, True, (96, 16, 40)),
+                (8, True, (96, 16, 40)),
+                (2, False, (88, 8, 61, "msf")),
+            ]
+        ),
     ],
     "torch": [],
 }

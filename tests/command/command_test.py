@@ -22,6 +22,7 @@ from keras_isd.command import cluster, outliers, select, train
 from keras_isd.command.main import COMMANDS, main
 from tests.support.processes import run_fresh, start_forked
 
+pytestmark = pytest.mark.slow
 TRAIN = ("--size=16", "--epochs=3", "--batch_size=16", "--queue_size=32")
 
 
@@ -113,7 +114,7 @@ def test_a_folder_of_another_run_is_rejected(photos, trained):
     assert "Traceback" not in printed
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.one_backend("tests of Resume kill runs on every backend")
 def test_a_killed_run_ends_as_an_uninterrupted_one(photos, trained, tmp_path):
     line = ["train", str(photos), f"--output={tmp_path}", *TRAIN]
@@ -346,7 +347,10 @@ def test_filled_in_labels_train_a_classifier_for_all_images(photos, trained, tab
     assert "filled-in labels" in again[1]
     more = ["select", table, "--count=3", f"--output={tmp_path / 'more.csv'}", "--no-picture"]
     assert command(*more, f"--labelled={selected}")[0] == 0
-    assert not {row["name"] for row in read(tmp_path / "more.csv")} & set(names)
+    found = read(tmp_path / "more.csv")
+    assert [row["label"] for row in found[:3]] == ["", "", ""]
+    assert not {row["name"] for row in found[:3]} & set(names)
+    assert {row["name"]: row["label"] for row in found[3:]} == {n: file_color(n) for n in names}
     status, printed = command(*line, f"--classify={photos}", "--epochs=30", "--untrained")
     assert status == 0, printed
     assert "5 images of" in printed
@@ -455,5 +459,7 @@ def test_a_new_process_imports_the_package_quietly(table, tmp_path):
 def test_choices_are_those_of_the_package():
     assert train.NETWORKS == keras_isd.training.settings.NETWORKS
     assert (*train.METHODS, "distillation") == tuple(keras_isd.training.settings.RECIPES)
+    assert train.DOMAINS == keras_isd.training.settings.DOMAINS
+    assert train.NORMALIZATIONS == keras_isd.training.settings.NORMALIZATIONS
     assert cluster.METHODS == keras_isd.exploration.clusters.METHODS
     assert select.METHODS == keras_isd.exploration.selection.METHODS

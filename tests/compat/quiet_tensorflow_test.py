@@ -16,7 +16,7 @@ print(before, len(list(batches)), "tensorflow" in sys.modules)
 """
 
 
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("backend", [pytest.param("jax", marks=pytest.mark.nightly), "torch"])
 @pytest.mark.one_backend("the test starts the other backends itself")
 def test_the_first_import_of_tensorflow_prints_nothing(backend):
     pytest.importorskip(backend, reason=f"needs {backend}")
@@ -24,6 +24,7 @@ def test_the_first_import_of_tensorflow_prints_nothing(backend):
     assert output.split() == ["False", "2", "True"]
 
 
+@pytest.mark.nightly
 @pytest.mark.one_backend("the test starts another backend itself")
 def test_a_process_without_standard_error_can_import_tensorflow():
     pytest.importorskip("torch", reason="needs torch")

@@ -9,6 +9,8 @@ import keras_isd
 from keras_isd import augmentation, data, evaluation
 from keras_isd.evaluation import feature_file
 
+pytestmark = pytest.mark.slow
+
 IMAGES = np.random.RandomState(0).randint(0, 256, (23, 8, 8, 3)).astype("uint8")
 VIEW = augmentation.evaluation(8)
 SOURCE = data.from_arrays(IMAGES)

@@ -64,6 +64,7 @@ def test_a_run_writes_its_files_and_resumes(folder, tmp_path):
         run_python(*command)
 
 
+@pytest.mark.nightly
 @pytest.mark.data
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason=f"no photographs of ImageNet in {SAMPLE}")
 def test_it_runs_on_photographs_of_imagenet(tmp_path):
@@ -88,6 +89,7 @@ with tfds.testing.mock_data(num_examples=40):  # random images under ImageNet's 
     assert metrics(tmp_path)[0]["knn_teacher"]
 
 
+@pytest.mark.nightly
 @tensorflow_only
 def test_two_workers_write_one_run(folder, tmp_path):
     cluster = {"worker": addresses()}

@@ -25,6 +25,7 @@ def table(output, row):
     return [float(value) for value in found.group(1).split()]
 
 
+@pytest.mark.nightly
 @pytest.mark.data
 @pytest.mark.skipif(not CIFAR.is_dir(), reason=f"CIFAR-10 is not in {CIFAR}")
 @once
@@ -59,6 +60,7 @@ def arrays_of_images(path):
     return f"--arrays={path / 'a.npz'}", f"--teacher_features={path / 'features.npy'}"
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "options",
     [
@@ -108,6 +110,7 @@ def test_cifar_trains_related_methods_on_few_images(tmp_path, method):
     assert len(table(output, "1-NN")) == 3
 
 
+@pytest.mark.nightly
 @pytest.mark.data
 @pytest.mark.skipif(not CIFAR.is_dir(), reason=f"CIFAR-10 is not in {CIFAR}")
 @flags_only
@@ -134,6 +137,7 @@ def test_cifar_trains_the_baselines_on_unbalanced_images(tmp_path):
     assert (model.temperature, model.queue.size) == (0.3, 96)
 
 
+@pytest.mark.nightly
 def test_cifar_makes_views_on_the_device_and_resumes_without_tensorflow(tmp_path):
     random = np.random.RandomState(0)
     parts = {"train": 300, "test": 64}

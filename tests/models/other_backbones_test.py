@@ -7,6 +7,8 @@ from keras import layers, ops
 
 import keras_isd
 
+pytestmark = pytest.mark.slow
+
 
 def application():
     return keras.applications.MobileNetV2(

@@ -226,7 +226,12 @@ def test_wrong_arguments_are_rejected_before_an_image_is_read(options, message, 
 
 
 @pytest.mark.parametrize(
-    ("method", "package"), [("pca", "numpy"), ("tsne", "sklearn"), ("umap", "umap")]
+    ("method", "package"),
+    [
+        ("pca", "numpy"),
+        ("tsne", "sklearn"),
+        pytest.param("umap", "umap", marks=pytest.mark.nightly),  # it compiles for half a minute
+    ],
 )
 def test_a_page_takes_any_number_of_images_and_features(method, package, tmp_path):
     pytest.importorskip(package, reason=f"{method} needs {package}")
@@ -237,6 +242,7 @@ def test_a_page_takes_any_number_of_images_and_features(method, package, tmp_pat
     assert page_data(write_page(tmp_path, np.ones((8, 3)), method=method).read_text())
 
 
+@pytest.mark.nightly
 def test_umap_separates_kinds_and_is_reproducible():
     pytest.importorskip("umap", reason="UMAP needs umap-learn")
     noise = np.random.RandomState(0).randn(60, 8)
