@@ -33,6 +33,7 @@ from keras_isd.command.values import comma_list, path
 
 PROTOCOLS = ("knn", "linear", "few_labels", "transfer", "unbalanced")
 MAX_DRAWN = 2000  # images of a t-SNE figure
+WITH_INTERVAL = ("1-NN", "20-NN", "200-NN, weighted", "linear", "linear, top-5")
 
 
 def add_arguments(parser):
@@ -70,9 +71,10 @@ def run(arguments):
             results[name] |= _transfer(arguments, known, unknown)
     largest = float(np.bincount(parts[1][1]).max() / len(parts[1][1]))
     print(f"{len(parts[0][1]):,} images to learn from, {len(parts[1][1]):,} to classify")
-    print(f"{'':<28}" + "".join(f"{name:>12}" for name in results))
-    for row in results["student"]:
-        print(f"{row:<28}" + "".join(f"{columns[row]:>12.3f}" for columns in results.values()))
+    print(f"{'':<28}" + "".join(f"{name:>12}" for name in results) + "   student, 95 % interval")
+    for row, value in results["student"].items():
+        line = f"{row:<28}" + "".join(f"{columns[row]:>12.3f}" for columns in results.values())
+        print(line + _interval(row, value, len(parts[1][1])))
     print(f"The largest class alone has a share of {largest:.3f}.")
     read = test.subset(parts[1][2])
     effects = keras_isd.training.report.group_effects(read, features["student"])
@@ -143,6 +145,14 @@ def _measure(arguments, bank, labels, queries, truth):
         )
         found |= {"1-NN, balanced": result["all"], "1-NN, rare classes": result["rare"]}
     return found
+
+
+def _interval(row, accuracy, count):
+    """The interval of an accuracy on all test images, for a table; empty for other rows."""
+    if row not in WITH_INTERVAL:
+        return ""
+    low, high = keras_isd.evaluation.wilson_interval(round(accuracy * count), count)
+    return f"   [{low:.3f}, {high:.3f}]"
 
 
 def _fit_linear(bank, labels, queries, truth, seed):

@@ -40,6 +40,12 @@ def wilson_interval(successes, trials):
     return max(0.0, center - half), min(1.0, center + half)
 
 
+def format_share(share, trials, digits=1):
+    """Formats a share in percent with its 95 % interval, such as `"90.0% [59.6%, 98.2%]"`."""
+    low, high = wilson_interval(round(share * trials), trials)
+    return f"{share:.{digits}%} [{low:.{digits}%}, {high:.{digits}%}]"
+
+
 def mcnemar_test(first, second):
     """Computes how probable a difference at least this large is between equally good classifiers.
 

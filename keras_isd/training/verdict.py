@@ -1,8 +1,7 @@
 """The first lines of a report: whether the features are better than those without training."""
 
-import numpy as np
-
-from keras_isd.evaluation import mcnemar_test, wilson_interval
+from keras_isd.evaluation import mcnemar_test
+from keras_isd.evaluation.uncertainty import format_share
 
 SIGNIFICANT = 0.05
 EASY = 0.9  # view retrieval of an untrained network from which on it shows nothing
@@ -39,7 +38,9 @@ def verdict(metrics, hits, kind, is_held_out=True, effects=()):
     what = "20-NN accuracy" if kind == "labels" else "View retrieval"
     held_out = "held-out " * (is_held_out and kind == "views")
     images = f"{len(hits['student']):,} {held_out}images"
-    figures = ", ".join(f"{name} {_with_interval(found)}" for name, found in hits.items())
+    figures = ", ".join(
+        f"{name} {format_share(found.mean(), len(found))}" for name, found in hits.items()
+    )
     numbers = f"{what} of {images}, with 95 % intervals: {figures}."
     return [*lines, _judge(hits, kind), numbers]
 
@@ -69,8 +70,3 @@ def _judge(hits, kind):
     if student.mean() > best.mean():
         return "The network has learned: its features are better than those without training."
     return f"The features are worse than {described}, which need no training. {REMEDIES}"
-
-
-def _with_interval(found):
-    low, high = wilson_interval(int(np.count_nonzero(found)), len(found))
-    return f"{found.mean():.1%} [{low:.1%}, {high:.1%}]"
