@@ -29,9 +29,10 @@ from keras_isd import evaluation, exploration
 
 OUTPUT = flags.DEFINE_string("output", "runs/domain", "Folder of images, runs and results.")
 SEEDS = flags.DEFINE_list("seeds", ["101", "102", "103"], "Seeds of the images.")
-MINUTES = flags.DEFINE_float("minutes", 8, "Time limit of each training run.")
+MINUTES = flags.DEFINE_float("minutes", 8, "Time limit of training on the cells.")
 LABELS = flags.DEFINE_integer("labels", 40, "Labelled cells.")
 CLUSTERS = 20
+CLOTH_MINUTES = 2  # features only add candidates of copies to those by perceptual hashes
 
 
 def run_command(folder, wanted, *line):
@@ -145,7 +146,7 @@ def measure_cloth(folder):
     run_command(folder, "outliers.csv", "outliers", "cloth", "--kind=local", "--no-picture")
     run_command(
         folder, "cloth_run/report.html",
-        *("train", "cloth", "--output=cloth_run", f"--minutes={MINUTES.value}"),
+        *("train", "cloth", "--output=cloth_run", f"--minutes={CLOTH_MINUTES}"),
     )  # fmt: skip
     run_command(folder, "c.parquet", "embed", "cloth", "--model=cloth_run", "--output=c.parquet")
     run_command(folder, "duplicates.csv", "duplicates", "c.parquet", "--no-picture")
@@ -213,9 +214,9 @@ def make_table(results):
 
 def main(_):
     results = []
-    for seed, background in zip(SEEDS.value, itertools.cycle(BACKGROUNDS)):
+    for seed, background in zip(SEEDS.value, itertools.cycle(BACKGROUNDS), strict=False):
         folder = pathlib.Path(OUTPUT.value, f"seed{seed}")
-        file = folder / "results.json"
+        file = folder / f"results_{MINUTES.value:g}_minutes_{LABELS.value}_labels.json"
         if not file.is_file():
             write_images(folder, background, int(seed))
             cells, cloth = measure_cells(folder), measure_cloth(folder)

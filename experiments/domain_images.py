@@ -128,6 +128,7 @@ def write_cloths(folder, seed):
     count = CLOTHS + DEFECTS + COPIES
     files = [f"cloth/{number:05}.jpg" for number in random.permutation(count)]
     pictures, lines = [], []
+    originals = random.choice(CLOTHS, COPIES, replace=False)  # copies of one would be copies, too
     (folder / "cloth").mkdir(parents=True, exist_ok=True)
     for number in range(count):
         kind, original, quality = "normal", "", 92
@@ -139,7 +140,7 @@ def write_cloths(folder, seed):
             picture = Image.fromarray(np.clip(image, 0, 255).astype("uint8"))
             pictures.append(picture)
         else:
-            source = int(random.integers(CLOTHS))
+            source = originals[number - CLOTHS - DEFECTS]
             kind, original = CHANGES[number % 4], files[source]
             picture, quality = change_copy(pictures[source], kind)
         picture.save(folder / files[number], quality=quality)

@@ -30,7 +30,9 @@ def run(arguments):
     exploration, seed = keras_isd.exploration, arguments.seed
     method, clusters = arguments.method or "kmeans", arguments.clusters
     if clusters is None and arguments.method is None:
-        method, clusters, reason = exploration.choose_clustering(found.features, seed)
+        method, clusters, reason = exploration.choose_clustering(
+            found.features, seed, arguments.min_size
+        )
         print(f"--method={method}{f' --clusters={clusters}' if clusters else ''}: {reason}")
     elif clusters is None and method == "kmeans":
         clusters, reason = exploration.choose_clusters(found.features, seed)

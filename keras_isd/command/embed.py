@@ -18,6 +18,7 @@ correction. Embed all images together, because tables of different corrections a
 """
 
 import fnmatch
+import os
 import pathlib
 
 import numpy as np
@@ -62,13 +63,30 @@ def run(arguments):
     if arguments.correct:
         features, facts["correction"] = _correct(arguments, source, features, read, controls)
     found = evaluation.Features(
-        features, part.labels, rows, names, class_names=part.class_names, facts=facts
+        features,
+        part.labels,
+        rows,
+        names,
+        class_names=part.class_names,
+        facts=facts,
+        root=_root(arguments, source),
     )
     evaluation.save_features(output, found, np.flatnonzero(read))
     unfinished.unlink()
     missing = "" if read.all() else f"; {np.count_nonzero(~read):,} could not be read"
     count = np.count_nonzero(read)
     print(f"{count:,} images, {features.shape[1]} features each, in {output}{missing}")
+
+
+def _root(arguments, source):
+    """The folder that the names of all shards are relative to: of IMAGES, or of all files."""
+    if pathlib.Path(arguments.images).is_dir():
+        return os.path.abspath(arguments.images)
+    names = [*map(keras_isd.data.fingerprint.absolute_name, source.names or [])]
+    try:
+        return os.path.commonpath([*map(os.path.dirname, names)])
+    except ValueError:  # no names, URLs, or files on several drives
+        return None
 
 
 def _find_controls(arguments, source):

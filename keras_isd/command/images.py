@@ -41,7 +41,7 @@ def add_reading_arguments(parser):
         "--group",
         type=group,
         help='what images were taken with or in: a folder such as "plate*", the level of a folder, '
-        "or a column of a .csv",
+        "a column of a .csv, or none; as in the run if not given",
     )
     parser.add_argument("--follow_links", action="store_true", help="follow symbolic links")
     parser.add_argument("--data_dir", type=path, help="folder of TensorFlow Datasets")
@@ -76,8 +76,8 @@ def read_images(place, arguments, class_names=None, with_labels=False):
     if channels is None and _keeps_one_channel(source, arguments):
         # Photographs in grey keep three channels, for networks that others trained.
         source = _read_source(place, arguments, class_names, 1, labels)
-    if arguments.group is None and "group" in remembered:
-        source = _with_remembered_groups(source, remembered["group"])
+    if arguments.group is None and remembered.get("group", "none") != "none":
+        source = _with_remembered_groups(source, remembered["group"], place)
     is_chosen = labels == "auto" and not with_labels and pathlib.Path(place).is_dir()
     return _groups_by_name(source) if is_chosen else source
 
@@ -105,14 +105,21 @@ def _run_folders(arguments):
     return [pathlib.Path(place) for place in places if place]
 
 
-def _with_remembered_groups(source, group):
-    """The source with the groups of a run, if its files have such folders."""
-    if source.names is None or source.groups is not None:
-        return source
+def _with_remembered_groups(source, group, place):
+    """The source with the groups of a run; without them if it has no such folder or column."""
+    groups, found = keras_isd.data.groups, None
     try:
-        return source.with_groups(*keras_isd.data.groups.path_groups(source.names, group))
+        if pathlib.Path(place).suffix == ".csv":
+            found = keras_isd.data.from_csv(place, path=_columns(place, False)[0], group=group)
+            found = found.groups, found.group_names
+        elif source.names is not None:
+            found = groups.path_groups(source.names, group)
     except ValueError:
+        found = None
+    if found is None or groups.same_parts(found[0], source.labels):
+        print(f"The run's --group={group} does not fit {place}, and is not used")
         return source
+    return source.with_groups(*found)
 
 
 def _keeps_one_channel(source, arguments):
@@ -125,7 +132,8 @@ def _keeps_one_channel(source, arguments):
 def _read_source(place, arguments, class_names, channels, labels):
     data, use_labels = keras_isd.data, labels != "none"
     # Other places, such as images to classify, need not have the groups.
-    group = arguments.group if place == getattr(arguments, "images", None) else None
+    is_grouped = arguments.group != "none" and place == getattr(arguments, "images", None)
+    group = arguments.group if is_grouped else None
     if group is not None and (place.startswith("tfds:") or place.endswith(".npz")):
         arguments.fail(f"--group must not be given for arrays or data sets. Received: {place}")
     if place.startswith("tfds:"):

@@ -10,6 +10,9 @@ selected ones. `--labelled` is such a table of images that have a label. It is o
 stand below the new ones, so that the next keras-isd finetune has all labels in one table.
 """
 
+import os
+import pathlib
+
 import keras_isd
 from keras_isd.command import tables
 from keras_isd.command.values import natural_int, path, positive_int
@@ -46,12 +49,20 @@ def _labels_by_row(arguments, names):
     if arguments.labelled is None:
         return {}
     lines = tables.read_table(arguments.labelled)
-    # A table without a column of labels lists labelled images alone.
-    labels = {line.get("name"): line.get("label", "") for line in lines if line.get("label", "yes")}
+    folder = pathlib.Path(arguments.labelled).absolute().parent
     row_of = {name: row for row, name in enumerate(names)}
-    if unknown := [name for name in labels if name not in row_of]:
+    found, unknown = {}, []
+    for line in lines:
+        name = line.get("path") or line.get("name") or ""
+        # Names are relative to the table, unless they are those of the features.
+        row = row_of.get(name, row_of.get(os.path.normpath(folder / name)))
+        if row is None:
+            unknown.append(name)
+        elif line.get("label", "yes"):  # a table without this column lists labelled images alone
+            found[row] = line.get("label", "")
+    if unknown:
         raise ValueError(
-            "--labelled must be a table with a column `name` of images that have features. "
-            f"Received: {len(unknown)} other names, such as {unknown[0]!r}"
+            "--labelled must be a table with a column `name` or `path` of images that have "
+            f"features. Received: {len(unknown)} other names, such as {unknown[0]!r}"
         )
-    return {row_of[name]: label for name, label in labels.items()}
+    return found

@@ -55,6 +55,14 @@ def number_groups(found):
     return np.array([numbers[name] for name in found], "int32"), names
 
 
+def same_parts(groups, labels):
+    """Whether groups divide the images as labels do; labels may be None."""
+    if labels is None:
+        return False
+    pairs = len(np.unique(np.stack([groups, labels]), axis=1).T)
+    return pairs == len(np.unique(groups)) == len(np.unique(labels))
+
+
 def folder_levels(names):
     """The groups at each level of folders at which there are several, with several images each.
 

@@ -17,16 +17,15 @@ from keras_isd.files import atomic_path
 
 PIECE_ROWS = 4096  # rows that are written at a time
 ENDINGS = (".parquet", ".csv", ".npz")
-CSV_COLUMNS = ("name", "index", "label", "class")  # before those of facts and features
 
 
 def save_features(path, features, rows=None):
     """Writes features with names, labels and indices to a table.
 
     The table has one row for each image, with the columns `name` and `label` (if known), `index`,
-    and the features: in Parquet one column of lists, in CSV the columns `f0`, `f1` and so on. In
-    Parquet and `.npz` names of files are relative to a folder that is stored once, with the names
-    of classes and the facts; in CSV names stay as they are, and class and facts are columns. The
+    and the features: in Parquet one column of lists, in CSV the columns `f0`, `f1` and so on. The
+    names of classes and the facts are stored once, in CSV in the first row of the column `about`.
+    In Parquet and `.npz` names of files are relative to their `root`, which is stored, too. The
     file is written atomically. Parquet and CSV are written in pieces, so that the features may be a
     memory map larger than memory.
 
@@ -63,16 +62,17 @@ def load_features(path, root=None):
     Args:
         path: path, list of paths, or pattern such as `"features-*-of-8.parquet"`. The tables of a
             pattern are concatenated in the order of their names.
-        root: path, the folder of the images of a table in Parquet or `.npz`, if they were moved.
-            Defaults to None: where they were.
+        root: path, the folder of the images, if they were moved since their table was written,
+            with Parquet or `.npz`. Defaults to None: where they were.
 
     Returns:
         `keras_isd.evaluation.Features`.
 
     Raises:
         ImportError: if `path` ends in `.parquet` and pyarrow is not installed.
-        ValueError: if a file does not exist, is not a table of features, if a part is missing, or
-            if tables are of different models or corrections.
+        ValueError: if a file does not exist, is not a table of features, if a part is missing, if
+            tables are of different models, corrections or classes, or if `root` is given and a
+            table has no relative names.
 
     Example:
 
@@ -100,6 +100,8 @@ def load_features(path, root=None):
         return parts[0]
     check_same_features(files, parts)
     features, labels, indices = zip(*parts)
+    if all(part is not None for part in labels):
+        _check_same_classes(files, parts)
     names = [part.names for part in parts]
     return Features(
         np.concatenate(features),
@@ -108,6 +110,7 @@ def load_features(path, root=None):
         None if any(part is None for part in names) else [name for part in names for name in part],
         class_names=parts[0].class_names,
         facts=parts[0].facts,
+        root=parts[0].root,
     )
 
 
@@ -123,7 +126,7 @@ def check_table(path):
 
 
 def check_same_features(files, parts):
-    """Raises a ValueError unless tables of features are of one model, with the same classes.
+    """Raises a ValueError unless tables of features are of one model and correction.
 
     Args:
         files: list of str, the tables.
@@ -137,12 +140,20 @@ def check_same_features(files, parts):
             for name in sorted({*one, *other})
         ]
         about.append(("width", first.features.shape[1], part.features.shape[1]))
-        about.append(("classes", first.class_names, part.class_names))
         if found := [f"{name} {a} and {b}" for name, a, b in about if a != b]:
             raise ValueError(
-                "Tables of features must be of one model, with the same correction and classes, "
-                "because other features cannot be compared. "
-                f"Received: {'; '.join(found)}, in {files[0]} and {file}"
+                "Tables of features must be of one model, with the same correction, because other "
+                f"features cannot be compared. Received: {'; '.join(found)}, in {files[0]} and "
+                f"{file}"
+            )
+
+
+def _check_same_classes(files, parts):
+    for file, part in zip(files, parts):
+        if part.class_names != parts[0].class_names:
+            raise ValueError(
+                "Tables that are read together must have the same classes. Received: "
+                f"{parts[0].class_names} in {files[0]}, {part.class_names} in {file}"
             )
 
 
@@ -172,24 +183,35 @@ def _read(file, root):
     )
 
 
-def _relative(features, rows):
-    """The features with names relative to the folder of the rows' files; and the metadata, JSON."""
+def _relative(features):
+    """The features with names relative to their root, if all are inside it; and the metadata."""
     values, labels, indices = features
-    names, root = features.names, None
-    if names is not None and all(map(os.path.isabs, names)):
-        root = os.path.commonpath([os.path.dirname(names[row]) for row in rows])
-        names = [os.path.relpath(name, root) for name in names]
+    names, root = features.names, features.root
+    if names is not None and root is not None:
+        places = [pathlib.PurePath(name) for name in names]
+        if all(place.is_relative_to(root) for place in places):
+            names = [place.relative_to(root).as_posix() for place in places]
+        else:
+            root = None
+    return Features(values, labels, indices, names), _metadata(features, root)
+
+
+def _metadata(features, root=None):
+    """What is stored once, as JSON."""
     about = {"root": root, "class_names": features.class_names, "facts": features.facts}
-    return Features(values, labels, indices, names), json.dumps(about)
+    return json.dumps(about)
 
 
 def _assemble(values, labels, indices, names, about, root):
     """`Features` from the columns of a table and its metadata."""
     about = json.loads(about or "{}")
-    if names is not None and (folder := root or about.get("root")):
-        names = [os.path.join(folder, name) for name in names]
-    facts, classes = about.get("facts"), about.get("class_names")
-    return Features(values, labels, indices, names, class_names=classes, facts=facts)
+    stored, facts, classes = map(about.get, ("root", "facts", "class_names"))
+    if root is not None and (names is None or stored is None):
+        raise ValueError(f"the table has no names relative to a folder, but {root=} is given")
+    folder = stored if root is None else str(root)
+    if names is not None and folder is not None:
+        names = [str(pathlib.Path(folder, name)) for name in names]
+    return Features(values, labels, indices, names, class_names=classes, facts=facts, root=folder)
 
 
 def _pieces(features, rows):
@@ -211,7 +233,7 @@ def _write_parquet(path, features, rows):
         import pyarrow.parquet as pq
 
     writer: Any = None
-    features, about = _relative(features, rows)
+    features, about = _relative(features)
     for piece in _pieces(features, rows):
         values = piece.pop("features")
         columns = {name: pa.array(column) for name, column in piece.items() if column is not None}
@@ -251,7 +273,8 @@ def _write_csv(path, features, rows):
             if names is not None and "label" in columns:
                 known = [*names, ""]  # a label of -1 is unknown
                 columns["class"] = [known[label] for label in columns["label"]]
-            columns |= {name: [fact] * len(values) for name, fact in features.facts.items()}
+            about = _metadata(features) if number == 0 else ""
+            columns["about"] = [about] + [""] * (len(values) - 1)
             if number == 0:
                 table.writerow([*columns, *(f"f{i}" for i in range(width))])
             for cells, row in zip(zip(*columns.values()), values):
@@ -265,23 +288,18 @@ def _read_csv(path, root):
         rows = list(table)
     first = titles.index("f0")
     columns = {title: [row[i] for row in rows] for i, title in enumerate(titles[:first])}
-    labels = np.array(columns["label"], "int32") if "label" in columns else None
-    classes: Any = None
-    if labels is not None and "class" in columns:
-        found = dict(zip(labels.tolist(), columns["class"]))
-        classes = [found.get(label, str(label)) for label in range(labels.max() + 1)]
-    return Features(
+    return _assemble(
         np.array([row[first:] for row in rows], "float32"),
-        labels,
+        np.array(columns["label"], "int32") if "label" in columns else None,
         np.array(columns["index"], "int64"),
         columns.get("name"),
-        class_names=classes,
-        facts={title: values[0] for title, values in columns.items() if title not in CSV_COLUMNS},
+        columns["about"][0] if "about" in columns else None,
+        root,
     )
 
 
 def _write_npz(path, features, rows):
-    features, about = _relative(features, rows)
+    features, about = _relative(features)
     arrays = {"features": features.features[rows], "index": features.indices[rows]}
     if features.labels is not None:
         arrays["label"] = features.labels[rows]

@@ -29,6 +29,7 @@ class Features(_Triple):
         class_names: list of str, the names of the classes by label, or None.
         facts: dict of str to str, what the features depend on, such as `"model"`, the model's
             fingerprint.
+        root: str, the folder of the images, or None.
         unreadable: `(M,)` int64 array, the indices of images that could not be read. They have no
             row in the other arrays.
 
@@ -42,15 +43,25 @@ class Features(_Triple):
     names: list[str] | None = None
     class_names: list[str] | None = None
     facts: dict[str, str]
+    root: str | None = None
     unreadable: np.ndarray
 
     def __new__(
-        cls, features, labels, indices, names=None, unreadable=(), class_names=None, facts=None
+        cls,
+        features,
+        labels,
+        indices,
+        names=None,
+        unreadable=(),
+        class_names=None,
+        facts=None,
+        root=None,
     ):
         self = super().__new__(cls, features, labels, indices)
         self.names = names
         self.class_names = class_names
         self.facts = dict(facts or {})
+        self.root = None if root is None else str(root)
         self.unreadable = np.asarray(unreadable, "int64")
         return self
 

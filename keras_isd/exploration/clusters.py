@@ -13,7 +13,7 @@ METHODS = ("kmeans", "hdbscan")
 COUNTS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 24, 28, 32, 40, 50, 65, 80, 100)
 MAX_COMPARED = 1000
 CLEAR = 0.05  # excess of the silhouette over that of one cloud
-MAX_HDBSCAN = 20_000  # images: its time grows with the square of their number
+MAX_HDBSCAN = 5000  # images: its time grows with the square of their number
 MAX_ALONE = 0.05  # share of images in no cluster with which HDBSCAN is still chosen
 
 
@@ -101,16 +101,17 @@ def choose_clusters(features, seed=0):
     return clusters, reason
 
 
-def choose_clustering(features, seed=0):
+def choose_clustering(features, seed=0, min_size=5):
     """Chooses between k-means with the number of `choose_clusters`, and HDBSCAN.
 
     HDBSCAN finds clusters of very different sizes, where k-means divides the large ones. It is
-    chosen for up to 20,000 images, if on a sample of at most 1,000 at most 5 % of the images are in
-    no cluster and the silhouette of the others is larger than with k-means.
+    chosen for up to 5,000 images, if at most 5 % of the images are in no cluster and the
+    silhouette of the others, on at most 1,000 of them, is larger than with k-means.
 
     Args:
         features: `(N, F)` array.
         seed: int, seed of k-means and of the sample. Defaults to 0.
+        min_size: int, minimum size of HDBSCAN's clusters. Defaults to 5.
 
     Returns:
         Triple of the method, see `cluster_features`, the number of clusters or None for HDBSCAN,
@@ -131,14 +132,21 @@ def choose_clustering(features, seed=0):
     with needs_extra("explore"):
         from sklearn.metrics import silhouette_score
 
-    unit = _sample(features, np.random.RandomState(seed))
-    labels = cluster_features(unit, method="hdbscan")
-    inside = labels >= 0
-    if labels.max() >= 1 and inside.mean() >= 1 - MAX_ALONE:
-        own = float(silhouette_score(unit[inside], labels[inside]))
-        if own > silhouette:
-            reason = f"its silhouette is {own:.2f}, and {silhouette:.2f} for {clusters} of k-means"
-            return "hdbscan", None, reason
+    # All images, since the density of a sample differs; only the silhouettes are of a sample.
+    unit = unit_rows(features)
+    labels = {
+        "kmeans": cluster_features(unit, clusters, seed=seed),
+        "hdbscan": cluster_features(unit, method="hdbscan", min_size=min_size),
+    }
+    inside = np.flatnonzero(labels["hdbscan"] >= 0)
+    if labels["hdbscan"].max() >= 1 and len(inside) >= (1 - MAX_ALONE) * len(unit):
+        rows = np.random.RandomState(seed).permutation(inside)[:MAX_COMPARED]
+        if all(2 <= len(np.unique(found[rows])) < len(rows) for found in labels.values()):
+            kmeans, hdbscan = (silhouette_score(unit[rows], x[rows]) for x in labels.values())
+            if hdbscan > kmeans:
+                number = f"{clusters} of k-means"
+                reason = f"its silhouette is {hdbscan:.2f}, and {kmeans:.2f} for {number}"
+                return "hdbscan", None, reason
     return "kmeans", clusters, reason
 
 

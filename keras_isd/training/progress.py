@@ -65,14 +65,15 @@ class TimeLimit(keras.callbacks.Callback):
     Other work on the machine can make a run slower than it was measured to be. Then fewer epochs
     are trained, and each next one takes the learning rate of a later epoch of the schedule, so that
     the last one still has the schedule's last rate. An epoch is expected to take as long as the
-    last three, without the first, in which the step is compiled.
+    last three; of the first one, in which the step is compiled, only the other steps count.
 
     Args:
         end: float, the time of `time.monotonic` at which training must have ended.
         log_fn: function that is called with each line.
 
     Attributes:
-        epochs: int, the epochs that were trained, if they are fewer than planned, else None.
+        epochs: int, the epochs that were trained, if they are fewer than planned and the schedule
+            is at its end, else None.
     """
 
     def __init__(self, end, log_fn):
@@ -80,8 +81,12 @@ class TimeLimit(keras.callbacks.Callback):
         self.end = end
         self.log_fn = log_fn
         self.epochs = None
-        self._ends = []
+        self._ends = []  # those of epochs
+        self._first = None  # the end of the first step
         self._is_slower = False
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._first = self._first or (batch, time.monotonic())
 
     def on_epoch_end(self, epoch, logs=None):
         self._ends.append(time.monotonic())
@@ -91,12 +96,15 @@ class TimeLimit(keras.callbacks.Callback):
         left = epochs - place
         fitting = min(left, self._fitting_epochs())
         if done < epochs and fitting < 1:
-            self.epochs, self.model.stop_training = done, True
-            if left:
-                self.log_fn(
-                    f"Stopped after {done} epochs by the time limit, {left} epochs before the end "
-                    "of the schedule: the machine became slower."
-                )
+            self.model.stop_training = True
+            if left <= 0:
+                self.epochs = done
+                return
+            self.log_fn(
+                f"Stopped after {done} epochs by the time limit, {left} epochs before the end of "
+                "the schedule: the machine became slower. Run the same command again to train the "
+                "others."
+            )
         elif fitting < left:
             if not self._is_slower:
                 self._is_slower = True
@@ -108,12 +116,19 @@ class TimeLimit(keras.callbacks.Callback):
             iterations.assign((place + skipped) * steps)
 
     def _fitting_epochs(self):
-        """The epochs that fit into the time left; infinity before the second has ended."""
-        last = self._ends[-4:]
+        """The epochs that fit into the time left, the last one if nine tenths of it do."""
+        last, steps = self._ends[-4:], self.params["steps"]
         left = self.end - last[-1]
-        if math.isinf(left) or len(last) < 2:
+        if len(last) > 1:
+            duration = (last[-1] - last[0]) / (len(last) - 1)
+        elif self._first is not None and steps - self._first[0] > 1:
+            first, ended = self._first
+            duration = (last[0] - ended) * steps / (steps - first - 1)
+        else:
+            duration = 0.0
+        if math.isinf(left) or not duration:
             return math.inf if left > 0 else 0
-        return int(left * (len(last) - 1) / max(last[-1] - last[0], 1e-6))
+        return int(left / duration + 0.1)
 
 
 def time_steps(model, batches):

@@ -11,7 +11,7 @@ from absl import logging
 from keras_isd.callbacks import run_facts
 from keras_isd.data import ViewBatches
 from keras_isd.data.batches.view_batches import readable_views
-from keras_isd.data.groups import folder_levels
+from keras_isd.data.groups import folder_levels, same_parts
 from keras_isd.evaluation import (
     effective_rank,
     extract_features,
@@ -21,6 +21,7 @@ from keras_isd.evaluation import (
     simple_features,
 )
 from keras_isd.evaluation.health import views_found
+from keras_isd.evaluation.uncertainty import format_share
 from keras_isd.exploration import (
     cluster_features,
     find_duplicates,
@@ -100,16 +101,8 @@ def group_effects(source, features):
     return [
         (name, group_effect(features, groups))
         for name, groups in ways.items()
-        if len(np.unique(groups)) > 1 and not _same_parts(groups, source.labels)
+        if len(np.unique(groups)) > 1 and not same_parts(groups, source.labels)
     ]
-
-
-def _same_parts(groups, labels):
-    """Whether groups divide the images as labels do."""
-    if labels is None:
-        return False
-    pairs = len(np.unique(np.stack([groups, labels]), axis=1).T)
-    return pairs == len(np.unique(groups)) == len(np.unique(labels))
 
 
 def baseline_networks(model):
@@ -188,16 +181,16 @@ def _compare_networks(networks, first, second):
         f"{effective_rank(pair[0]):.0f}" if name in ("untrained", "student") else ""
         for name, pair in features.items()
     ]
-    shares = [1 / len(first), *(found.mean() for found in hits.values())]
+    shares = [format_share(found.mean(), len(found)) for found in hits.values()]
     return hits, [
         ["", "chance", *hits],
-        [f"view_retrieval, {len(first):,} images", *map(_percent, shares)],
+        [f"view_retrieval, {len(first):,} images", _percent(1 / len(first)), *shares],
         ["feature_rank: directions that features spread over", "", *ranks],
     ]
 
 
 def accuracy_tables(networks, views, labels, class_names, seed):
-    """Hits by network, and the rows of two tables: accuracies, and those of the largest classes.
+    """Hits by network, and two tables with 95 % intervals: accuracies, and the largest classes.
 
     A fifth of each class is classified by the other images. None if no class has five images, or
     there is only one class.
@@ -216,14 +209,14 @@ def accuracy_tables(networks, views, labels, class_names, seed):
     numbers, counts = np.unique(labels[test], return_counts=True)
     accuracies = [["", "largest class", *networks]]
     for row in found["student"]:
-        values = (columns[row]["top1"] for columns in found.values())
-        accuracies.append([row, *map(_percent, (counts.max() / len(test), *values))])
+        values = (format_share(columns[row]["top1"], len(test)) for columns in found.values())
+        accuracies.append([row, _percent(counts.max() / len(test)), *values])
     largest = np.sort(np.argsort(-counts, kind="stable")[:MAX_CLASSES])
     by_class = [["class", "images classified", "20-NN"]]
     for number, count in zip(numbers[largest], counts[largest]):
         name = class_names[number] if class_names else str(number)
         accuracy = found["student"]["20-NN"]["per_class"][int(number)]
-        by_class.append([name, str(count), _percent(accuracy)])
+        by_class.append([name, str(count), format_share(accuracy, int(count))])
     return hits, accuracies, by_class
 
 

@@ -9,10 +9,11 @@ import keras_isd
 from keras_isd.backbones import to_plain_keras
 from tests.support.processes import run_python
 
+pytestmark = pytest.mark.slow
+
 LOAD = """
 import sys, keras, numpy as np
 
-pytestmark = pytest.mark.slow
 model = keras.models.load_model(sys.argv[1])
 assert not any(name.startswith("keras_isd") for name in sys.modules)
 np.save(sys.argv[2], np.asarray(model.predict(np.load(sys.argv[3]), verbose=0)))

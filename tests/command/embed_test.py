@@ -78,6 +78,10 @@ def test_a_table_remembers_model_classes_and_folder(tmp_path, network):
     assert status == 0, printed
     page = output.read_text()
     assert '"names":["cats","dogs"]' in page
+    # New images need not be in folders of the same classes.
+    embed(tmp_path / "moved" / "cats", network, tmp_path / "n.npz", "--labels=none")
+    line = ["neighbors", tmp_path / "n.npz", f"--in={tmp_path / 'f.npz'}", "--no-picture"]
+    assert command(*line, f"--output={tmp_path / 'n.csv'}")[0] == 0
     assert "Unusual places</h2>" in page
 
 
@@ -156,7 +160,7 @@ def test_similar_similarities_get_more_digits():
     assert _in_words(np.array([[1.0]]), 4) == [["1.0000"]]
 
 
-def test_a_run_remembers_how_its_images_were_read(tmp_path):
+def test_a_run_remembers_how_its_images_were_read(tmp_path, capsys):
     images = str(make_plates(tmp_path / "images", ["a1", "b2"]))
     run = tmp_path / "run"
     run.mkdir()
@@ -169,12 +173,27 @@ def test_a_run_remembers_how_its_images_were_read(tmp_path):
     arguments.labels, arguments.group = "folder", -1
     found = read_images(images, arguments)
     assert (found.class_names, found.group_names) == (["a1", "b2"], ["dark", "striped"])
+    arguments.labels, arguments.group = None, "none"
+    assert read_images(images, arguments).groups is None
     # Other images need not have the groups, and labelled ones keep their labels.
     other = str(make_plates(tmp_path / "other", ["cats", "dogs"]))
     arguments.labels = arguments.group = None
     arguments.images = other
     found = read_images(other, arguments, with_labels=True)
     assert (found.class_names, found.groups) == (["cats", "dogs"], None)
+    assert "--group=[ab]* does not fit" in capsys.readouterr().out
+    # Groups that would be the classes are not used.
+    (run / "run.json").write_text(json.dumps({"reading": {"group": 0}}))
+    assert read_images(other, arguments, with_labels=True).groups is None
+    # A column of a table is a group, too.
+    lines = ["path,label,patient"] + [
+        f"{p},{p.parent.parent.name},{p.stem}" for p in sorted((tmp_path / "other").rglob("*.png"))
+    ]
+    table = tmp_path / "images.csv"
+    table.write_text("\n".join(lines))
+    (run / "run.json").write_text(json.dumps({"reading": {"group": "patient"}}))
+    arguments.images = str(table)
+    assert len(read_images(str(table), arguments).group_names) == 24
 
 
 def test_a_log_has_no_progress_bar(capsys, monkeypatch):

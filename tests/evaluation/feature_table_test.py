@@ -38,16 +38,18 @@ def make_described(folder, model="m1"):
     """Features of files in a folder, with classes and facts."""
     names = [str(folder / name) for name in ("cats/1.png", "cats/2.png", "dogs/1.png", "new.png")]
     labels = np.array([0, 0, 1, -1], "int32")
-    facts = {"model": model, "correction": "none, of 2"}
-    values = np.eye(4, dtype="float32")
-    return Features(values, labels, np.arange(4), names, class_names=["cat", "dog"], facts=facts)
+    about = {"facts": {"model": model, "correction": "none, of 2"}, "root": folder}
+    about["class_names"] = ["cat", "dog", "none of these"]
+    return Features(np.eye(4, dtype="float32"), labels, np.arange(4), names, **about)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_table_keeps_classes_and_facts(tmp_path, ending):
     written = make_described(tmp_path / "images")
     save_features(tmp_path / f"f{ending}", written)
-    assert_equal(load_features(tmp_path / f"f{ending}"), written)
+    found = load_features(tmp_path / f"f{ending}")
+    assert_equal(found, written)
+    assert found.root == (None if ending == ".csv" else str(tmp_path / "images"))
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".npz"])
@@ -60,6 +62,21 @@ def test_names_are_relative_to_a_folder_that_may_be_moved(tmp_path, ending):
     assert stored.count(str(tmp_path).encode()) <= 3  # Parquet keeps its metadata twice
     moved = load_features(tmp_path / f"f{ending}", root=tmp_path / "moved")
     assert moved.names[:2] == [str(tmp_path / "moved" / f"cats/{i}.png") for i in (1, 2)]
+    # Also of a shard whose files share a deeper folder.
+    part = make_described(tmp_path / "images")
+    save_features(tmp_path / f"part{ending}", part, rows=[0, 1])
+    assert load_features(tmp_path / f"part{ending}", root="moved").names[0] == "moved/cats/1.png"
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_root_is_refused_where_names_are_not_relative(tmp_path, ending):
+    save_features(tmp_path / f"f{ending}", make_features())
+    with pytest.raises(ValueError, match=r"Received: .*no names relative.*root="):
+        load_features(tmp_path / f"f{ending}", root=tmp_path)
+    elsewhere = make_described(tmp_path / "images")._replace()
+    elsewhere.root = str(tmp_path / "other")
+    save_features(tmp_path / f"g{ending}", elsewhere)
+    assert load_features(tmp_path / f"g{ending}").names == elsewhere.names
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -70,13 +87,27 @@ def test_tables_of_two_models_are_not_mixed(tmp_path, ending):
     one, same, other = (tmp_path / f"f{number}{ending}" for number in range(3))
     found = load_features([one, same])
     assert found.facts["model"] == "m1"
-    assert found.class_names == ["cat", "dog"]
+    assert found.class_names == ["cat", "dog", "none of these"]
     assert found.names[4] == str(tmp_path / "part1" / "cats/1.png")
     with pytest.raises(ValueError, match=r"one model.*Received: model m1 and m2, in .*f0.*f2"):
         load_features([one, other])
     save_features(tmp_path / f"old{ending}", make_features(4))
     with pytest.raises(ValueError, match=r"Received: .*model m1 and unknown"):
         load_features([one, tmp_path / f"old{ending}"])
+    others = make_described(tmp_path / "part3")
+    others.class_names = ["dog", "cat"]
+    save_features(tmp_path / f"classes{ending}", others)
+    with pytest.raises(ValueError, match=r"the same classes. Received: .*'dog', 'cat'"):
+        load_features([one, tmp_path / f"classes{ending}"])
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_shards_with_other_classes_are_read_together(tmp_path, ending):
+    whole = make_described(tmp_path / "images")
+    for number, rows in enumerate(([0, 1], [2, 3]), start=1):
+        save_features(tmp_path / f"f-{number}-of-2{ending}", whole, rows)
+    found = load_features(tmp_path / f"f-*-of-2{ending}")
+    assert_equal(found, whole)
 
 
 def test_parts_are_joined_in_the_order_of_their_names(tmp_path):

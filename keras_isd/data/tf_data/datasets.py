@@ -219,7 +219,8 @@ def _batches(
     if not is_own:
         batches = check_in_graph(batches, FirstBatchCheck())
     has_threads = views.is_stateless and (count is None or count >= MANY_IMAGES)
-    batches = batches.with_options(_options(has_threads))
+    in_memory = isinstance(dataset, ImageSource) and dataset.in_memory
+    batches = batches.with_options(_options(has_threads, in_memory))
     return _count_epochs(batches.prefetch(tf.data.AUTOTUNE), epoch, steps, order)
 
 
@@ -252,12 +253,12 @@ def _count_epochs(batches, epoch, steps, order):
     return batches
 
 
-def _options(has_threads):
+def _options(has_threads, in_memory):
     """Options without TensorFlow's autotuning, and optionally with more threads than cores.
 
-    Parallel calls are as many as threads from the start. The thread that would tune them sleeps for
-    up to a minute, and an iterator that is deleted often waits until it wakes up: `fit` then seems
-    to hang at its end.
+    Parallel calls are as many as threads from the start; of an array, whose calls are whole
+    batches, at most 16. The thread that would tune them sleeps for up to a minute, and an iterator
+    that is deleted often waits until it wakes up: `fit` then seems to hang at its end.
 
     Each thread works on one image, or on one batch of an array. With more threads than cores
     photographs are a quarter faster. A thread that waits for another one leaves its core idle; on
@@ -270,7 +271,9 @@ def _options(has_threads):
     if has_threads:
         affinity = getattr(os, "sched_getaffinity", None)  # only Linux reports this process' cores
         cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-        options.threading.private_threadpool_size = cores + min(2 * cores, 16)
+        threads = cores + min(2 * cores, 16)
+        options.threading.private_threadpool_size = threads
+        options.autotune.initial_parallelism = min(threads, 16) if in_memory else threads
         options.threading.max_intra_op_parallelism = 1
     return options
 
