@@ -203,3 +203,23 @@ def test_a_log_has_no_progress_bar(capsys, monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     progress_bar(3, "auto").update(1)
     assert "1/3" in capsys.readouterr().out
+
+
+def test_labelled_images_may_be_named_relative_to_their_table(tmp_path):
+    names = [str(tmp_path / f"images/{number}.png") for number in range(12)]
+    features = np.random.RandomState(0).randn(12, 4)
+    table = keras_isd.evaluation.Features(features, None, np.arange(12), names)
+    keras_isd.evaluation.save_features(tmp_path / "f.npz", table)
+    labelled = tmp_path / "labels.csv"
+    labelled.write_text("path,label\nimages/3.png,cat\nimages/5.png,\nimages/7.png,dog\n")
+    line = ["select", tmp_path / "f.npz", "--count=2", f"--labelled={labelled}", "--no-picture"]
+    output = tmp_path / "more.csv"
+    status, printed = command(*line, f"--output={output}")
+    assert status == 0, printed
+    rows = read(output)
+    assert [row["label"] for row in rows] == ["", "", "cat", "dog"]
+    assert [row["name"] for row in rows[2:]] == [names[3], names[7]]
+    assert not {row["name"] for row in rows[:2]} & {names[3], names[7]}
+    labelled.write_text("path,label\nother.png,cat\n")
+    status, printed = command(*line, f"--output={output}2.csv")
+    assert (status, "such as 'other.png'" in printed) == (1, True)
