@@ -197,7 +197,7 @@ def _relative(features):
 
 
 def _metadata(features, root=None):
-    """What is stored once, as JSON."""
+    """The root, class names and facts, which are stored once, as JSON."""
     about = {"root": root, "class_names": features.class_names, "facts": features.facts}
     return json.dumps(about)
 

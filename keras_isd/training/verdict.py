@@ -42,7 +42,7 @@ def verdict(metrics, hits, kind, is_held_out=True, effects=()):
         f"{name} {format_share(found.mean(), len(found))}" for name, found in hits.items()
     )
     numbers = f"{what} of {images}, with 95 % intervals: {figures}."
-    return [*lines, _judge(hits, kind), numbers]
+    return [*lines, _judge(hits, kind) + _better_without_training(hits, kind), numbers]
 
 
 def _batch_effect(name, effect):
@@ -52,6 +52,25 @@ def _batch_effect(name, effect):
         "or a day, the features show how an image was taken: train with "
         "--normalize=background or --domain=microscopy, or correct them with "
         "keras-isd embed --correct."
+    )
+
+
+def _better_without_training(hits, kind):
+    """A sentence on features without a network that find more views; empty if there are none."""
+    student = hits["student"]
+    names = [
+        f"{name} {found.mean():.1%}"
+        for name, found in hits.items()
+        if name not in ("student", "untrained", "pixels")
+        and found.mean() > student.mean()
+        and mcnemar_test(student, found) < SIGNIFICANT
+    ]
+    if kind == "labels" or not names:
+        return ""
+    return (
+        f" Simple features find more views: {', '.join(names)}, the student {student.mean():.1%}. "
+        "These may follow traces of single images, such as noise and colours; with a few labels "
+        "keras-isd evaluate compares the features."
     )
 
 

@@ -30,6 +30,11 @@ def test_a_network_that_loses_to_a_baseline_is_named_worse_first():
     # Another view is found by its colours: not a fair comparison.
     text = verdict({}, found, "views")[0]
     assert text.startswith("The network has learned")
+    assert "Simple features find more views: gradients 50.0%, the student 40.0%" in text
+    assert (
+        "Simple features"
+        not in verdict({}, hits(pixels=0.1, untrained=0.2, student=0.4), "views")[0]
+    )
 
 
 def test_a_small_difference_is_no_difference():
