@@ -40,10 +40,10 @@ def wilson_interval(successes, trials):
     return max(0.0, center - half), min(1.0, center + half)
 
 
-def format_share(share, trials, digits=1):
+def format_share(share, trials):
     """Formats a share in percent with its 95 % interval, such as `"90.0% [59.6%, 98.2%]"`."""
     low, high = wilson_interval(round(share * trials), trials)
-    return f"{share:.{digits}%} [{low:.{digits}%}, {high:.{digits}%}]"
+    return f"{share:.1%} [{low:.1%}, {high:.1%}]"
 
 
 def mcnemar_test(first, second):
