@@ -215,8 +215,9 @@ def make_table(results):
 def main(_):
     results = []
     for seed, background in zip(SEEDS.value, itertools.cycle(BACKGROUNDS), strict=False):
-        folder = pathlib.Path(OUTPUT.value, f"seed{seed}")
-        file = folder / f"results_{MINUTES.value:g}_minutes_{LABELS.value}_labels.json"
+        setting = f"seed{seed}_{MINUTES.value:g}_minutes_{LABELS.value}_labels"
+        folder = pathlib.Path(OUTPUT.value, setting)
+        file = folder / "results.json"
         if not file.is_file():
             write_images(folder, background, int(seed))
             cells, cloth = measure_cells(folder), measure_cloth(folder)

@@ -30,6 +30,7 @@ from keras_isd.command.images import (
     split_labelled,
 )
 from keras_isd.command.values import comma_list, path
+from keras_isd.evaluation.uncertainty import format_interval
 
 PROTOCOLS = ("knn", "linear", "few_labels", "transfer", "unbalanced")
 MAX_DRAWN = 2000  # images of a t-SNE figure
@@ -74,7 +75,9 @@ def run(arguments):
     print(f"{'':<28}" + "".join(f"{name:>12}" for name in results) + "   student, 95 % interval")
     for row, value in results["student"].items():
         line = f"{row:<28}" + "".join(f"{columns[row]:>12.3f}" for columns in results.values())
-        print(line + _interval(row, value, len(parts[1][1])))
+        if row in WITH_INTERVAL:
+            line += "   " + format_interval(value, len(parts[1][1]), ".3f")
+        print(line)
     print(f"The largest class alone has a share of {largest:.3f}.")
     read = test.subset(parts[1][2])
     effects = keras_isd.training.report.group_effects(read, features["student"])
@@ -145,14 +148,6 @@ def _measure(arguments, bank, labels, queries, truth):
         )
         found |= {"1-NN, balanced": result["all"], "1-NN, rare classes": result["rare"]}
     return found
-
-
-def _interval(row, accuracy, count):
-    """The interval of an accuracy on all test images, for a table; empty for other rows."""
-    if row not in WITH_INTERVAL:
-        return ""
-    low, high = keras_isd.evaluation.wilson_interval(round(accuracy * count), count)
-    return f"   [{low:.3f}, {high:.3f}]"
 
 
 def _fit_linear(bank, labels, queries, truth, seed):

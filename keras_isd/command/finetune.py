@@ -24,6 +24,7 @@ import keras_isd
 from keras_isd.command.images import add_labelled_arguments, read_images, read_labelled
 from keras_isd.command.tables import write_table
 from keras_isd.command.values import fraction, path, positive_float, positive_int
+from keras_isd.evaluation.uncertainty import format_share
 
 BATCH_SIZE, STEPS, MIN_EPOCHS, MAX_EPOCHS = 50, 1000, 20, 100
 FEW_LABELS = 50  # below which the whole network is not trained, unless asked for
@@ -119,11 +120,13 @@ def _choose(arguments, backbone, view, train, test):
     by_group = "" if train.groups is None else ", by groups"
     print(f"{len(labels):,} labelled images, {len(folds)} parts classified in turn{by_group}")
     for name, is_correct in found.items():
-        print(f"{name:<30}{_with_interval(is_correct)}")
+        accuracy = format_share(is_correct.mean(), len(is_correct), ".3f")
+        print(f"{name:<33}{accuracy}")
     print(f"kept: {kept}, {reason}")
     classifier = make[kept]()
     if test:
-        print(f"{len(test):,} test images{'':<12}{_with_interval(_hits(classifier, test, view))}")
+        accuracy = format_share(_hits(classifier, test, view).mean(), len(test), ".3f")
+        print(f"{f'{len(test):,} test images':<33}{accuracy}")
     return classifier
 
 
@@ -205,13 +208,6 @@ def _hits(classifier, source, view):
     is_correct = np.zeros(len(source), bool)
     is_correct[found.indices] = found.features.argmax(axis=1) == found.labels
     return is_correct
-
-
-def _with_interval(is_correct):
-    """An accuracy with its 95 % interval."""
-    count = int(np.count_nonzero(is_correct))
-    low, high = keras_isd.evaluation.wilson_interval(count, len(is_correct))
-    return f"{is_correct.mean():>8.3f}  [{low:.3f}, {high:.3f}]"
 
 
 def _classify(classifier, source, view, names, output):

@@ -40,10 +40,15 @@ def wilson_interval(successes, trials):
     return max(0.0, center - half), min(1.0, center + half)
 
 
-def format_share(share, trials):
-    """Formats a share in percent with its 95 % interval, such as `"90.0% [59.6%, 98.2%]"`."""
+def format_share(share, trials, form=".1%"):
+    """Formats a share with its 95 % interval, such as `"90.0% [59.6%, 98.2%]"`."""
+    return f"{share:{form}} {format_interval(share, trials, form)}"
+
+
+def format_interval(share, trials, form):
+    """Formats the 95 % interval of a share, such as `"[59.6%, 98.2%]"`."""
     low, high = wilson_interval(round(share * trials), trials)
-    return f"{share:.1%} [{low:.1%}, {high:.1%}]"
+    return f"[{low:{form}}, {high:{form}}]"
 
 
 def mcnemar_test(first, second):
