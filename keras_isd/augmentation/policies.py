@@ -128,10 +128,12 @@ def evaluation(size, statistics=IMAGENET, fraction=1.0):
 
 
 def microscopy(size, statistics=IMAGENET, blur=0.5):
-    """Makes views of micrographs of cells: any orientation, and other light in each channel.
+    """Makes views of micrographs of cells: any orientation, other light in each channel, noise.
 
     Each channel has its own factors, since its strength depends on the exposure and the stain. With
-    two or more channels one is left out at times.
+    two or more channels one is left out at times. Crops have 0.4 to 1 of the area: smaller ones may
+    lack a cell, and with larger ones the network learned single images. Noise of random strength
+    hides that of the camera, which differs between plates even if the background is taken off.
 
     Args:
         size, statistics: see `weak`.
@@ -141,9 +143,8 @@ def microscopy(size, statistics=IMAGENET, blur=0.5):
         An `Augmenter`.
 
     Source: the crops, brightness and channel-wise intensities of Doron et al., "Unbiased
-    single-cell morphology with self-supervised vision transformers", 2023. Noise, another gamma and
-    uneven light made features worse on micrographs whose background was taken off: 1-NN across
-    plates 0.82 after 15 epochs, and 0.94 without them.
+    single-cell morphology with self-supervised vision transformers", 2023. Crops and noise are
+    measured: `docs/results/domain.md`.
 
     Example:
 
@@ -156,11 +157,12 @@ def microscopy(size, statistics=IMAGENET, blur=0.5):
     changes = [
         RandomOrientation(),
         IntensityJitter(channels, 0.4, 0.4, rate=0.8),
+        SensorNoise(0.05, 0.0, rate=0.8),
     ]
     if channels > 1:
         changes.append(ChannelDropout(channels, 0.2, rate=0.2))
     changes += [GaussianBlur((0.1, 1.0), rate=blur)] if blur else []
-    return _policy(RandomResizedCrop(size), changes, statistics)
+    return _policy(RandomResizedCrop(size, (0.4, 1.0)), changes, statistics)
 
 
 def pathology(size, statistics=IMAGENET, blur=0.5):

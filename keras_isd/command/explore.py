@@ -7,17 +7,19 @@
 The page has a map of the images with zoom and thumbnails, each image's nearest neighbours,
 clusters, and possible duplicates side by side. The images must be where the table names them. With
 `--local_outliers` it has heat maps of the images with the most unusual places, too, see
-keras-isd outliers --kind=local.
+keras-isd outliers --kind=local. For tiles it shows the clusters on the large images.
 """
 
 import datetime
 import pathlib
 
+import numpy as np
+
 import keras_isd
 from keras_isd.command.tables import add_root_argument
 from keras_isd.command.values import fraction, natural_int, path, positive_int
 
-DRAWN_OUTLIERS = 20  # with a heat map
+DRAWN_OUTLIERS = 20  # with a heat map, or a frame on their large image
 
 
 def add_arguments(parser):
@@ -48,6 +50,12 @@ def run(arguments):
         outliers = exploration.find_local_outliers(source, seed=arguments.seed)
         figures["Unusual places"] = outliers.plot(source, DRAWN_OUTLIERS)
     clusters = exploration.cluster_features(found.features, arguments.clusters, seed=arguments.seed)
+    if source.large_images is not None:
+        scores = exploration.outlier_scores(found.features)
+        unusual = np.argsort(-scores, kind="stable")[:DRAWN_OUTLIERS]
+        figures["Large images: clusters of tiles, and unusual tiles in frames"] = (
+            keras_isd.visualization.plot_scenes(source, clusters, unusual)
+        )
     duplicates = exploration.find_duplicates(found.features, arguments.ratio)
     exploration.write_explorer(
         arguments.output,

@@ -8,7 +8,7 @@ import re
 import numpy as np
 
 import keras_isd
-from keras_isd.command.values import group, natural_int, path, positive_int
+from keras_isd.command.values import group, natural_int, path, positive_int, share
 
 # Folders of these names are no classes, unless they are asked for.
 GROUP_NAME = re.compile(
@@ -17,7 +17,8 @@ GROUP_NAME = re.compile(
     re.IGNORECASE,
 )
 LABELS = ("auto", "folder", "none")
-REMEMBERED = ("labels", "group")  # options of reading images that a run keeps for later subcommands
+# Options of reading images that a run keeps for later subcommands.
+REMEMBERED = ("labels", "group", "tile", "stride", "keep", "level")
 STATISTICS = ("imagenet", "cifar10")  # of keras_isd.augmentation, in upper case
 
 
@@ -44,6 +45,12 @@ def add_reading_arguments(parser):
         "a column of a .csv, or none; as in the run if not given",
     )
     parser.add_argument("--follow_links", action="store_true", help="follow symbolic links")
+    tiles = parser.add_argument_group("large images, cut into tiles; as in the run if not given")
+    add = tiles.add_argument
+    add("--tile", type=natural_int, help="side of a tile in pixels; 0 for whole images")
+    add("--stride", type=positive_int, help="distance of neighbouring tiles; that of --tile")
+    add("--keep", type=share, help="least share of foreground of a tile, 0 for all tiles; 0.25")
+    add("--level", type=natural_int, help="level of pyramids, 0 for full resolution; 0")
     parser.add_argument("--data_dir", type=path, help="folder of TensorFlow Datasets")
 
 
@@ -79,7 +86,26 @@ def read_images(place, arguments, class_names=None, with_labels=False):
     if arguments.group is None and remembered.get("group", "none") != "none":
         source = _with_remembered_groups(source, remembered["group"], place)
     is_chosen = labels == "auto" and not with_labels and pathlib.Path(place).is_dir()
-    return _groups_by_name(source) if is_chosen else source
+    return _cut(_groups_by_name(source) if is_chosen else source, arguments, remembered)
+
+
+def _cut(source, arguments, remembered):
+    """The tiles of a source's images, if they are asked for, or its images."""
+    names = ("tile", "stride", "keep", "level")
+    given = {name: getattr(arguments, name) for name in names}
+    given = {n: remembered.get(n) if value is None else value for n, value in given.items()}
+    size = given.pop("tile")
+    if not size:
+        if extra := [name for name in names[1:] if getattr(arguments, name) is not None]:
+            arguments.fail(f"--{extra[0]} needs --tile. Received: --{extra[0]} without --tile")
+        return source
+    given = {name: value for name, value in given.items() if value is not None}
+    folder = next((folder for folder in _run_folders(arguments) if folder.suffix == ""), None)
+    cache = None if folder is None else folder / "foreground"
+    found = keras_isd.data.tiles(source, size, cache=cache, **given)
+    whole = "" if given.get("keep") == 0 else ", without background (see --keep)"
+    print(f"{len(found):,} tiles of {size} px in {len(source):,} images{whole}")
+    return found
 
 
 def remembered_reading(arguments):

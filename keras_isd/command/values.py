@@ -24,6 +24,11 @@ def fraction(text):
     return _number(float, text, "a number above 0 and at most 1", lambda value: 0 < value <= 1)
 
 
+def share(text):
+    """A float from 0 to 1."""
+    return _number(float, text, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+
+
 def group(text):
     """A level of folders, int, or a pattern of folders or the name of a column, str."""
     return int(text) if text.lstrip("-").isdigit() else text

@@ -14,6 +14,7 @@ from keras_isd.data.sources.file_table import from_csv, from_list_file, from_pat
 from keras_isd.data.sources.folder import from_folder
 from keras_isd.data.sources.image_source import ImageSource, from_arrays
 from keras_isd.data.sources.tfds import from_tfds
+from keras_isd.data.sources.tiles import tiles
 from keras_isd.data.statistics import ChannelStatistics, channel_statistics
 from keras_isd.data.subsets import label_fraction, long_tail, of_classes, unbalanced
 
@@ -45,6 +46,7 @@ __all__ = [
     "long_tail",
     "of_classes",
     "one_view_dataset",
+    "tiles",
     "two_view_dataset",
     "unbalanced",
 ]

@@ -101,9 +101,10 @@ def compare_images(image, other, alignment):
         one, two = (to_planes(g, step)[0] for g in (grey, other_grey))
         fine, other_fine = detail(one), detail(two)
         matrix = refine(fine, other_fine, matrix)
-        warped, is_inside = warp(other_fine, matrix, fine.shape)
-        if _correlation(fine[is_inside], warped[is_inside]) < MIN_REFINED_CORRELATION:
-            return Comparison(0.0, "")
+    # Only at the finest scale: copies of a fine texture agree in nothing that is coarse.
+    warped, is_inside = warp(other_fine, matrix, fine.shape)
+    if _correlation(fine[is_inside], warped[is_inside]) < MIN_REFINED_CORRELATION:
+        return Comparison(0.0, "")
     warped, is_inside = warp(two, matrix, one.shape, order=3)
     details = _compare_details(fine, detail(warped), is_inside)
     shades, change = _compare_shades(image, other, matrix)

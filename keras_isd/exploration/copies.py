@@ -126,8 +126,8 @@ def find_copies(
             return find_similar_pairs(unit_rows(chosen), similarity)
         return find_close_pairs(chosen, ratio, min(k, len(rows) - 1), approximate)
 
-    pairs = _find_candidates(summaries, first, k, None if features is None else find_near)
-    verified = _verify(read, summaries, pairs, min_confidence)
+    pairs, alike = _find_candidates(summaries, first, k, None if features is None else find_near)
+    verified = _verify(read, summaries, pairs, alike, min_confidence)
     weight = np.zeros(len(images)) if prefer is None else np.asarray(prefer, float)
     groups, comparisons = _make_groups(equal, verified, weight)
     warning = _find_warning(comparisons, len(images))
@@ -195,27 +195,30 @@ def _group_equal(summaries):
 def _find_candidates(summaries, rows, k, find_near):
     """Pairs among different images that may be copies: `(P, 2)` ints, the smaller row first.
 
-    `find_near` finds more pairs among rows by their features, or is None.
+    `find_near` finds more pairs among rows by their features, or is None. The second result are the
+    pairs with similar hashes.
     """
     rows = np.array([row for row in rows if not summaries[row].is_flat], int)
     if len(rows) < 2:
-        return np.zeros((0, 2), int)
+        return np.zeros((0, 2), int), set()
     hashes = np.unpackbits(np.stack([summaries[row].hashes for row in rows]), axis=2).astype(bool)
     pairs = find_similar_hashes(hashes, k)
+    alike = set(map(tuple, rows[np.sort(pairs, axis=1)].tolist()))
     if find_near is not None:
         pairs = np.concatenate([pairs, np.stack(find_near(rows), axis=1)])
-    return rows[np.unique(np.sort(pairs, axis=1), axis=0)]
+    return rows[np.unique(np.sort(pairs, axis=1), axis=0)], alike
 
 
-def _verify(read, summaries, pairs, min_confidence):
-    """The comparisons of all pairs that are copies, by pair."""
+def _verify(read, summaries, pairs, alike, min_confidence):
+    """The comparisons of all pairs that are copies, by pair; `alike` are those compared anyway."""
 
     def compare(row, others):
         """Compares an image with others, which are read only if a coarse alignment is good."""
         glimpse, image, found = Glimpse(summaries[row].small), None, {}
         for other in others:
             alignment = glimpse.align(Glimpse(summaries[other].small))
-            if alignment.is_likely:
+            # The alignment is of small images, where little is left of a fine texture.
+            if alignment.is_likely or (row, other) in alike:
                 image = read(row) if image is None else image
                 comparison = compare_images(image, read(other), alignment)
                 if comparison.confidence >= min_confidence:

@@ -31,7 +31,7 @@ from keras_isd.exploration import (
 from keras_isd.exploration.local_outliers import MIN_IMAGES
 from keras_isd.training.progress import PROGRESS
 from keras_isd.training.verdict import verdict
-from keras_isd.visualization import plot_history, read_csv_log
+from keras_isd.visualization import plot_history, plot_scenes, read_csv_log
 
 MAX_IMAGES = 2000  # on the map
 MAX_CLASSES = 30  # in a table, the largest ones
@@ -58,7 +58,8 @@ def write_report(run):
     path = run.folder / "report.html"
     hits, kind, tables = _measure(run, part)
     effects = group_effects(part, found.features)
-    summary = verdict(metrics, hits, kind, _is_held_out(run), effects)
+    normalize = run.settings.normalize
+    summary = verdict(metrics, hits, kind, _is_held_out(run), effects, normalize)
     for line in summary:
         run.log_fn(line)
     try:
@@ -72,7 +73,7 @@ def write_report(run):
             duplicates=[rows.tolist() for rows in find_duplicates(found.features)],
             facts=_facts(run, count),
             tables={**tables, **_settings_and_metrics(run.settings, metrics)},
-            figures=_figures(run, part, metrics),
+            figures=_figures(run, part, metrics, clusters),
             title=f"{run.settings.method}, {len(run.source):,} images",
             summary=" ".join(summary),
             seed=run.seed,
@@ -138,9 +139,11 @@ def fifth_of_each_class(labels, seed):
     return np.sort(np.concatenate(chosen))
 
 
-def _figures(run, part, metrics):
-    """The curves of the run, and for products heat maps of unusual places."""
+def _figures(run, part, metrics, clusters):
+    """The curves of the run; heat maps of products; and large images with clusters of tiles."""
     figures = {"Metrics by epoch": plot_history(metrics)}
+    if part.large_images is not None:
+        figures["Large images: clusters of tiles"] = plot_scenes(part, clusters)
     if run.settings.domain == "industry" and len(part) >= MIN_IMAGES:
         outliers = find_local_outliers(part, seed=run.seed, verbose=0)
         figures["Unusual places, see keras-isd outliers --kind=local"] = outliers.plot(part)

@@ -183,7 +183,7 @@ def _size(source, side, accelerator, values):
 
 
 def _stored_size(source, side, accelerator, values):
-    if source.in_memory or side() < 3 * values["size"]:
+    if source.in_memory or source.has_shifts or side() < 3 * values["size"]:
         return 0, "images are read as they are"
     return 2 * values["size"], "smaller copies, which are read several times as quickly"
 

@@ -12,7 +12,7 @@ REMEDIES = (
 )
 
 
-def verdict(metrics, hits, kind, is_held_out=True, effects=()):
+def verdict(metrics, hits, kind, is_held_out=True, effects=(), normalize="none"):
     """Judges a run by tests of its features against features without training.
 
     Args:
@@ -23,6 +23,7 @@ def verdict(metrics, hits, kind, is_held_out=True, effects=()):
         is_held_out: bool, whether the images were held out from training. Defaults to True.
         effects: list of pairs of the name of a way to group images and a `group_effect`. Defaults
             to ().
+        normalize: str, how each image was normalised. Defaults to `"none"`.
 
     Returns:
         List of sentences, the most important one first; empty without `hits` and a batch effect.
@@ -32,7 +33,8 @@ def verdict(metrics, hits, kind, is_held_out=True, effects=()):
             "The run has collapsed: the network maps all images to nearly the same features. "
             "A lower learning rate usually helps."
         ]
-    lines = [_batch_effect(name, e) for name, e in effects if e["excess"] >= STRONG_EFFECT]
+    strong = [(name, effect) for name, effect in effects if effect["excess"] >= STRONG_EFFECT]
+    lines = [_batch_effect(name, effect, normalize) for name, effect in strong]
     if hits is None:
         return lines
     what = "20-NN accuracy" if kind == "labels" else "View retrieval"
@@ -42,21 +44,25 @@ def verdict(metrics, hits, kind, is_held_out=True, effects=()):
         f"{name} {format_share(found.mean(), len(found))}" for name, found in hits.items()
     )
     numbers = f"{what} of {images}, with 95 % intervals: {figures}."
-    return [*lines, _judge(hits, kind) + _better_without_training(hits, kind), numbers]
+    return [*lines, _judge(hits, kind), numbers]
 
 
-def _batch_effect(name, effect):
+def _batch_effect(name, effect, normalize):
+    train = "train with --normalize=background or --domain=microscopy, or "
     return (
         f"Batch effect: {effect['same']:.0%} of the 10 nearest images are of the same {name}, "
         f"{effect['chance']:.0%} by chance. If this is not a class but a plate, a slide, a patient "
-        "or a day, the features show how an image was taken: train with "
-        "--normalize=background or --domain=microscopy, or correct them with "
-        "keras-isd embed --correct."
+        "or a day, the features show how an image was taken: "
+        f"{train if normalize != 'background' else ''}correct them with keras-isd embed --correct."
     )
 
 
-def _better_without_training(hits, kind):
-    """A sentence on features without a network that find more views; empty if there are none."""
+def _find_better(hits, kind):
+    """Features without a network that find more views of images, as text; empty if there are none.
+
+    They may follow traces of single images, such as noise and colours, so they are no proof that
+    the network has learned nothing; but neither has it been shown to have learned.
+    """
     student = hits["student"]
     names = [
         f"{name} {found.mean():.1%}"
@@ -65,13 +71,7 @@ def _better_without_training(hits, kind):
         and found.mean() > student.mean()
         and mcnemar_test(student, found) < SIGNIFICANT
     ]
-    if kind == "labels" or not names:
-        return ""
-    return (
-        f" Simple features find more views: {', '.join(names)}, the student {student.mean():.1%}. "
-        "These may follow traces of single images, such as noise and colours; with a few labels "
-        "keras-isd evaluate compares the features."
-    )
+    return "" if kind == "labels" else ", ".join(names)
 
 
 def _judge(hits, kind):
@@ -84,8 +84,14 @@ def _judge(hits, kind):
         return "These images are too easy for view retrieval to be informative."
     is_sure = mcnemar_test(student, best) < SIGNIFICANT
     described = {"untrained": "an untrained network", "pixels": "the pixels"}.get(name, name)
+    if is_sure and student.mean() < best.mean():
+        return f"The features are worse than {described}, which need no training. {REMEDIES}"
+    if better := _find_better(hits, kind):
+        return (
+            f"Simple features find more views than the network: {better}, the network "
+            f"{student.mean():.1%}. It may be worse than features without training: with a few "
+            f"labels keras-isd evaluate compares them. {REMEDIES}"
+        )
     if not is_sure:
         return f"This test finds no difference between the features and {described}. {REMEDIES}"
-    if student.mean() > best.mean():
-        return "The network has learned: its features are better than those without training."
-    return f"The features are worse than {described}, which need no training. {REMEDIES}"
+    return "The network has learned: its features are better than those without training."

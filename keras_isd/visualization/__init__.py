@@ -11,6 +11,7 @@ from keras_isd.visualization.history import plot_history, read_csv_log
 from keras_isd.visualization.image_rows import plot_image_rows
 from keras_isd.visualization.neighbors import plot_neighbors
 from keras_isd.visualization.report import write_report
+from keras_isd.visualization.scenes import plot_scenes
 from keras_isd.visualization.views import plot_views
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "plot_history",
     "plot_image_rows",
     "plot_neighbors",
+    "plot_scenes",
     "plot_views",
     "read_csv_log",
     "write_report",

@@ -12,6 +12,7 @@ from keras_isd.command.images import read_images, read_labelled
 pytestmark = pytest.mark.one_backend("files are read without a backend")
 DEFAULTS = {
     "labels": "auto", "channels": None, "follow_links": False, "group": None, "data_dir": None,
+    "tile": None, "stride": None, "keep": None, "level": None,
 }  # fmt: skip
 
 

@@ -73,6 +73,7 @@ class ArrayBatches(keras.utils.PyDataset):
             )
         self.steps = steps
         self.random = np.random.default_rng(seed)
+        self.epoch = initial_epoch
         for _ in range(initial_epoch + 1):
             self._draw_order()
         self.first_step = initial_step
@@ -100,6 +101,7 @@ class ArrayBatches(keras.utils.PyDataset):
     def on_epoch_end(self):
         if self.is_in_pass:  # Keras also calls this before the first epoch
             self.first_step, self.is_in_pass = 0, False
+            self.epoch += 1
             self._draw_order()
 
     def _offset(self):

@@ -18,7 +18,8 @@ class ImageBatches(ArrayBatches):
     square is resized to one size; the model then crops the views from it, on the device. The order
     of an epoch depends only on `seed` and the epoch; `workers` do not change it.
 
-    If a file cannot be read, the next image replaces it, with its own label and features.
+    If a file cannot be read, the next image replaces it, with its own label and features. Tiles are
+    moved by random offsets that depend only on (seed, epoch, row), see `keras_isd.data.tiles`.
 
     Batches are images `(B, size, size, C)` of the source's dtype, or with teacher features
     `{"images": (B, size, size, C), "key": (B, D)}`. If the source has labels `(B,)`, a batch is a
@@ -69,16 +70,24 @@ class ImageBatches(ArrayBatches):
         )
         self.source = source
         self.size = size
+        seed = kwargs.get("seed")
+        self._shift_seed = int(np.random.default_rng().integers(2**31)) if seed is None else seed
         self.teacher_features = (
             None if teacher_features is None else TeacherFeatures(teacher_features, len(source))
         )
 
     def batch_of(self, rows):
         with concurrent.futures.ThreadPoolExecutor() as readers:
-            pairs = list(readers.map(self.source.read_one, rows.tolist()))
+            pairs = list(readers.map(self._read, rows.tolist()))
         images = np.stack([crop_central_square(image, self.size) for image, _ in pairs])
         read_rows = np.array([row for _, row in pairs])
         features = self.teacher_features
         batch = images if features is None else {"images": images, "key": features.rows(read_rows)}
         labels = self.source.labels
         return batch if labels is None else (batch, labels[read_rows])
+
+    def _read(self, row):
+        if not (self.source.has_shifts and self.shuffle):
+            return self.source.read_one(row)
+        shift = np.random.default_rng((self._shift_seed, self.epoch, row)).random(2)
+        return self.source.read_one(row, shift)

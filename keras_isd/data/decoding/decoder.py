@@ -170,6 +170,11 @@ def make_decoder(files, names, channels=None, dtype=None, decode=None):
     is_large = False
     for row in sorted({0, count // 2, count - 1}):
         rows = range(row, min(row + MAX_TRIES, count))
+        if decode is None and (kind := files.large_kind(row)) is not None:
+            stored.add(kind[0])
+            known = 3 if kind[0] == 1 else kind[0]
+            kinds.setdefault((channels or known, dtype or kind[1]), names[row])
+            continue
         image, name = _read_first(files, rows, names, decode)
         if image is not None:
             is_large |= isinstance(image, Image.Image) and image.width * image.height > LARGE_PIXELS

@@ -52,7 +52,7 @@ def read_image(contents):
     """
     if not contents:
         raise UnreadableImageError("the file is empty")
-    if contents[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+    if is_tiff(contents):
         return _read_tiff(contents)
     if contents[:6] == b"\x93NUMPY":
         return _read_npy(contents)
@@ -65,6 +65,11 @@ def read_image(contents):
     if (header := PNM.match(contents)) and int(header[4]) > 255:
         return _read_deep_pnm(contents, header)
     return _read_with_pillow(contents)
+
+
+def is_tiff(contents):
+    """Whether a file that begins with these bytes is a TIFF or a BigTIFF."""
+    return contents[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def _read_with_pillow(contents):
@@ -89,7 +94,7 @@ def _choose_mode(image):
 def _read_tiff(contents):
     import tifffile
 
-    with _suppress_logs("tifffile"), tifffile.TiffFile(io.BytesIO(contents)) as file:
+    with suppress_logs("tifffile"), tifffile.TiffFile(io.BytesIO(contents)) as file:
         if len(file.pages) > MAX_PAGES:
             raise UnreadableImageError(f"it has {len(file.pages)} pages, expected <= {MAX_PAGES}")
         series, page = file.series[0], file.pages.first
@@ -125,7 +130,7 @@ def _read_tiff(contents):
 
 
 @contextlib.contextmanager
-def _suppress_logs(name):
+def suppress_logs(name):
     """Context that suppresses a logger in this thread: errors already report the problem."""
     thread = threading.get_ident()
     logger, is_other_thread = logging.getLogger(name), lambda record: record.thread != thread

@@ -9,13 +9,15 @@ import numpy as np
 from keras_isd.data.decoding.decoder import make_decoder
 from keras_isd.data.sources.image_source import ImageSource
 from keras_isd.data.sources.storage import FilesOnDisk
+from keras_isd.data.sources.tiles import parse_name, tile_source
 
 
 def from_paths(paths, labels=None, class_names=None, on_error="skip", **kind):
-    """Makes a source from the paths of image files.
+    """Makes a source from the paths of image files, or from the names of tiles.
 
     Args:
-        paths: list of paths, local or such as `gs://bucket/name.png`.
+        paths: list of paths, local or such as `gs://bucket/name.png`; or of names of tiles such as
+            `slide.tif[0,256,256,256]`, see `tiles`.
         labels: `(N,)` integers with -1 for unknown labels, or N class names (str) with "" for
             unknown ones, or None. Defaults to None.
         class_names: list of str, the classes in the order of their labels; None for the names among
@@ -190,7 +192,13 @@ def from_list_file(list_file, directory, on_error="skip"):
 def make_path_source(
     paths, labels, class_names, on_error, channels=None, dtype=None, decode=None, **groups
 ):
-    """Makes a source from the paths of files; detects `channels` and `dtype` if they are None."""
+    """Makes a source from paths of files or names of tiles; see `from_folder` for the arguments."""
+    boxes = [parse_name(path) for path in paths]
+    if any(boxes):
+        images, boxes = _group_by_image(paths, boxes)
+        large = make_path_source(images, None, None, on_error, channels, dtype, decode)
+        options = {"labels": labels, "class_names": class_names, **groups}
+        return tile_source(large, boxes, names=paths, **options)
     files = FilesOnDisk(paths)
     is_printable = all(path.isprintable() for path in paths)
     names = paths if is_printable else [*map(_to_printable, paths)]
@@ -205,6 +213,14 @@ def make_path_source(
         decoder=decoder,
         **groups,
     )
+
+
+def _group_by_image(paths, boxes):
+    """The large images of tiles, and the tiles' boxes with the row of the image; see `COLUMNS`."""
+    found = [box or (path, (0,) * 5) for path, box in zip(paths, boxes)]  # or a whole image
+    rows: dict[str, int] = {}
+    table = [(rows.setdefault(path, len(rows)), *box) for path, box in found]
+    return list(rows), np.array(table, "int32")
 
 
 def _to_printable(path):

@@ -97,8 +97,8 @@ class ImageSource:
         self._whole |= {"class_names": class_names, "on_error": on_error, "decoder": decoder}
         groups = None if groups is None else np.asarray(groups, "int32")
         self._whole |= {"groups": groups, "group_names": group_names}
-        self._decoder = decoder or Decoder()
-        kind = self._storage if self._storage.in_memory else self._decoder
+        self.decoder, self.on_error = decoder or Decoder(), on_error
+        kind = self._storage if self._storage.in_memory else self.decoder
         self.channels, self.dtype = kind.channels, kind.dtype
         self._rows = rows
         self._row_numbers = None if is_whole else row_tensor(rows)
@@ -120,11 +120,11 @@ class ImageSource:
         rows = None if self._row_numbers is None else self._rows
         return _rebuild, ({**self._whole, "images": self._storage, "rows": rows},)
 
-    def read_one(self, row):
+    def read_one(self, row, shift=None):
         """Reads the image of a row without TensorFlow: pair of an array and the row that was read.
 
         The second differs from `row` if the file is unreadable and another row replaces it: see
-        `on_error`.
+        `on_error`. `shift` is that of `read_file`.
         """
         row = operator.index(row)
         if not -len(self) <= row < len(self):
@@ -135,7 +135,21 @@ class ImageSource:
         row %= len(self)
         if self.in_memory:
             return self._storage.read_image(self._rows[row]), row
-        return self._read_first_readable(row)
+        return self._read_first_readable(row, shift)
+
+    def read_exactly(self, row):
+        """Reads the image of a row, never another one.
+
+        Raises:
+            UnreadableImageError: if its file cannot be read.
+        """
+        return self._storage.read_image(self._rows[row]) if self.in_memory else self._decode(row)
+
+    def tiff_path(self, row):
+        """The path of a row's local TIFF file, whose parts can be read; None for others."""
+        if self.in_memory or self.decoder.decode is not None:
+            return None
+        return self._storage.tiff_path(self._rows[row])
 
     def read(self, rows):
         """Reads images and labels as TensorFlow tensors: `(image, *label)`.
@@ -163,28 +177,46 @@ class ImageSource:
 
         return tf.gather(self.labels, rows)
 
-    def read_file(self, row, reduction_for=None):
+    @property
+    def large_images(self):
+        """The `LargeImages` whose tiles are the images of this source; None for other images."""
+        return getattr(self._storage, "large", None)
+
+    @property
+    def boxes(self):
+        """The place of each tile, `(n, 6)` integers: see `keras_isd.data.sources.tiles.COLUMNS`."""
+        return self._storage.boxes[np.array(self._rows)]
+
+    @property
+    def has_shifts(self):
+        """Whether an image can be read at a shifted place, as tiles can."""
+        return self._storage.has_shifts
+
+    def read_file(self, row, reduction_for=None, shift=None):
         """Reads the image of a file with TensorFlow, a large one possibly at a reduced scale.
 
         Args:
             row: scalar int64 tensor.
             reduction_for: function from a row and the image's size, (height, width), to the largest
                 acceptable reduction; None for no reduction. Defaults to None.
+            shift: pair of floats in [0, 1), a tensor, that moves a tile by at most half a stride
+                down and right; only if `has_shifts`. Defaults to None.
 
         Returns:
             Triple (row, image, size); `size` is the image's size before the reduction.
         """
-        if not self._decoder.is_rgb8:
-            return self._read_in_python(row)
+        if not self.decoder.is_rgb8:
+            return self._read_in_python(row, shift)
         from keras_isd.data.decoding.tf_decoding import read_quickly
 
-        reduction_for = reduction_for if self._decoder.is_large else None
+        reduction_for = reduction_for if self.decoder.is_large else None
         return read_quickly(row, self._contents, self._read_in_python, reduction_for)
 
-    def _read_in_python(self, row):
+    def _read_in_python(self, row, shift=None):
         from keras_isd.compat.quiet_tensorflow import tf
 
-        image, row = tf.numpy_function(self._read_first_readable, [row], (self.dtype, tf.int64))
+        arguments = [row] if shift is None else [row, shift]
+        image, row = tf.numpy_function(self._read_first_readable, arguments, (self.dtype, tf.int64))
         image = tf.ensure_shape(image, (None, None, self.channels))
         return tf.ensure_shape(row, ()), image, tf.shape(image)[:2]
 
@@ -197,21 +229,22 @@ class ImageSource:
 
         return rows if self._row_numbers is None else tf.gather(self._row_numbers(), rows)
 
-    def _read_first_readable(self, row):
+    def _read_first_readable(self, row, shift=None):
         """Reads the image of a row, or else of the next readable one; returns image and row."""
         for candidate in itertools.chain(range(row, len(self)), range(row)):
             try:
-                return self._decode(candidate), np.int64(candidate)
+                return self._decode(candidate, shift), np.int64(candidate)
             except UnreadableImageError as error:
                 name = f"row {candidate}" if self.names is None else self.names[candidate]
                 last = f"{name} cannot be read: {error}"
-                if self._whole["on_error"] == "raise":
+                if self.on_error == "raise":
                     raise ValueError(last) from None
                 self._unreadable.add(name, str(error))
         raise ValueError(f"None of {len(self)} images can be read. The last error: {last}")
 
-    def _decode(self, row):
-        return self._decoder(self._storage.read_bytes(self._rows[row]))
+    def _decode(self, row, shift=None):
+        shifts = () if shift is None else (shift,)
+        return self.decoder(self._storage.read_bytes(self._rows[row], *shifts))
 
     def subset(self, rows):
         """Makes a source of the given rows of this one, in the given order."""
@@ -220,7 +253,7 @@ class ImageSource:
     @property
     def is_grey(self):
         """Whether the files have a single channel, by the three that were sampled."""
-        return self._decoder.is_grey
+        return self.decoder.is_grey
 
     def without_labels(self):
         """Makes a source of the same images without labels."""
@@ -283,7 +316,7 @@ class ImageSource:
                         "Argument `max_bytes` must be at least the files' total size. Received: "
                         f"{max_bytes=}, exceeded after {len(contents)} of {len(self)} files"
                     )
-        return self._with_files(FilesInMemory(contents), self._decoder, self.names)
+        return self._with_files(FilesInMemory(contents), self.decoder, self.names)
 
     def resized(self, size, folder, verbose="auto"):
         """Writes resized copies of all images to a folder once, and returns a source of them.
@@ -321,7 +354,7 @@ class ImageSource:
             len(self),
             names=names,
             class_names=self.class_names,
-            on_error=self._whole["on_error"],
+            on_error=self.on_error,
             decoder=decoder,
             groups=self.groups,
             group_names=self.group_names,

@@ -3,20 +3,24 @@
 TensorFlow is imported only when tf.data reads an image.
 """
 
+import math
 import os
 import threading
 from typing import Any
 
 import numpy as np
 
-from keras_isd.data.decoding.formats import UnreadableImageError
+from keras_isd.data.decoding.formats import UnreadableImageError, is_tiff
+from keras_isd.data.decoding.windows import TiffWindows
 from keras_isd.data.sources.remote import is_remote, read_remote
+
+LARGE_PIXELS = 2**26  # of a TIFF whose header is read for its channels, instead of its pixels
 
 
 class ArrayImages:
     """Images `(N, H, W, C)` in memory, from which any number of rows can be read at once."""
 
-    in_memory = True
+    in_memory, has_shifts = True, False
 
     def __init__(self, images):
         self._variable = LazyTensor(_make_variable, images)
@@ -44,7 +48,7 @@ class ImageFiles:
             contents of a file.
     """
 
-    in_memory = False
+    in_memory, has_shifts = False, False
 
     def __init__(self, contents):
         self.contents = contents
@@ -61,6 +65,14 @@ class ImageFiles:
             return self.contents(tf.constant(row, tf.int64)).numpy()
         except tf.errors.OpError as error:
             raise UnreadableImageError(error.message.split("} ")[-1]) from None
+
+    def tiff_path(self, row):
+        """The path of a local TIFF file; None for other files."""
+        return None
+
+    def large_kind(self, row):
+        """Channels and data type of a file that is too large to be decoded for them, or None."""
+        return None
 
 
 class FilesOnDisk(ImageFiles):
@@ -86,6 +98,25 @@ class FilesOnDisk(ImageFiles):
                 return file.read()
         except OSError as error:
             raise UnreadableImageError(f"{error.strerror or error}") from None
+
+    def tiff_path(self, row):
+        path = self.paths[row]
+        try:
+            with open(path, "rb") as file:
+                return path if is_tiff(file.read(4)) else None
+        except OSError:  # also if it is remote; reading it gives the reason
+            return None
+
+    def large_kind(self, row):
+        path = self.tiff_path(row)
+        if path is None:
+            return None
+        try:
+            image = TiffWindows(path)
+        except UnreadableImageError:
+            return None
+        is_large = math.prod(image.sizes[0]) >= LARGE_PIXELS
+        return (image.channels, image.dtype.name) if is_large else None
 
     def __reduce__(self):
         return FilesOnDisk, (self.paths,)

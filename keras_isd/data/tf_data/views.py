@@ -17,6 +17,7 @@ SIZES_MESSAGE = (
 )
 
 
+SHIFT = 2**15  # in the place of a view's number, for the draws of a tile's shift
 # The types that TensorFlow's resize converts to float itself.
 RESIZABLE_DTYPES = (tf.uint8, tf.int8, tf.uint16, tf.int16, tf.int32, tf.float32)
 
@@ -90,7 +91,11 @@ class ViewMaker:
             numbers = self._numbers(epoch, (row if mark_unreadable else read_row)[None])
             return self._reduction(numbers, size)
 
-        read_row, image, size = source.read_file(row, reduction_for if self.reads_reduced else None)
+        shift = None
+        if source.has_shifts and not mark_unreadable:
+            shift = uniform(self.seed, epoch, row[None], SHIFT, 2)[0]
+        reduced = reduction_for if self.reads_reduced else None
+        read_row, image, size = source.read_file(row, reduced, shift)
         drawn_row = row if mark_unreadable else read_row
         label = [] if source.labels is None else [source.labels_of(drawn_row)]
         views = self._make_views(epoch, drawn_row, image, label, size)

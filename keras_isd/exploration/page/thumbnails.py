@@ -107,7 +107,7 @@ class _Reader:
         self.failed = {}
         self._read = images if callable(images) else images.__getitem__
         if isinstance(images, ImageSource):
-            self._read = lambda row: _read_exactly(images, row)
+            self._read = images.read_exactly
 
     def read(self, row):
         """The small image with three channels, and its original number of channels; or None."""
@@ -147,14 +147,6 @@ class _Reader:
             row,
             self.failed[row],
         )
-
-
-def _read_exactly(source, row):
-    """The image of a row of a source; an error instead of a stand-in if it is unreadable."""
-    image, read = source.read_one(row)
-    if read != row:
-        raise ValueError("its file cannot be read")
-    return image
 
 
 class _ByteRange:
