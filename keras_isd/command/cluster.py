@@ -2,15 +2,17 @@
 
     keras-isd cluster features.parquet --clusters=20
     keras-isd cluster features.parquet --method=hdbscan
+    keras-isd cluster tiles.parquet --regions=clusters.geojson
 
 The table has a line for each image: name, cluster. Cluster 0 is the largest; -1 means no cluster.
+`--regions` writes tiles of large images as polygons, for a map or a viewer of slides.
 """
 
 import numpy as np
 
 import keras_isd
 from keras_isd.command import tables
-from keras_isd.command.values import natural_int, positive_int
+from keras_isd.command.values import natural_int, path, positive_int
 
 METHODS = ("kmeans", "hdbscan")
 
@@ -22,11 +24,13 @@ def add_arguments(parser):
     add("--method", choices=METHODS, help="clustering method; chosen if not given")
     add("--min_size", type=positive_int, default=5, help="least images of an HDBSCAN cluster")
     add("--seed", type=natural_int, default=0, help="random seed of k-means")
+    add("--regions", type=path, help="tiles as polygons with their clusters: .geojson or .gpkg")
 
 
 def run(arguments):
     found = tables.load_features(arguments)
     output = tables.output_path(arguments, "clusters.csv")
+    tiles = _read_tiles(arguments, found.names)
     exploration, seed = keras_isd.exploration, arguments.seed
     method, clusters = arguments.method or "kmeans", arguments.clusters
     if clusters is None and arguments.method is None:
@@ -51,3 +55,19 @@ def run(arguments):
         groups = keras_isd.exploration.clusters.nearest_to_center(found.features, labels)
     titles = [f"cluster {number}: {len(group):,}" for number, group in enumerate(groups)]
     tables.draw_groups(arguments, output, found.names, groups, titles)
+    if tiles is not None:
+        exploration.write_regions(arguments.regions, tiles, cluster=labels)
+        print(f"written to {arguments.regions}")
+
+
+def _read_tiles(arguments, names):
+    """The source of the tiles of a table, for `--regions`; None without."""
+    if arguments.regions is None:
+        return None
+    source = keras_isd.data.from_paths(names)
+    if source.large_images is None:
+        arguments.fail(
+            "--regions needs a table of tiles, see keras-isd train --tile. "
+            f"Received: {len(names):,} images, such as {names[0]}"
+        )
+    return source

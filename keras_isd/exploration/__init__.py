@@ -11,6 +11,7 @@ from keras_isd.exploration.local_outliers import find_local_outliers
 from keras_isd.exploration.outliers import outlier_scores
 from keras_isd.exploration.page.explorer import write_explorer
 from keras_isd.exploration.pixel_outliers import pixel_outlier_scores
+from keras_isd.exploration.regions import write_regions
 from keras_isd.exploration.selection import select_rows
 from keras_isd.similarity.neighbors import find_neighbors
 
@@ -26,4 +27,5 @@ __all__ = [
     "pixel_outlier_scores",
     "select_rows",
     "write_explorer",
+    "write_regions",
 ]

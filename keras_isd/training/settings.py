@@ -21,6 +21,7 @@ RECIPES = {
 DOMAINS = ("photo", "microscopy", "pathology", "satellite", "industry")
 NORMALIZATIONS = ("none", "image", "background")
 BANDS = 6  # channels from which on images are taken for multispectral
+LARGE_SIDE = 2000  # pixels from which on tiles are suggested
 SMALL = 64  # pixels up to which images are small: a small stem, and no blur
 
 
@@ -170,7 +171,9 @@ def _median_side(source):
 
 
 def _size(source, side, accelerator, values):
-    pixels = f"images have about {side()} pixels"
+    pixels = f"images have about {side():,} pixels"
+    if side() >= LARGE_SIDE:
+        pixels += ", and each is one row; --tile=256 would cut them into tiles"
     if side() <= 48:
         return 32, pixels
     if side() <= 96:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_isd.data.decoding.windows import reduce_image
+from keras_isd.data.sources.tiles import tile_corners
 from keras_isd.visualization.figure import class_colors, new_grid, save
 from keras_isd.visualization.pixels import select_rgb, unit_scale
 
@@ -60,7 +61,7 @@ def plot_scenes(source, clusters=None, outliers=(), scenes=4, path=None):
         image = source.large_images.open(int(number))
         _draw_image(axis, image)
         _draw_tiles(axis, image, boxes[rows], clusters[rows], class_colors(max(count, 1)))
-        _draw_frames(axis, image, boxes[np.intersect1d(rows, outliers)])
+        _draw_frames(axis, image, boxes[np.intersect1d(rows, np.asarray(outliers, int))])
         axis.set_title(f"{source.large_images.name(int(number))}, {len(rows):,} tiles", fontsize=7)
     if 1 < count <= MAX_NAMED:
         _draw_legend(figure, count)
@@ -86,7 +87,7 @@ def _draw_tiles(axis, image, boxes, clusters, colors):
     inside = clusters >= 0
     axis.add_collection(
         PolyCollection(
-            _corners(image, boxes[inside]),
+            tile_corners(image, boxes[inside]),
             facecolors=[colors[cluster] for cluster in clusters[inside]],
             alpha=OPACITY,
             linewidths=0,
@@ -98,22 +99,10 @@ def _draw_frames(axis, image, boxes):
     from matplotlib.collections import PolyCollection
 
     if len(boxes):
-        frames = _corners(image, boxes)
+        frames = tile_corners(image, boxes)
         axis.add_collection(
             PolyCollection(frames, facecolors="none", edgecolors="black", linewidths=1.2)
         )
-
-
-def _corners(image, boxes):
-    """The corners of boxes, `(n, 4, 2)`, in pixels of the full resolution."""
-    sizes = np.array(image.sizes, float)
-    left, top, width, height, level = boxes[:, 1:].T
-    down, across = (sizes[0] / sizes[level]).T
-    left, right, top, bottom = (
-        *(left * across, (left + width) * across),
-        *(top * down, (top + height) * down),
-    )
-    return np.stack([[left, top], [right, top], [right, bottom], [left, bottom]]).transpose(2, 0, 1)
 
 
 def _draw_legend(figure, count):

@@ -23,7 +23,7 @@ class DecodedImage:
         image: `(H, W, C)` array.
     """
 
-    nodata = None
+    nodata, is_georeferenced = None, False
 
     def __init__(self, image):
         self.image = image
@@ -49,6 +49,7 @@ class TiffWindows:
         channels: int, C.
         dtype: `np.dtype`.
         nodata: number that marks missing pixels (GDAL's tag), or None.
+        is_georeferenced: bool, whether the file has coordinates of a map.
         num_bytes: int, about the memory that the open file takes.
 
     Raises:
@@ -76,6 +77,7 @@ class TiffWindows:
         self.sizes = [(pages[0].imagelength, pages[0].imagewidth) for pages in self._levels]
         self.channels = len(self._levels[0]) * first.samplesperpixel
         self.dtype = first.dtype
+        self.is_georeferenced = first.is_geotiff
         tag = first.tags.get("GDAL_NODATA")
         self.nodata = None if tag is None else float(tag.value.strip("\0 "))
         segments = sum(len(pages) * math.prod(pages[0].chunked) for pages in self._levels)

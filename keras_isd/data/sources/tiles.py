@@ -134,6 +134,21 @@ def parse_name(name):
     return match and (match[1], tuple(int(number or 0) for number in match.groups()[1:]))
 
 
+def tile_corners(image, boxes):
+    """The corners of tiles of an image, `(n, 4, 2)`, in pixels of its full resolution.
+
+    Args:
+        image: `TiffWindows` or `DecodedImage`.
+        boxes: `(n, 6)` integers, see `COLUMNS`.
+    """
+    sizes = np.array(image.sizes, float)
+    left, top, width, height, level = boxes[:, 1:].T
+    down, across = (sizes[0] / sizes[level]).T
+    left, right = left * across, (left + width) * across
+    top, bottom = top * down, (top + height) * down
+    return np.stack([[left, top], [right, top], [right, bottom], [left, bottom]]).transpose(2, 0, 1)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Grid:
     """The places of tiles in an image."""
