@@ -30,7 +30,6 @@ from keras_isd.command.images import (
     split_labelled,
 )
 from keras_isd.command.values import comma_list, path
-from keras_isd.evaluation.uncertainty import format_interval
 
 PROTOCOLS = ("knn", "linear", "few_labels", "transfer", "unbalanced")
 MAX_DRAWN = 2000  # images of a t-SNE figure
@@ -76,7 +75,8 @@ def run(arguments):
     for row, value in results["student"].items():
         line = f"{row:<28}" + "".join(f"{columns[row]:>12.3f}" for columns in results.values())
         if row in WITH_INTERVAL:
-            line += "   " + format_interval(value, len(parts[1][1]), ".3f")
+            interval = keras_isd.evaluation.uncertainty.format_interval
+            line += "   " + interval(value, len(parts[1][1]), ".3f")
         print(line)
     print(f"The largest class alone has a share of {largest:.3f}.")
     read = test.subset(parts[1][2])

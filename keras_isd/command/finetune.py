@@ -24,7 +24,6 @@ import keras_isd
 from keras_isd.command.images import add_labelled_arguments, read_images, read_labelled
 from keras_isd.command.tables import write_table
 from keras_isd.command.values import fraction, path, positive_float, positive_int
-from keras_isd.evaluation.uncertainty import format_share
 
 BATCH_SIZE, STEPS, MIN_EPOCHS, MAX_EPOCHS = 50, 1000, 20, 100
 FEW_LABELS = 50  # below which the whole network is not trained, unless asked for
@@ -120,14 +119,18 @@ def _choose(arguments, backbone, view, train, test):
     by_group = "" if train.groups is None else ", by groups"
     print(f"{len(labels):,} labelled images, {len(folds)} parts classified in turn{by_group}")
     for name, is_correct in found.items():
-        accuracy = format_share(is_correct.mean(), len(is_correct), ".3f")
-        print(f"{name:<33}{accuracy}")
+        print(f"{name:<33}{_format(is_correct)}")
     print(f"kept: {kept}, {reason}")
     classifier = make[kept]()
     if test:
-        accuracy = format_share(_hits(classifier, test, view).mean(), len(test), ".3f")
-        print(f"{f'{len(test):,} test images':<33}{accuracy}")
+        print(f"{f'{len(test):,} test images':<33}{_format(_hits(classifier, test, view))}")
     return classifier
+
+
+def _format(is_correct):
+    """An accuracy with its 95 % interval."""
+    share, count = is_correct.mean(), len(is_correct)
+    return keras_isd.evaluation.uncertainty.format_share(share, count, ".3f")
 
 
 def choose_classifier(found):
