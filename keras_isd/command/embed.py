@@ -2,6 +2,7 @@
 
     keras-isd embed IMAGES --model=RUN --output=features.parquet
     keras-isd embed IMAGES --model=RUN --output=features.parquet --shard=2/8
+    keras-isd embed IMAGES --model=RUN --output=features.parquet --update
     keras-isd embed IMAGES --model=model.keras --size=224 --output=features.csv
     keras-isd embed IMAGES --model=RUN --group="plate*" --correct --controls="*/DMSO/*"
 
@@ -11,6 +12,9 @@ tables of different models are not mixed. It is written in pieces, in bounded me
 command again to resume. `--shard=2/8` computes the second of eight parts, for as many machines; its
 file is `features-2-of-8.parquet`, and other subcommands read "features-*-of-8.parquet".
 
+`--update` computes the features of new and changed images alone: those that are not in the table,
+and files that were changed since it was begun. Rows of images that are gone are left out.
+
 `--correct` removes what differs between groups, such as plates: each group's mean is taken off,
 and the features are whitened. It assumes that groups have the same mixture of kinds of images, or
 that those of `--controls`, a pattern of names, should be alike in all groups. The table records the
@@ -18,8 +22,10 @@ correction. Embed all images together, because tables of different corrections a
 """
 
 import fnmatch
+import glob
 import os
 import pathlib
+import time
 
 import numpy as np
 
@@ -41,6 +47,7 @@ def add_arguments(parser):
     add = parser.add_argument
     add("--output", type=path, default="features.parquet", help="table to write")
     add("--batch_size", type=positive_int, default=64, help="images at a time")
+    add("--update", action="store_true", help="compute only what is missing in the table")
     add("--shard", metavar="PART/PARTS", help="part to compute, such as 2/8")
     add("--correct", action="store_true", help="remove what differs between groups")
     add("--controls", help='names of images that should be alike in all groups, "*/DMSO/*"')
@@ -49,17 +56,20 @@ def add_arguments(parser):
 def run(arguments):
     evaluation, fingerprint = keras_isd.evaluation, keras_isd.data.fingerprint
     evaluation.feature_table.check_table(arguments.output)  # before anything is computed
+    _check_update(arguments)
+    began = time.time_ns()
     source = read_images(arguments.images, arguments)
     controls = _find_controls(arguments, source)
     model, view = load_model(arguments)
+    facts = {"model": fingerprint.model_fingerprint(model, view)}
     output, rows = _shard(arguments, len(source))
-    unfinished = output.with_name(f".{output.name}.npy")
     part = source.subset(rows)
-    features = evaluation.cache_features(model, part, view, unfinished, arguments.batch_size)
+    names = None if part.names is None else [*map(fingerprint.absolute_name, part.names)]
+    if arguments.update and names is None:
+        arguments.fail(f"--update needs images with names. Received: {arguments.images}")
+    features = _compute(arguments, output, model, view, part, names, facts)
     # The row of an image that could not be read is all zeros.
     read = np.concatenate([features[i : i + 4096].any(axis=1) for i in range(0, len(rows), 4096)])
-    names = None if part.names is None else [*map(fingerprint.absolute_name, part.names)]
-    facts = {"model": fingerprint.model_fingerprint(model, view)}
     if arguments.correct:
         features, facts["correction"] = _correct(arguments, source, features, read, controls)
     found = evaluation.Features(
@@ -72,10 +82,63 @@ def run(arguments):
         root=_root(arguments, source),
     )
     evaluation.save_features(output, found, np.flatnonzero(read))
-    unfinished.unlink()
+    # A file that changes from now on, or has changed since it was read, is newer than its table.
+    os.utime(output, ns=(began, began))
+    for file in output.parent.glob(f".{glob.escape(output.name)}*.npy"):
+        file.unlink()
     missing = "" if read.all() else f"; {np.count_nonzero(~read):,} could not be read"
     count = np.count_nonzero(read)
     print(f"{count:,} images, {features.shape[1]} features each, in {output}{missing}")
+
+
+def _compute(arguments, output, model, view, part, names, facts):
+    """The features of a part's images; with `--update` only those that the table lacks are new."""
+    evaluation = keras_isd.evaluation
+    if not (arguments.update and output.is_file()):
+        unfinished = output.with_name(f".{output.name}.npy")
+        return evaluation.cache_features(model, part, view, unfinished, arguments.batch_size)
+    old = evaluation.load_features(output)
+    wanted = evaluation.Features(old.features, None, old.indices, facts=facts)
+    evaluation.feature_table.check_same_features([output, arguments.model], [old, wanted])
+    row_of = dict(zip(old.names or [], range(len(old.features))))
+    written = output.stat().st_mtime_ns
+    kept = [-1 if _is_newer(name, written) else row_of.get(name, -1) for name in names]
+    rows = np.array(kept)
+    new = np.flatnonzero(rows < 0)
+    print(
+        f"{len(new):,} images are new or changed, {len(names) - len(new):,} are in the table, and "
+        f"{len(set(row_of) - set(names)):,} of its images are gone"
+    )
+    features = np.zeros((len(names), old.features.shape[1]), "float32")
+    features[rows >= 0] = old.features[rows[rows >= 0]]
+    if len(new):
+        chosen = part.subset(new)
+        # An interrupted update resumes with the same images, and starts again with others.
+        digest = keras_isd.data.fingerprint.source_fingerprint(chosen)
+        unfinished = output.with_name(f".{output.name}.{digest}.npy")
+        features[new] = evaluation.cache_features(
+            model, chosen, view, unfinished, arguments.batch_size
+        )
+    return features
+
+
+def _is_newer(name, written):
+    """Whether the file of an image was changed, or put in its place, after a table was begun."""
+    tile = keras_isd.data.sources.tiles.parse_name(name)
+    try:
+        status = os.stat(tile[0] if tile else name)
+    except OSError:  # such as a URL, whose changes are not seen
+        return False
+    return max(status.st_mtime_ns, status.st_ctime_ns) > written
+
+
+def _check_update(arguments):
+    for option in ("correct", "shard"):
+        if arguments.update and getattr(arguments, option):
+            arguments.fail(
+                f"--update must not be given with --{option}, which depends on all images. "
+                f"Received: --update --{option}"
+            )
 
 
 def _root(arguments, source):

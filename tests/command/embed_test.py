@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 import re
 import types
 
@@ -224,3 +225,86 @@ def test_labelled_images_may_be_named_relative_to_their_table(tmp_path):
     labelled.write_text("path,label\nother.png,cat\n")
     status, printed = command(*line, f"--output={output}2.csv")
     assert (status, "such as 'other.png'" in printed) == (1, True)
+
+
+def count_embedded(monkeypatch):
+    """A list that gets the number of images of each call that computes features."""
+    counts, compute = [], keras_isd.evaluation.cache_features
+
+    def counted(model, source, *others):
+        counts.append(len(source))
+        return compute(model, source, *others)
+
+    monkeypatch.setattr(keras_isd.evaluation, "cache_features", counted)
+    return counts
+
+
+def test_an_update_computes_new_and_changed_images_alone(tmp_path, network, monkeypatch):
+    images, table = make_plates(tmp_path / "images"), tmp_path / "f.npz"
+    counts = count_embedded(monkeypatch)
+    embed(images, network, table, "--update")  # without a table, all
+    assert "0 images are new or changed, 48 are in" in embed(images, network, table, "--update")
+    first, second, third = (
+        images / f"plate1/striped/{number}.png" for number in ("00", "02", "04")
+    )
+    Image.new("RGB", (10, 10), "red").save(first)
+    os.rename(second, images / "another.png")  # an old file at a new place
+    third.unlink()
+    printed = embed(images, network, table, "--update")
+    assert (
+        "2 images are new or changed, 45 are in the table, and 2 of its images are gone" in printed
+    )
+    assert counts == [48, 2]
+    whole = tmp_path / "whole.npz"
+    embed(images, network, whole)
+    found, expected = map(keras_isd.evaluation.load_features, (table, whole))
+    assert found.names == expected.names
+    np.testing.assert_allclose(found.features, expected.features, rtol=1e-5)
+    np.testing.assert_array_equal(found.indices, expected.indices)
+    assert [file.name for file in tmp_path.glob(".*")] == []
+
+
+def test_a_file_that_an_old_one_replaced_is_embedded_again(tmp_path, network, monkeypatch):
+    images, table = make_plates(tmp_path / "images"), tmp_path / "f.npz"
+    Image.new("RGB", (10, 10), "red").save(tmp_path / "old.png")
+    os.utime(tmp_path / "old.png", (0, 0))
+    embed(images, network, table)
+    os.replace(tmp_path / "old.png", images / "plate1/dark/01.png")
+    counts = count_embedded(monkeypatch)
+    embed(images, network, table, "--update")
+    assert counts == [1]
+
+
+def test_an_interrupted_update_leaves_the_table_and_resumes(tmp_path, network, monkeypatch):
+    images, table = make_plates(tmp_path / "images"), tmp_path / "f.npz"
+    embed(images, network, table)
+    before = table.read_bytes()
+    make_plates(tmp_path / "images", ["plate3"])
+    save = keras_isd.evaluation.save_features
+    monkeypatch.setattr(keras_isd.evaluation, "save_features", raise_interrupt)
+    line = ["embed", images, f"--model={network}", "--size=8", f"--output={table}", "--update"]
+    assert command(*line)[0] == 130
+    assert table.read_bytes() == before
+    assert len(list(tmp_path.glob(".f.npz.*.npy"))) == 1
+    monkeypatch.setattr(keras_isd.evaluation, "save_features", save)
+    assert command(*line)[0] == 0
+    assert len(keras_isd.evaluation.load_features(table).names) == 72
+    assert list(tmp_path.glob(".f.npz*")) == []
+
+
+def raise_interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_an_update_refuses_the_table_of_another_model(tmp_path, network):
+    images, table = make_plates(tmp_path / "images"), tmp_path / "f.npz"
+    embed(images, network, table)
+    other = tmp_path / "other.keras"
+    keras_isd.backbones.ConvNet((8, 8, 3), (8,)).save(other)
+    line = ["embed", images, f"--model={other}", "--size=8", f"--output={table}", "--update"]
+    status, printed = command(*line)
+    assert status == 1
+    assert "must be of one model" in printed
+    for option in ("--correct", "--shard=1/2"):
+        status, printed = command(*line, option)
+        assert (status, "must not be given with" in printed) == (2, True)
