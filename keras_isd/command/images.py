@@ -249,10 +249,13 @@ def split_by_class(source, seed):
     return source.subset(np.setdiff1d(np.arange(len(source)), test)), source.subset(test)
 
 
-def add_model_arguments(parser):
+def add_model_arguments(parser, required=True):
     """Adds the trained network: a run, or a file with the view that it takes."""
     parser.add_argument(
-        "--model", type=path, required=True, help="folder of a run, or a .keras file with --size"
+        "--model",
+        type=path,
+        required=required,
+        help="folder of a run, or a .keras file with --size",
     )
     parser.add_argument("--size", type=positive_int, help="side of the images that a file takes")
     parser.add_argument(

@@ -4,12 +4,14 @@
     keras-isd neighbors features.parquet --query=cat.jpg,dog.jpg
     keras-isd neighbors features.parquet --other_groups="plate*"
     keras-isd neighbors new.parquet --in=features.parquet
+    keras-isd neighbors features.parquet --image=new.jpg --model=RUN
 
 The table has a line for each image and neighbour: name, neighbor, similarity (the cosine, at most
 1). `--query` names images by the ends of their names; without it the neighbours of all are found.
 With `--other_groups`, a folder such as "plate*" or the level of a folder, an image's neighbours are
 those in other such folders alone. With `--in` they are among the images of another table by the
-same model; a warning is printed if the new images lie apart from them.
+same model; a warning is printed if the new images lie apart from them. `--image` names files that
+are not in the table; the model that wrote the table computes their features.
 """
 
 import numpy as np
@@ -17,6 +19,7 @@ from absl import logging
 
 import keras_isd
 from keras_isd.command import tables
+from keras_isd.command.images import add_model_arguments, load_model
 from keras_isd.command.values import comma_list, group, path, positive_int
 
 
@@ -28,6 +31,8 @@ def add_arguments(parser):
     add("--k", type=positive_int, default=10, help="neighbours of each image")
     add("--other_groups", type=group, help="folder whose own images are left out")
     add("--in", dest="among", type=path, help="table of the images to find neighbours among")
+    add("--image", type=comma_list, help="files to find the neighbours of, with --model")
+    add_model_arguments(parser, required=False)
 
 
 def run(arguments):
@@ -36,13 +41,22 @@ def run(arguments):
             "--in must not be given with --other_groups. "
             f"Received: --in={arguments.among}, --other_groups={arguments.other_groups}"
         )
+    if arguments.image and (arguments.among or arguments.query or not arguments.model):
+        arguments.fail(
+            "--image needs --model, and must not be given with --in or --query. "
+            f"Received: --image={','.join(arguments.image)}, --model={arguments.model}"
+        )
     found = tables.load_features(arguments)
     output = tables.output_path(arguments, "neighbors.csv")
+    bank = found if arguments.image else None
+    if arguments.image:
+        found = _embed(arguments, bank)
     queries = list(range(len(found.names)))
     if arguments.query is not None:
         queries = [_find_row(found.names, end, arguments) for end in arguments.query]
     if arguments.among:
         bank = _load_bank(arguments, found)
+    if bank is not None:
         k = min(arguments.k, len(bank.names))
         rows, similarities = keras_isd.exploration.find_neighbors(
             bank.features, found.features[queries], k, arguments.approximate
@@ -84,6 +98,22 @@ def _find(arguments, found, queries):
 
     check_features(features=features)
     return find_row_neighbors(features, queries, k)
+
+
+def _embed(arguments, bank):
+    """The features of the files of `--image`, by the model that wrote the table."""
+    evaluation, fingerprint = keras_isd.evaluation, keras_isd.data.fingerprint
+    model, view = load_model(arguments)
+    source = keras_isd.data.from_paths(arguments.image, channels=view.channels, on_error="raise")
+    batches = keras_isd.data.ViewBatches(source, None, view, len(source))
+    features, _, indices = evaluation.extract_features(model, batches, verbose=0)
+    facts = {"model": fingerprint.model_fingerprint(model, view)}
+    names = [*map(fingerprint.absolute_name, source.names)]
+    found = evaluation.Features(features, None, indices, names, facts=facts)
+    evaluation.feature_table.check_same_features(
+        [arguments.model, *arguments.features], [found, bank]
+    )
+    return found
 
 
 def _load_bank(arguments, found):

@@ -308,3 +308,29 @@ def test_an_update_refuses_the_table_of_another_model(tmp_path, network):
     for option in ("--correct", "--shard=1/2"):
         status, printed = command(*line, option)
         assert (status, "must not be given with" in printed) == (2, True)
+
+
+def test_an_image_that_is_not_in_the_table_finds_its_neighbours(tmp_path, network):
+    images, table = make_plates(tmp_path / "images"), tmp_path / "f.npz"
+    embed(images, network, table)
+    new = tmp_path / "new.png"
+    (images / "plate2/striped/04.png").rename(new)  # its row of the table is the nearest
+    line = ["neighbors", table, f"--image={new}", "--size=8", "--k=3", "--no-picture"]
+    output = tmp_path / "n.csv"
+    status, printed = command(*line, f"--model={network}", f"--output={output}")
+    assert status == 0, printed
+    found = read(output)
+    assert len(found) == 3
+    assert found[0]["name"] == str(new)
+    assert found[0]["neighbor"].endswith("plate2/striped/04.png")
+    assert float(found[0]["similarity"]) == pytest.approx(1, abs=1e-4)
+    assert float(found[1]["similarity"]) < 1
+    status, printed = command(*line)
+    assert (status, "--image needs --model" in printed) == (2, True)
+    other = tmp_path / "other.keras"
+    keras_isd.backbones.ConvNet((8, 8, 3), (8,)).save(other)
+    status, printed = command(*line, f"--model={other}", f"--output={output}")
+    assert (status, "must be of one model" in printed) == (1, True)
+    (tmp_path / "new.png").write_bytes(b"no image")
+    status, printed = command(*line, f"--model={network}", f"--output={output}")
+    assert (status, "new.png cannot be read" in printed) == (1, True)
