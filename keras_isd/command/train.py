@@ -5,13 +5,16 @@
     keras-isd train IMAGES --output=RUN --method=moco --epochs=200
     keras-isd train IMAGES --output=RUN --teacher=EfficientNetV2B0   # distillation
     keras-isd train IMAGES --output=RUN --domain=pathology    # views for stained tissue
+    keras-isd train IMAGES --output=RUN2 --start=RUN          # after the folder has grown
     keras-isd train tfds:cifar10/train --output=RUN
 
 IMAGES is a folder with images at any depth, a table .csv with a column path (or name), arrays
 `images` in an .npz, or a data set of TensorFlow Datasets. Settings that are not given are chosen,
 and the reason for each is printed. Run the same command again to resume an interrupted run. RUN
 holds settings and versions (run.json), metrics (metrics.csv, and logs for TensorBoard if it is
-installed), checkpoints, and at the end the model (model.keras) and a report (report.html).
+installed), checkpoints, and at the end the model (model.keras) and a report (report.html). A
+finished run cannot be made longer, because its learning rate has fallen to 0: `--start` begins
+another one with its weights and a new schedule.
 """
 
 import json
@@ -46,11 +49,16 @@ SETTINGS = (
 )
 
 
+# Settings that a run takes over from the one that it starts from.
+INHERITED = ("method", "size", "network", "queue_size", "domain", "normalize")
+
+
 def add_arguments(parser):
     add_image_arguments(parser)
     add = parser.add_argument
     add("--output", type=path, required=True, help="run folder; an existing run is resumed")
     add("--minutes", type=positive_float, help="time limit; no limit if not given")
+    add("--start", type=path, help="finished run to start from, with a new schedule")
     add("--seed", type=natural_int, default=0, help="fixes weights, order and views")
     add("--plot_views", action="store_true", help="draw views of some images, RUN/views.jpg")
     add("--teacher", help="frozen teacher: keras.applications, keras-hub preset, or .keras file")
@@ -79,7 +87,13 @@ def run(arguments):
     teacher = arguments.teacher or arguments.teacher_features
     if teacher:
         chosen["method"] = "distillation"
-    settings = keras_isd.training.choose_settings(source, **chosen)
+    inherited = _settings_of_start(arguments, chosen)
+    settings = keras_isd.training.choose_settings(source, **chosen | inherited)
+    settings.reasons.update(dict.fromkeys(inherited, f"as in {arguments.start}"))
+    if arguments.start:
+        new = keras_isd.training.run_folder.count_new_images(arguments.start, source)
+        if new is not None:
+            print(f"{new:,} images are new since {arguments.start}")
     print(*describe(source, settings), sep="\n", flush=True)
     trained = keras_isd.training.Run(
         arguments.output,
@@ -92,6 +106,7 @@ def run(arguments):
         log_fn=lambda line: print(line, flush=True),
         reading=_reading(arguments),
         plot_views=arguments.plot_views,
+        start=arguments.start,
     )
     trained.train()
     if report := trained.write_report():
@@ -121,6 +136,19 @@ def _settings_of_old_run(folder, chosen):
         for name, default in defaults.items()
         if name not in settings and chosen[name] is None
     }
+
+
+def _settings_of_start(arguments, chosen):
+    """The settings that a run takes over from the one that it starts from."""
+    if not arguments.start:
+        return {}
+    keras_isd.training.run_folder.check_finished(arguments.start)
+    facts = json.loads(pathlib.Path(arguments.start, "run.json").read_text(encoding="utf-8"))
+    found = {"domain": "photo", "normalize": "none", **facts["settings"]}
+    names = [name for name in INHERITED if chosen.get(name) is None]
+    if found["method"] == "distillation":  # whose teacher has to be given again
+        names.remove("method")
+    return {name: found[name] for name in names}
 
 
 def describe(source, settings):

@@ -64,6 +64,10 @@ class Run:
             differ when a run is resumed. Defaults to None.
         plot_views: bool, whether the views of some images are drawn into `views.jpg` of the folder
             before training. Defaults to False.
+        start: path of the folder of a finished run to start from, such as one of fewer images, or
+            None for random weights. Weights of the same parts are copied: student, teacher and,
+            if it has the same size, queue; so are the statistics of the channels. The schedule
+            begins anew. Defaults to None.
 
     Attributes:
         model: the trained model after `train`, such as a `keras_isd.ISDModel`; None before.
@@ -72,8 +76,8 @@ class Run:
             images, and all images but those.
 
     Raises:
-        ValueError: if `minutes` is not positive, or the method is distillation and `teacher` is
-            None, or another method has a teacher.
+        ValueError: if `minutes` is not positive, the method is distillation and `teacher` is
+            None, another method has a teacher, or `start` is no finished run of such a network.
 
     Example:
 
@@ -102,6 +106,7 @@ class Run:
         log_fn=print,
         reading=None,
         plot_views=False,
+        start=None,
     ):
         if minutes is not None:
             check_positive("minutes", minutes)
@@ -121,6 +126,7 @@ class Run:
         self.log_fn = log_fn
         self.reading = dict(reading or {})
         self.plot_views = plot_views
+        self.start = None if start is None else run_folder.check_finished(start)
         self.images = source
         self.model: Any = None
 
@@ -303,6 +309,9 @@ class Run:
         keras.utils.set_random_seed(self.seed)
         batches = self.make_batches(resume.initial_epoch, resume.initial_step)
         self.model = self.make_model(len(batches))
+        if self.start is not None:
+            copied = run_folder.copy_weights(self.start, self.model)
+            self.log_fn(f"Started from {self.start}: {', '.join(copied)}")
         every = max(1, self.settings.epochs // REPORTS_PER_RUN)
         limit = TimeLimit(end, self.log_fn)
         self.model.fit(

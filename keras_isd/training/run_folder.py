@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import hashlib
 import io
 import json
 import math
@@ -14,8 +15,8 @@ from keras_isd.augmentation import IMAGENET, evaluation
 from keras_isd.callbacks import record_run, run_facts
 from keras_isd.callbacks.run_record import check_same_facts
 from keras_isd.data import ChannelStatistics, channel_statistics
-from keras_isd.data.fingerprint import features_fingerprint, source_fingerprint
-from keras_isd.files import write_text
+from keras_isd.data.fingerprint import absolute_name, features_fingerprint, source_fingerprint
+from keras_isd.files import atomic_path, write_text
 
 MAX_NORMALIZED = 200  # images that statistics are measured on, if each is normalised
 
@@ -35,6 +36,12 @@ def load_run(folder):
 
     Example: see `Run`.
     """
+    folder = check_finished(folder)
+    return keras.models.load_model(folder / "model.keras"), evaluation(*read_statistics(folder))
+
+
+def check_finished(folder):
+    """Raises a ValueError unless a folder holds a finished run; returns its path."""
     folder = pathlib.Path(folder).expanduser()
     if not (folder / "model.keras").is_file():
         begun = ", whose run is not finished" * (folder / "run.json").is_file()
@@ -42,7 +49,54 @@ def load_run(folder):
             "Argument `folder` must be that of a finished run, with a model.keras. "
             f"Received: {folder}{begun}"
         )
-    return keras.models.load_model(folder / "model.keras"), evaluation(*read_statistics(folder))
+    return folder
+
+
+# The parts of a model that another run can start from.
+PARTS = (
+    *("student_backbone", "projector", "predictor"),
+    *("teacher_backbone", "teacher_projector", "queue"),
+)
+
+
+def copy_weights(folder, model):
+    """Copies the weights of a finished run's model, as far as they fit; returns the parts' names.
+
+    Raises:
+        ValueError: if the backbones differ.
+    """
+    start, copied = load_run(folder)[0], []
+    for name in PARTS:
+        part, found = (getattr(one, name, None) for one in (model, start))
+        if part is None or found is None:
+            continue
+        weights = found.get_weights()
+        if [w.shape for w in part.get_weights()] == [w.shape for w in weights]:
+            part.set_weights(weights)
+            copied.append(name)
+    if "student_backbone" not in copied:
+        raise ValueError(
+            "Argument `start` must be a run with the same network for images of the same size and "
+            f"channels. Received: {folder}, with another network"
+        )
+    return copied
+
+
+def count_new_images(folder, source):
+    """The number of a source's images that a run was not trained on; None if it is unknown."""
+    file = pathlib.Path(folder, "images.npy")
+    if source.names is None or not file.is_file():
+        return None
+    return len(np.setdiff1d(_hash_names(source), np.load(file, allow_pickle=False)))
+
+
+def _hash_names(source):
+    """A number of 64 bits for each name, so that those of a million images take 8 MB."""
+    digests = (
+        hashlib.blake2b(absolute_name(name).encode("utf-8", "surrogateescape"), digest_size=8)
+        for name in source.names
+    )
+    return np.array([int.from_bytes(digest.digest()) for digest in digests], "uint64")
 
 
 def record(run, resume, is_measured):
@@ -58,6 +112,9 @@ def record(run, resume, is_measured):
     # The settings' epochs show whether measured epochs are those asked for.
     ignore = ("epochs_measured", "reading")
     record_run(run.folder / "run.json", facts, resume, ignore)
+    if run.source.names is not None:
+        with atomic_path(run.folder / "images.npy") as unfinished:
+            np.save(unfinished, _hash_names(run.source))
 
 
 def check_same_run(run):
@@ -72,7 +129,9 @@ def check_same_run(run):
 
 
 def _facts(run):
+    start = {} if run.start is None else {"start": str(run.start.absolute())}
     return {
+        **start,
         "settings": run.settings.values(),
         "seed": run.seed,
         "images": {"count": len(run.source), "fingerprint": source_fingerprint(run.source)},
@@ -114,7 +173,9 @@ def view_statistics(run, is_resumed):
     if is_resumed and path.is_file():
         return read_statistics(run.folder)[1]
     normalize = run.settings.normalize
-    if normalize != "none":  # of a sample: each image is normalised first, which takes time
+    if run.start is not None:
+        found = read_statistics(run.start)[1]
+    elif normalize != "none":  # of a sample: each image is normalised first, which takes time
         found = channel_statistics(source, images=MAX_NORMALIZED, normalize=normalize)
     elif source.channels == 3 and source.dtype == "uint8":
         found = ChannelStatistics(*IMAGENET, (0, 255))
