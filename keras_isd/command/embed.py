@@ -47,7 +47,7 @@ def add_arguments(parser):
     add = parser.add_argument
     add("--output", type=path, default="features.parquet", help="table to write")
     add("--batch_size", type=positive_int, default=64, help="images at a time")
-    add("--update", action="store_true", help="compute only what is missing in the table")
+    add("--update", action="store_true", help="compute only rows that the table lacks")
     add("--shard", metavar="PART/PARTS", help="part to compute, such as 2/8")
     add("--correct", action="store_true", help="remove what differs between groups")
     add("--controls", help='names of images that should be alike in all groups, "*/DMSO/*"')

@@ -77,7 +77,7 @@ class Run:
 
     Raises:
         ValueError: if `minutes` is not positive, the method is distillation and `teacher` is
-            None, another method has a teacher, or `start` is no finished run of such a network.
+            None, another method has a teacher, or `start` is no finished run.
 
     Example:
 
