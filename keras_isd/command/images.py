@@ -17,8 +17,10 @@ GROUP_NAME = re.compile(
     re.IGNORECASE,
 )
 LABELS = ("auto", "folder", "none")
-# Options of reading images that a run keeps for later subcommands.
-REMEMBERED = ("labels", "group", "tile", "stride", "keep", "level")
+# Options of reading images; a run keeps them for later subcommands.
+TILE_OPTIONS = ("tile", "stride", "keep", "level")
+SLICE_OPTIONS = ("each", "project", "adjacent")
+REMEMBERED = ("labels", "group", *TILE_OPTIONS, *SLICE_OPTIONS)
 STATISTICS = ("imagenet", "cifar10")  # of keras_isd.augmentation, in upper case
 
 
@@ -45,6 +47,11 @@ def add_reading_arguments(parser):
         "a column of a .csv, or none; as in the run if not given",
     )
     parser.add_argument("--follow_links", action="store_true", help="follow symbolic links")
+    stacks = parser.add_argument_group("TIFF stacks, cut into slices; as in the run if not given")
+    add = stacks.add_argument
+    add("--each", metavar="AXES", help="axes whose places are images, such as T, Z or TZ")
+    add("--project", metavar="AXIS", help="axis whose maximum is taken, such as Z")
+    add("--adjacent", type=natural_int, help="slices before and after that are channels; 0")
     tiles = parser.add_argument_group("large images, cut into tiles; as in the run if not given")
     add = tiles.add_argument
     add("--tile", type=natural_int, help="side of a tile in pixels; 0 for whole images")
@@ -78,7 +85,9 @@ def read_images(place, arguments, class_names=None, with_labels=False):
     if with_labels and remembered.get("labels") == "none":
         del remembered["labels"]
     labels = arguments.labels or remembered.get("labels", "auto")
-    channels = arguments.channels or _run_channels(arguments)
+    options = _cutting_options(arguments, remembered)
+    # The pages of stacks are read one by one, so that only they decide the number of channels.
+    channels = 1 if options["each"] else arguments.channels or _run_channels(arguments)
     source = _read_source(place, arguments, class_names, channels, labels)
     if channels is None and _keeps_one_channel(source, arguments):
         # Photographs in grey keep three channels, for networks that others trained.
@@ -86,26 +95,56 @@ def read_images(place, arguments, class_names=None, with_labels=False):
     if arguments.group is None and remembered.get("group", "none") != "none":
         source = _with_remembered_groups(source, remembered["group"], place)
     is_chosen = labels == "auto" and not with_labels and pathlib.Path(place).is_dir()
-    return _cut(_groups_by_name(source) if is_chosen else source, arguments, remembered)
+    return _cut(_groups_by_name(source) if is_chosen else source, arguments, options)
 
 
-def _cut(source, arguments, remembered):
-    """The tiles of a source's images, if they are asked for, or its images."""
-    names = ("tile", "stride", "keep", "level")
-    given = {name: getattr(arguments, name) for name in names}
-    given = {n: remembered.get(n) if value is None else value for n, value in given.items()}
-    size = given.pop("tile")
+def _cutting_options(arguments, remembered):
+    """The options of tiles and slices, given or remembered: dict, None for those that are not."""
+    found = {name: getattr(arguments, name) for name in (*TILE_OPTIONS, *SLICE_OPTIONS)}
+    for first, *others in (TILE_OPTIONS, SLICE_OPTIONS):
+        given = [name for name in others if found[name] is not None]
+        if given and not (found[first] or remembered.get(first)):
+            arguments.fail(f"--{given[0]} needs --{first}. Received: --{given[0]} without it")
+    found = {n: remembered.get(n) if value is None else value for n, value in found.items()}
+    if found["tile"] and found["each"]:
+        arguments.fail("--tile and --each must not be given together. Received: both")
+    return found
+
+
+def _cut(source, arguments, options):
+    """The tiles or slices of a source's images, if they are asked for, or its images."""
+    size, each = options["tile"], options["each"]
+    if each:
+        found = keras_isd.data.slices(source, each, options["project"], options["adjacent"] or 0)
+        print(f"{len(found):,} slices along {each} in {len(source):,} files")
+        return found
     if not size:
-        if extra := [name for name in names[1:] if getattr(arguments, name) is not None]:
-            arguments.fail(f"--{extra[0]} needs --tile. Received: --{extra[0]} without --tile")
+        _mention_axes(source)
         return source
-    given = {name: value for name, value in given.items() if value is not None}
+    given = {name: options[name] for name in TILE_OPTIONS[1:] if options[name] is not None}
     folder = next((folder for folder in _run_folders(arguments) if folder.suffix == ""), None)
     cache = None if folder is None else folder / "foreground"
     found = keras_isd.data.tiles(source, size, cache=cache, **given)
     whole = "" if given.get("keep") == 0 else ", without background (see --keep)"
     print(f"{len(found):,} tiles of {size} px in {len(source):,} images{whole}")
     return found
+
+
+def _mention_axes(source):
+    """Prints that the times or depths of a TIFF file are channels of one image."""
+    path = source.tiff_path(0)
+    if path is None:
+        return
+    try:
+        lengths = keras_isd.data.decoding.windows.TiffWindows(path).lengths
+    except ValueError:  # its parts cannot be read by themselves
+        return
+    if axes := [axis for axis in lengths if axis in "TZ"]:
+        found = ", ".join(f"{axis} ({length})" for axis, length in lengths.items())
+        print(
+            f"{path} has the axes {found}, which are all channels of one image; "
+            f"--each={axes[0]} would make an image of each {axes[0]}"
+        )
 
 
 def remembered_reading(arguments):

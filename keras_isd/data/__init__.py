@@ -13,6 +13,7 @@ from keras_isd.data.batches.view_batches import ViewBatches
 from keras_isd.data.sources.file_table import from_csv, from_list_file, from_paths
 from keras_isd.data.sources.folder import from_folder
 from keras_isd.data.sources.image_source import ImageSource, from_arrays
+from keras_isd.data.sources.slices import slices
 from keras_isd.data.sources.tfds import from_tfds
 from keras_isd.data.sources.tiles import tiles
 from keras_isd.data.statistics import ChannelStatistics, channel_statistics
@@ -46,6 +47,7 @@ __all__ = [
     "long_tail",
     "of_classes",
     "one_view_dataset",
+    "slices",
     "tiles",
     "two_view_dataset",
     "unbalanced",

@@ -28,6 +28,7 @@ from keras_isd.training.teachers import make_teacher
 from keras_isd.validation.arguments import check_positive
 
 MAX_HELD_OUT = 1000  # images
+MIN_GROUPS = 10  # from which on whole groups are held out
 MAX_BANK = 5000  # labelled images that k-NN compares held-out images with
 REPORTS_PER_RUN = 50  # epochs with health metrics and a line of progress, about
 CHECKPOINT_STEPS = 500
@@ -292,7 +293,9 @@ class Run:
         if count < 3:
             return images, images, images
         order = np.random.RandomState(self.seed).permutation(len(images))
-        held_out, others = (images.subset(np.sort(rows)) for rows in (order[:count], order[count:]))
+        rows = _whole_groups(images.groups, order, count)
+        others = np.setdiff1d(np.arange(len(images)), rows)
+        held_out, others = images.subset(np.sort(rows)), images.subset(others)
         # A teacher's features have a row for every image, so all are trained on.
         return (others if self.teacher_features is None else images), held_out, others
 
@@ -350,6 +353,22 @@ class Run:
         )
         k = min(20, len(rows))
         return [KNNEvaluation(bank, queries, every_n_epochs=every, networks="student", k=k)]
+
+
+def _whole_groups(groups, order, count):
+    """The rows of about `count` images to hold out: of whole groups, if there are enough of them.
+
+    Images of one group, such as the tiles of a slide, resemble each other, so that held-out ones
+    would be found by those of their group. With few groups, or large ones, the first rows are held
+    out.
+    """
+    if groups is None or len(np.unique(groups)) < MIN_GROUPS:
+        return order[:count]
+    chosen, sizes = [], np.bincount(groups)
+    for group in dict.fromkeys(groups[order].tolist()):
+        if len(chosen) < count and len(chosen) + sizes[group] <= 2 * count:
+            chosen.extend(np.flatnonzero(groups == group))
+    return np.array(chosen) if 2 * len(chosen) >= count else order[:count]
 
 
 def makes_views_in_step():

@@ -355,6 +355,21 @@ def test_the_same_number_of_other_images_is_another_run(tmp_path):
         train(arrays(seed=1), tmp_path, settings)
 
 
+def test_whole_groups_are_held_out_if_there_are_enough():
+    order = np.random.RandomState(0).permutation(200)
+    groups = np.arange(200) % 20
+    rows = run._whole_groups(groups, order, 20)
+    first = list(dict.fromkeys(groups[order].tolist()))[:2]
+    assert sorted(rows) == np.flatnonzero(np.isin(groups, first)).tolist()
+    few, large = np.arange(200) % 4, np.minimum(np.arange(200) // 2, 9)
+    for others in (None, few):
+        np.testing.assert_array_equal(run._whole_groups(others, order, 20), order[:20])
+    # The group of 182 images is too large to be held out; of the others, all of two are.
+    rows = run._whole_groups(large, order, 20)
+    assert len(rows) == 18
+    assert 9 not in large[rows]
+
+
 def test_held_out_images_are_trained_on_only_with_a_teacher(tmp_path):
     source = arrays(labels=np.arange(40) % 2)
     np.save(tmp_path / "seen.npy", np.ones((40, 6), "float32"))

@@ -47,6 +47,8 @@ class TiffWindows:
     Attributes:
         sizes: list of pairs (height, width), one for each level, the largest first.
         channels: int, C.
+        lengths: dict from the axes other than Y, X and samples, such as T, Z or C, to lengths.
+        samples: int, channels within a page, such as those of RGB.
         dtype: `np.dtype`.
         nodata: number that marks missing pixels (GDAL's tag), or None.
         is_georeferenced: bool, whether the file has coordinates of a map.
@@ -75,7 +77,10 @@ class TiffWindows:
         self._maps = {}
         first = self._levels[0][0].keyframe
         self.sizes = [(pages[0].imagelength, pages[0].imagewidth) for pages in self._levels]
-        self.channels = len(self._levels[0]) * first.samplesperpixel
+        self.samples = first.samplesperpixel
+        self.channels = len(self._levels[0]) * self.samples
+        others = len(series.shape) - len(first.axes)
+        self.lengths = dict(zip(series.axes[:others], series.shape[:others]))
         self.dtype = first.dtype
         self.is_georeferenced = first.is_geotiff
         tag = first.tags.get("GDAL_NODATA")
@@ -83,12 +88,17 @@ class TiffWindows:
         segments = sum(len(pages) * math.prod(pages[0].chunked) for pages in self._levels)
         self.num_bytes = 2**20 + 80 * segments  # places and lengths are Python integers
 
-    def read(self, level, top, left, height, width):
+    def read(self, level, top, left, height, width, fixed=None):
         """Reads a part of a level: `(height, width, C)` array.
 
-        Missing tiles are 0, or the value that marks missing pixels.
+        Missing tiles are 0, or the value that marks missing pixels. `fixed` has places along some
+        axes, whose pages alone are read; the others are channels.
         """
         pages = self._levels[level]
+        if fixed:
+            index = tuple(fixed.get(axis, slice(None)) for axis in self.lengths)
+            numbers = np.arange(len(pages)).reshape([*self.lengths.values()])[index]
+            pages = [pages[number] for number in np.ravel(numbers)]
         parts = [self._read_page(page, top, left, height, width) for page in pages]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 

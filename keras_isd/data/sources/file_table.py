@@ -8,16 +8,17 @@ import numpy as np
 
 from keras_isd.data.decoding.decoder import make_decoder
 from keras_isd.data.sources.image_source import ImageSource
+from keras_isd.data.sources.slices import named_slices, parse_slice
 from keras_isd.data.sources.storage import FilesOnDisk
 from keras_isd.data.sources.tiles import parse_name, tile_source
 
 
 def from_paths(paths, labels=None, class_names=None, on_error="skip", **kind):
-    """Makes a source from the paths of image files, or from the names of tiles.
+    """Makes a source from the paths of image files, or from the names of tiles or slices.
 
     Args:
         paths: list of paths, local or such as `gs://bucket/name.png`; or of names of tiles such as
-            `slide.tif[0,256,256,256]`, see `tiles`.
+            `slide.tif[0,256,256,256]`, see `tiles`, or of slices, see `slices`.
         labels: `(N,)` integers with -1 for unknown labels, or N class names (str) with "" for
             unknown ones, or None. Defaults to None.
         class_names: list of str, the classes in the order of their labels; None for the names among
@@ -193,6 +194,12 @@ def make_path_source(
     paths, labels, class_names, on_error, channels=None, dtype=None, decode=None, **groups
 ):
     """Makes a source from paths of files or names of tiles; see `from_folder` for the arguments."""
+    named = [parse_slice(path) for path in paths]
+    if all(named):
+        stacks = list(dict.fromkeys(one.file for one in named))
+        files = make_path_source(stacks, None, None, on_error, channels=1)
+        options = {"labels": labels, "class_names": class_names, **groups}
+        return named_slices(files, named, paths, **options)
     boxes = [parse_name(path) for path in paths]
     if any(boxes):
         images, boxes = _group_by_image(paths, boxes)

@@ -112,7 +112,7 @@ def tile_source(source, boxes, stride=0, names=None, **options):
             "labels": None if source.labels is None else source.labels[of_image],
             "class_names": source.class_names,
             "groups": of_image if source.groups is None else source.groups[of_image],
-            "group_names": _short_names(files.large, len(source))
+            "group_names": short_names(files.large, len(source))
             if source.groups is None
             else source.group_names,
         }
@@ -335,7 +335,7 @@ def _read_array(contents):
     return np.load(io.BytesIO(contents), allow_pickle=False)
 
 
-def _short_names(large, count):
+def short_names(large, count):
     """Names of files without their folders, if they differ."""
     names = [large.name(row) for row in range(count)]
     short = [os.path.basename(name) for name in names]

@@ -1,4 +1,4 @@
-"""Slides on the command line: from a folder of large images to maps of their tiles."""
+"""Slides and stacks on the command line: from a folder to features of tiles or slices."""
 
 import json
 
@@ -61,10 +61,48 @@ def test_slides_become_features_clusters_and_maps_of_their_tiles(slides, tmp_pat
     assert "Large images: clusters of tiles, and unusual tiles in frames" in page.read_text()
 
 
+def test_movies_become_features_of_their_frames(tmp_path):
+    movies, run, table = tmp_path / "movies", tmp_path / "run", tmp_path / "f.npz"
+    movies.mkdir()
+    for number, frames in enumerate((9, 14)):
+        stack = np.random.RandomState(number).randint(0, 4000, (frames, 2, 20, 20)).astype("uint16")
+        path = movies / f"{number}.ome.tif"
+        tifffile.imwrite(path, stack, photometric="minisblack", metadata={"axes": "TCYX"})
+    options = ["--size=12", "--epochs=1", "--batch_size=10"]
+    status, printed = command("train", movies, f"--output={run}", "--each=T", *options)
+    assert status == 0, printed
+    assert "23 slices along T in 2 files" in printed
+    assert "23 images, 2 channels, uint16" in printed
+    status, printed = command("embed", movies, f"--model={run}", f"--output={table}")
+    assert status == 0, printed
+    found = keras_isd.evaluation.load_features(table)
+    assert found.names[10] == f"{movies}/1.ome.tif[T=1]"
+    page = tmp_path / "movies.html"
+    assert command("explore", table, "--method=pca", f"--output={page}")[0] == 0
+    assert "1.ome.tif[T=1]" in page.read_text()
+    status, printed = command("embed", movies, f"--model={run}", "--tile=8")
+    assert (status, "--tile and --each must not" in printed) == (2, True)
+
+
+def test_axes_that_become_channels_are_mentioned(tmp_path):
+    movies = tmp_path / "movies"
+    movies.mkdir()
+    for number in range(3):
+        stack = np.zeros((4, 20, 20), "uint16")
+        path = movies / f"{number}.ome.tif"
+        tifffile.imwrite(path, stack, photometric="minisblack", metadata={"axes": "TYX"})
+    status, printed = command("train", movies, f"--output={tmp_path / 'run'}")
+    assert status == 1  # three images are too few
+    assert "0.ome.tif has the axes T (4), which are all channels of one image" in printed
+    assert "--each=T would make an image of each T" in printed
+
+
 def test_options_of_tiles_need_a_size(slides, tmp_path, capsys):
     status, printed = command("train", slides, f"--output={tmp_path}/run", "--keep=0.5")
     assert status == 2
     assert "--keep needs --tile" in printed
+    status, printed = command("train", slides, f"--output={tmp_path}/run", "--project=Z")
+    assert (status, "--project needs --each" in printed) == (2, True)
     assert not (tmp_path / "run").exists()
 
 
