@@ -70,7 +70,7 @@ def check_same_facts(path, facts, ignore=()):
     """Raises a ValueError if the facts in a file differ from these; see `record_run`."""
     ignore = {"backend", "versions", *ignore}
     now = json.loads(json.dumps(facts))
-    before, now = (_flatten(f, ignore) for f in (json.loads(pathlib.Path(path).read_text()), now))
+    before, now = (flatten(f, ignore) for f in (json.loads(pathlib.Path(path).read_text()), now))
     if found := differences(before, now):
         raise ValueError(
             "A run can be resumed only with the settings that it was begun with; another run needs "
@@ -87,7 +87,7 @@ def differences(before, now):
     ]
 
 
-def _flatten(facts, ignore):
+def flatten(facts, ignore=()):
     """Facts with the items of each dict in its place, named by both keys."""
     flat: dict = {}
     for name, value in facts.items():

@@ -16,6 +16,7 @@ COMMANDS = (
     "finetune",
     "export",
     "plot",
+    "compare",
     "neighbors",
     "duplicates",
     "leaks",

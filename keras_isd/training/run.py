@@ -364,7 +364,8 @@ def _whole_groups(groups, order, count):
     """
     if groups is None or len(np.unique(groups)) < MIN_GROUPS:
         return order[:count]
-    chosen, sizes = [], np.bincount(groups)
+    chosen: list[int] = []
+    sizes = np.bincount(groups)
     for group in dict.fromkeys(groups[order].tolist()):
         if len(chosen) < count and len(chosen) + sizes[group] <= 2 * count:
             chosen.extend(np.flatnonzero(groups == group))

@@ -136,3 +136,31 @@ def test_on_the_command_line_settings_are_those_of_the_run_to_start_from(first, 
         assert facts[name] == old[name]
     assert "domain" not in facts  # photographs, though the images have 16 bits
     assert isinstance(training.load_run(output)[0], keras_isd.ISDModel)
+
+
+@pytest.mark.one_backend("the command line is the same")
+def test_two_runs_are_compared(first, tmp_path, capsys):
+    from keras_isd.command.main import main
+
+    images, run = first
+    source = data.from_folder(images, channels=1)
+    settings = training.choose_settings(
+        source, **{**SMALL, "epochs": 3, "queue_size": 20}, domain="photo"
+    )
+    make_run(source, tmp_path / "other", settings, seed=4).train()
+    assert main(["compare", str(run), str(tmp_path / "other"), f"--images={images}"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"settings\.epochs +2 +3", printed)
+    assert re.search(r"settings\.queue_size +16 +20", printed)
+    assert re.search(r"seed +0 +4", printed)
+    assert "settings.size" not in printed
+    assert re.search(r"epochs +2 +3\nloss +\d+\.\d{3} +\d+\.\d{3}\n", printed)
+    agreed = re.search(r"neighbours: (\S+)% of the 10 nearest of 48 images are the same", printed)
+    assert float(agreed[1]) < 100
+    assert main(["compare", str(run), str(run), f"--images={images}"]) == 0
+    printed = capsys.readouterr().out
+    assert "100.0% of the 10 nearest" in printed
+    assert "settings that differ" in printed
+    assert "none" in printed
+    assert main(["compare", str(run), str(tmp_path)]) == 1
+    assert "finished run" in capsys.readouterr().err
