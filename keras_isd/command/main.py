@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import sys
+import time
 
 import keras_isd_start
 from keras_isd.version import __version__
@@ -38,10 +39,12 @@ def main(argv=None):
         int, the exit status: 0 for success, 1 for failure, 2 for wrong arguments, 130 after an
         interrupt.
     """
+    started = time.monotonic()
     try:
         arguments = make_parser().parse_args(argv)
     except SystemExit as end:  # of argparse, which has printed the reason
         return end.code
+    arguments.started = started  # a time limit includes the import of Keras
     try:
         keras_isd_start.load_package()
         arguments.run(arguments)

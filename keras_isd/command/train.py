@@ -107,6 +107,7 @@ def run(arguments):
         reading=_reading(arguments),
         plot_views=arguments.plot_views,
         start=arguments.start,
+        started=arguments.started,
     )
     trained.train()
     if report := trained.write_report():

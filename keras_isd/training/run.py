@@ -33,7 +33,8 @@ MAX_BANK = 5000  # labelled images that k-NN compares held-out images with
 REPORTS_PER_RUN = 50  # epochs with health metrics and a line of progress, about
 CHECKPOINT_STEPS = 500
 DRAWN_IMAGES = 8  # with their views
-RUN_SHARE = 0.9  # of the time limit for training; the rest is for the report
+# Shares of a time limit for the report: a tenth, and of a short one up to 45 seconds.
+REPORT_SHARE, MAX_REPORT_SHARE, REPORT_SECONDS = 0.1, 0.25, 45
 
 
 class Run:
@@ -69,6 +70,8 @@ class Run:
             None for random weights. Weights of the same parts are copied: student, teacher and,
             if it has the same size, queue; so are the statistics of the channels. The schedule
             begins anew. Defaults to None.
+        started: float, the value of `time.monotonic()` from which on `minutes` count. Defaults to
+            None: the call of `train`.
 
     Attributes:
         model: the trained model after `train`, such as a `keras_isd.ISDModel`; None before.
@@ -108,6 +111,7 @@ class Run:
         reading=None,
         plot_views=False,
         start=None,
+        started=None,
     ):
         if minutes is not None:
             check_positive("minutes", minutes)
@@ -127,6 +131,7 @@ class Run:
         self.log_fn = log_fn
         self.reading = dict(reading or {})
         self.plot_views = plot_views
+        self.started = started
         self.start = None if start is None else run_folder.check_finished(start)
         self.images = source
         self.model: Any = None
@@ -140,7 +145,7 @@ class Run:
         Raises:
             ValueError: if the folder is of another run, or one epoch takes longer than `minutes`.
         """
-        start = time.monotonic()
+        start = time.monotonic() if self.started is None else self.started
         run_folder.check_same_run(self)  # before a teacher sees an image
         self.folder.mkdir(parents=True, exist_ok=True)
         self.teacher_features = self._teacher_features()
@@ -157,8 +162,7 @@ class Run:
         if self.plot_views:
             self._plot_views()
         if self.minutes is not None and not is_measured:
-            limit = RUN_SHARE * 60 * self.minutes
-            self._fit_epochs_into(limit - (time.monotonic() - start))
+            self._fit_epochs_into(start + training_seconds(self.minutes) - time.monotonic())
             run_folder.record(self, resume, True)
         if is_resumed:
             done, epochs = resume.initial_epoch, self.settings.epochs
@@ -166,7 +170,7 @@ class Run:
             self.log_fn(
                 "The run is finished." if is_done else f"Resuming at epoch {done + 1}/{epochs}."
             )
-        end = math.inf if self.minutes is None else start + RUN_SHARE * 60 * self.minutes
+        end = math.inf if self.minutes is None else start + training_seconds(self.minutes)
         self._fit(resume, end)
         with atomic_path(self.folder / "model.keras") as unfinished:
             self.model.save(unfinished)
@@ -353,6 +357,13 @@ class Run:
         )
         k = min(20, len(rows))
         return [KNNEvaluation(bank, queries, every_n_epochs=every, networks="student", k=k)]
+
+
+def training_seconds(minutes):
+    """The part of a time limit for training; the report takes the rest."""
+    seconds = 60 * minutes
+    report = max(REPORT_SHARE * seconds, min(MAX_REPORT_SHARE * seconds, REPORT_SECONDS))
+    return seconds - report if math.isfinite(seconds) else math.inf
 
 
 def _whole_groups(groups, order, count):

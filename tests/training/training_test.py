@@ -355,6 +355,13 @@ def test_the_same_number_of_other_images_is_another_run(tmp_path):
         train(arrays(seed=1), tmp_path, settings)
 
 
+@pytest.mark.parametrize(
+    ("minutes", "expected"), [(1, 45), (3, 135), (8, 432), (60, 3240), (math.inf, math.inf)]
+)
+def test_a_part_of_a_time_limit_is_left_for_the_report(minutes, expected):
+    assert run.training_seconds(minutes) == expected
+
+
 def test_whole_groups_are_held_out_if_there_are_enough():
     order = np.random.RandomState(0).permutation(200)
     groups = np.arange(200) % 20

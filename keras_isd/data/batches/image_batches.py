@@ -87,7 +87,7 @@ class ImageBatches(ArrayBatches):
         return batch if labels is None else (batch, labels[read_rows])
 
     def _read(self, row):
-        if not (self.source.has_shifts and self.shuffle):
+        if not (self.source.has_shifts and self.shuffle) or self.teacher_features is not None:
             return self.source.read_one(row)
         shift = np.random.default_rng((self._shift_seed, self.epoch, row)).random(2)
         return self.source.read_one(row, shift)

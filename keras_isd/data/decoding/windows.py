@@ -13,6 +13,7 @@ from keras_isd.data.decoding.formats import (
 )
 
 STRIP_PIXELS = 2**22  # read at once to reduce an image
+MIN_BYTES = 2**24  # that an open file counts, so that a gibibyte holds at most 64 of them
 MAX_SEGMENT_BYTES = 2**26  # of a compressed tile or strip; with larger ones all is decoded once
 
 
@@ -86,7 +87,8 @@ class TiffWindows:
         tag = first.tags.get("GDAL_NODATA")
         self.nodata = None if tag is None else float(tag.value.strip("\0 "))
         segments = sum(len(pages) * math.prod(pages[0].chunked) for pages in self._levels)
-        self.num_bytes = 2**20 + 80 * segments  # places and lengths are Python integers
+        # Places and lengths are Python integers. The minimum limits the number of open files.
+        self.num_bytes = MIN_BYTES + 80 * segments
 
     def read(self, level, top, left, height, width, fixed=None):
         """Reads a part of a level: `(height, width, C)` array.

@@ -41,7 +41,9 @@ def foreground_shares(large, row, boxes, cache=None):
         `(n,)` array of floats in [0, 1].
     """
     image, size, level = large.open(row), int(boxes[0, 3]), int(boxes[0, 5])
-    file = None if cache is None else _cache_file(large.name(row), image, size, level, cache)
+    name, file = large.name(row), None
+    if cache is not None and os.path.isfile(name):
+        file = _cache_file(name, image, size, level, cache)
     if file is not None and file.is_file():
         is_foreground = np.load(file, allow_pickle=False)
     else:
@@ -140,10 +142,9 @@ def _interpolate(table, y, x):
 
 
 def _cache_file(name, image, size, level, folder):
-    """The file with the foreground of an image, by its name, change and settings."""
-    facts = [name, image.sizes, size, level, BLOCKS, CELLS, SEPARATE]
-    if os.path.isfile(name):
-        status = os.stat(name)
-        facts += [status.st_size, status.st_mtime_ns]
+    """The file with the foreground of an image file, by its name, change and settings."""
+    status = os.stat(name)
+    facts = [name, status.st_size, status.st_mtime_ns, image.sizes]
+    facts += [size, level, BLOCKS, CELLS, SEPARATE]
     digest = hashlib.sha256(repr(facts).encode("utf-8", "surrogateescape")).hexdigest()
     return pathlib.Path(folder) / f"{digest[:32]}.npy"

@@ -37,7 +37,8 @@ def tiles(source, size, stride=None, keep=0.25, level=0, cache=None):
     background, too, and become the median of their tile.
 
     In training, each tile is moved by a random offset of at most half a stride, which depends only
-    on (seed, epoch, row).
+    on (seed, epoch, row); with features of a teacher, which are of the tiles in their places, none
+    is moved.
 
     Args:
         source: `ImageSource` of large images.
@@ -47,8 +48,8 @@ def tiles(source, size, stride=None, keep=0.25, level=0, cache=None):
         keep: float in [0, 1], the least share of foreground of a tile. 0 keeps all tiles. Defaults
             to 0.25.
         level: int, the level of pyramids, 0 for full resolution. Defaults to 0.
-        cache: path of a folder that keeps the shares of foreground, so that a later call does not
-            read the images again; or None. Defaults to None.
+        cache: path of a folder that keeps the foreground of local files, so that a later call does
+            not read them again; or None. Defaults to None.
 
     Returns:
         An `ImageSource`, whose names are such as `slide_07.tif[1024,512,256,256]`: the file, left,

@@ -92,7 +92,7 @@ class ViewMaker:
             return self._reduction(numbers, size)
 
         shift = None
-        if source.has_shifts and not mark_unreadable:
+        if source.has_shifts and not mark_unreadable and self.teacher_features is None:
             shift = uniform(self.seed, epoch, row[None], SHIFT, 2)[0]
         reduced = reduction_for if self.reads_reduced else None
         read_row, image, size = source.read_file(row, reduced, shift)
