@@ -7,7 +7,9 @@ def feature_maps(model):
     """Makes a model with the feature maps of each stage of a backbone, the finest first.
 
     A U-Net, a feature pyramid or a detector continues from such maps. A stage is all layers with
-    one resolution, and its map is the output of the last of them. Weights are shared with `model`.
+    one resolution, and its map is the output of the last of those with the most channels: in a
+    ResNet-50 the first convolution of a stage, with fewer, still has the resolution of the stage
+    before. Weights are shared with `model`.
 
     Args:
         model: trained model with a `student_backbone`, such as `load_run` returns, or a functional
@@ -43,7 +45,9 @@ def feature_maps(model):
         if not isinstance(layer, (keras.layers.InputLayer, keras.layers.ZeroPadding2D)):
             output = layer.output
             if hasattr(output, "shape") and len(output.shape) == 4:
-                stages[output.shape[1:3]] = output
+                before = stages.get(output.shape[1:3])
+                if before is None or output.shape[-1] >= before.shape[-1]:
+                    stages[output.shape[1:3]] = output
     maps = [*stages.values()]
     if not maps:
         raise ValueError(
