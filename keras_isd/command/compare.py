@@ -74,7 +74,9 @@ def _print_table(title, folders, rows):
 def _print_agreement(arguments, source):
     rows = np.linspace(0, len(source) - 1, min(MAX_IMAGES, len(source))).astype(int)
     part = source.subset(np.unique(rows))
-    k = min(arguments.k, len(part) - 1)
+    if len(part) < 3:
+        raise ValueError(f"--images must be at least three. Received: {len(part)} images")
+    k = min(arguments.k, len(part) - 2)  # one may be unreadable
     found = [_find_neighbors(folder, part, k) for folder in (arguments.model, arguments.other)]
     shared = [len(np.intersect1d(one, other)) for one, other in zip(*found, strict=True)]
     print(

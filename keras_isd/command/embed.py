@@ -25,7 +25,6 @@ import fnmatch
 import glob
 import os
 import pathlib
-import time
 
 import numpy as np
 
@@ -57,12 +56,12 @@ def run(arguments):
     evaluation, fingerprint = keras_isd.evaluation, keras_isd.data.fingerprint
     evaluation.feature_table.check_table(arguments.output)  # before anything is computed
     _check_update(arguments)
-    began = time.time_ns()
     source = read_images(arguments.images, arguments)
     controls = _find_controls(arguments, source)
     model, view = load_model(arguments)
     facts = {"model": fingerprint.model_fingerprint(model, view)}
     output, rows = _shard(arguments, len(source))
+    began = _begin(output)
     part = source.subset(rows)
     names = None if part.names is None else [*map(fingerprint.absolute_name, part.names)]
     if arguments.update and names is None:
@@ -83,12 +82,22 @@ def run(arguments):
     )
     evaluation.save_features(output, found, np.flatnonzero(read))
     # A file that changes from now on, or has changed since it was read, is newer than its table.
-    os.utime(output, ns=(began, began))
+    os.utime(output, ns=(began.stat().st_mtime_ns,) * 2)
     for file in output.parent.glob(f".{glob.escape(output.name)}*.npy"):
         file.unlink()
+    began.unlink()
     missing = "" if read.all() else f"; {np.count_nonzero(~read):,} could not be read"
     count = np.count_nonzero(read)
     print(f"{count:,} images, {features.shape[1]} features each, in {output}{missing}")
+
+
+def _begin(output):
+    """The file whose time is when a table was begun, also if that was interrupted."""
+    file = output.with_name(f".{output.name}.begun")
+    if not file.exists():
+        output.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    return file
 
 
 def _compute(arguments, output, model, view, part, names, facts):
@@ -124,9 +133,10 @@ def _compute(arguments, output, model, view, part, names, facts):
 
 def _is_newer(name, written):
     """Whether the file of an image was changed, or put in its place, after a table was begun."""
-    tile = keras_isd.data.sources.tiles.parse_name(name)
+    sources = keras_isd.data.sources
+    part = sources.tiles.parse_name(name) or sources.slices.parse_slice(name)
     try:
-        status = os.stat(tile[0] if tile else name)
+        status = os.stat(part[0] if part else name)
     except OSError:  # such as a URL, whose changes are not seen
         return False
     return max(status.st_mtime_ns, status.st_ctime_ns) > written

@@ -114,6 +114,10 @@ def _cutting_options(arguments, remembered):
 def _cut(source, arguments, options):
     """The tiles or slices of a source's images, if they are asked for, or its images."""
     size, each = options["tile"], options["each"]
+    names = () if source.names is None else source.names[:1]
+    sources = keras_isd.data.sources
+    if any(map(sources.tiles.parse_name, names)) or any(map(sources.slices.parse_slice, names)):
+        return source  # a table with names of tiles or slices
     if each:
         found = keras_isd.data.slices(source, each, options["project"], options["adjacent"] or 0)
         print(f"{len(found):,} slices along {each} in {len(source):,} files")
@@ -122,7 +126,8 @@ def _cut(source, arguments, options):
         _mention_axes(source)
         return source
     given = {name: options[name] for name in TILE_OPTIONS[1:] if options[name] is not None}
-    folder = next((folder for folder in _run_folders(arguments) if folder.suffix == ""), None)
+    places = (getattr(arguments, name, None) for name in ("model", "output"))
+    folder = next((pathlib.Path(p) for p in places if p and not pathlib.Path(p).suffix), None)
     cache = None if folder is None else folder / "foreground"
     found = keras_isd.data.tiles(source, size, cache=cache, **given)
     whole = "" if given.get("keep") == 0 else ", without background (see --keep)"
@@ -166,7 +171,8 @@ def _run_channels(arguments):
 
 
 def _run_folders(arguments):
-    places = (getattr(arguments, "model", None), getattr(arguments, "output", None))
+    # A new run reads images as the one that it starts from.
+    places = (getattr(arguments, name, None) for name in ("model", "output", "start"))
     return [pathlib.Path(place) for place in places if place]
 
 

@@ -41,9 +41,10 @@ def run(arguments):
             "--in must not be given with --other_groups. "
             f"Received: --in={arguments.among}, --other_groups={arguments.other_groups}"
         )
-    if arguments.image and (arguments.among or arguments.query or not arguments.model):
+    others = (arguments.among, arguments.query, arguments.other_groups)
+    if arguments.image and (any(x is not None for x in others) or not arguments.model):
         arguments.fail(
-            "--image needs --model, and must not be given with --in or --query. "
+            "--image needs --model, and must not be given with --in, --query or --other_groups. "
             f"Received: --image={','.join(arguments.image)}, --model={arguments.model}"
         )
     found = tables.load_features(arguments)

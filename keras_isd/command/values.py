@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 
 
 def positive_int(text):
@@ -35,8 +36,8 @@ def group(text):
 
 
 def comma_list(text):
-    """A list of str, separated by commas."""
-    return [item for item in text.split(",") if item]
+    """A list of str, separated by commas, but not by those in brackets, as names of tiles have."""
+    return [item for item in re.split(r",(?![^\[\]]*\])", text) if item]
 
 
 def path(text):

@@ -151,7 +151,9 @@ def _figures(run, part, metrics, clusters):
 
 
 def _is_held_out(run):
-    """Whether the images that are measured on were not trained on."""
+    """Whether the images that are measured on were not trained on, as far as is known."""
+    if run.start is not None:  # it held out others of these images
+        return False
     return run.teacher_features is None and run.held_out is not run.others
 
 

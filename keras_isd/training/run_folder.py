@@ -173,8 +173,9 @@ def view_statistics(run, is_resumed):
     if is_resumed and path.is_file():
         return read_statistics(run.folder)[1]
     normalize = run.settings.normalize
-    if run.start is not None:
-        found = read_statistics(run.start)[1]
+    start = None if run.start is None else read_statistics(run.start)[1]
+    if start is not None and start.normalize == normalize:
+        found = start
     elif normalize != "none":  # of a sample: each image is normalised first, which takes time
         found = channel_statistics(source, images=MAX_NORMALIZED, normalize=normalize)
     elif source.channels == 3 and source.dtype == "uint8":

@@ -1,13 +1,16 @@
 """Images as arguments: folders that are groups and not classes, and one channel of 16 bits."""
 
+import json
 import types
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from keras_isd.command import train
-from keras_isd.command.images import read_images, read_labelled
+from keras_isd.command.images import read_images, read_labelled, remembered_reading
+from keras_isd.command.values import comma_list
 
 pytestmark = pytest.mark.one_backend("files are read without a backend")
 DEFAULTS = {
@@ -113,3 +116,36 @@ def test_a_run_from_before_domains_keeps_its_views(tmp_path):
     assert train._settings_of_old_run(tmp_path, {"domain": None, "normalize": None}) == {
         "normalize": "none"
     }
+
+
+def test_tables_of_tiles_or_slices_are_not_cut_again(tmp_path):
+    Image.fromarray(np.zeros((40, 40), "uint8")).save(tmp_path / "a.png")
+    stack = np.zeros((3, 9, 9), "uint16")
+    tifffile.imwrite(tmp_path / "a.ome.tif", stack, metadata={"axes": "TYX"})
+    for name, option, side in (
+        ("a.png[0,0,20,20]", {"tile": 10}, 20),
+        ("a.ome.tif[T=1]", {"each": "T"}, 9),
+    ):
+        run = tmp_path / f"run{side}"
+        run.mkdir()
+        (run / "run.json").write_text(json.dumps({"reading": option}))
+        table = tmp_path / "table.csv"
+        table.write_text(f'path,label\n"{name}",x\n')
+        found = read_images(str(table), arguments(model=str(run), labels="auto"))
+        assert [str(n).split("/")[-1] for n in found.names] == [name]
+        assert found[0].shape[:2] == (side, side)
+
+
+def test_a_run_reads_images_as_the_one_that_it_starts_from(tmp_path):
+    Image.fromarray(np.zeros((40, 40), "uint8")).save(tmp_path / "a.png")
+    run = tmp_path / "run"
+    run.mkdir()
+    reading = {"tile": 20, "keep": 0}
+    (run / "run.json").write_text(json.dumps({"reading": reading}))
+    given = arguments(start=str(run), output=str(tmp_path / "new"))
+    assert len(read_images(str(tmp_path), given)) == 4
+    assert remembered_reading(given) == reading
+
+
+def test_commas_in_names_of_tiles_do_not_separate():
+    assert comma_list("a.jpg,s.tif[0,64,32,32],b.jpg") == ["a.jpg", "s.tif[0,64,32,32]", "b.jpg"]

@@ -1,11 +1,12 @@
 """Reads parts of large images, at best without decoding the rest."""
 
 import math
-import pathlib
+import os
 import threading
 
 import numpy as np
 
+from keras_isd.data.decoding.decoder import CONVERSIONS
 from keras_isd.data.decoding.formats import (
     OTHER_COLORS,
     UnreadableImageError,
@@ -70,12 +71,13 @@ class TiffWindows:
                 tiff = tifffile.TiffFile(self._file)
                 series = tiff.series[0]
                 self._levels = [_list_pages(level) for level in series.levels]
+                _check_codec(self._levels[0][0])
         except UnreadableImageError:
             raise
         # tifffile raises errors of every kind for damaged files.
         except Exception as error:
             raise UnreadableImageError(str(error).split("\n")[0]) from error
-        self._maps = {}
+        self._bytes = None
         first = self._levels[0][0].keyframe
         self.sizes = [(pages[0].imagelength, pages[0].imagewidth) for pages in self._levels]
         self.samples = first.samplesperpixel
@@ -84,8 +86,7 @@ class TiffWindows:
         self.lengths = dict(zip(series.axes[:others], series.shape[:others]))
         self.dtype = first.dtype
         self.is_georeferenced = first.is_geotiff
-        tag = first.tags.get("GDAL_NODATA")
-        self.nodata = None if tag is None else float(tag.value.strip("\0 "))
+        self.nodata = _read_nodata(first.tags.get("GDAL_NODATA"))
         segments = sum(len(pages) * math.prod(pages[0].chunked) for pages in self._levels)
         # Places and lengths are Python integers. The minimum limits the number of open files.
         self.num_bytes = MIN_BYTES + 80 * segments
@@ -128,9 +129,7 @@ class TiffWindows:
         count = page.databytecounts[number]
         if not count:
             return None
-        with self._lock:
-            self._file.seek(page.dataoffsets[number])
-            contents = self._file.read(count)
+        contents = self._read_bytes(page.dataoffsets[number], count)
         if len(contents) < count:
             raise UnreadableImageError("it is truncated")
         options = {"_fullsize": frame.is_tiled}
@@ -142,22 +141,43 @@ class TiffWindows:
             raise UnreadableImageError(str(error).split("\n")[0]) from error
         return None if segment is None else segment[0]
 
+    def _read_bytes(self, start, count):
+        if hasattr(os, "pread"):  # processes that were forked share the position in the file
+            return os.pread(self._file.fileno(), count, start)
+        with self._lock:
+            self._file.seek(start)
+            return self._file.read(count)
+
     def _map(self, page):
         """An uncompressed page as a memory map, `(planes, H, W, S)`."""
         frame = page.keyframe
         planes, _, length, breadth, samples = frame.shaped
-        start = page.dataoffsets[0]
+        dtype = np.dtype(frame.dtype).newbyteorder(frame.parent.byteorder)
+        count, start = planes * length * breadth * samples, page.dataoffsets[0]
         with self._lock:
-            if start not in self._maps:
-                dtype = np.dtype(frame.dtype).newbyteorder(frame.parent.byteorder)
-                shape = (planes, length, breadth, samples)
-                if (
-                    start + math.prod(shape) * dtype.itemsize
-                    > pathlib.Path(self.path).stat().st_size
-                ):
-                    raise UnreadableImageError("it is truncated")
-                self._maps[start] = np.memmap(self.path, dtype, "r", start, shape)
-            return self._maps[start]
+            if self._bytes is None:  # one for all pages, since each map keeps a file open
+                self._bytes = np.memmap(self.path, "u1", "r")
+        part = self._bytes[start : start + count * dtype.itemsize]
+        if len(part) < count * dtype.itemsize:
+            raise UnreadableImageError("it is truncated")
+        return part.view(dtype).reshape(planes, length, breadth, samples)
+
+
+def _read_nodata(tag):
+    """The value of GDAL's tag; None if there is none, or it is no number."""
+    try:
+        return float(tag.value.strip("\0 "))
+    except (AttributeError, ValueError):
+        return None
+
+
+def _check_codec(page):
+    """Raises an error if a compression needs the extra `[formats]`; Pillow may read the whole."""
+    if page.keyframe.compression > 1:
+        try:
+            import imagecodecs  # noqa: F401
+        except ModuleNotFoundError:
+            raise UnreadableImageError("parts of it need the extra `[formats]`") from None
 
 
 def _is_mapped(page):
@@ -281,3 +301,9 @@ def fill_missing(image, nodata):
     known = image[~missing]
     filled[missing] = np.median(known, axis=0).astype(image.dtype) if len(known) else 0
     return filled
+
+
+def converted_dtype(dtype):
+    """The name of the data type that the decoder makes of a stored one."""
+    name = np.dtype(dtype).newbyteorder("=").name
+    return CONVERSIONS.get(name, name)

@@ -180,7 +180,7 @@ class ImageSource:
     @property
     def large_images(self):
         """The `LargeImages` whose tiles are the images of this source; None for other images."""
-        return getattr(self._storage, "large", None)
+        return self._storage.large if hasattr(self._storage, "boxes") else None
 
     @property
     def boxes(self):

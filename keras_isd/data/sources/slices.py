@@ -12,7 +12,7 @@ from absl import logging
 
 from keras_isd.data.decoding.decoder import Decoder
 from keras_isd.data.decoding.formats import UnreadableImageError
-from keras_isd.data.decoding.windows import TiffWindows, fill_missing
+from keras_isd.data.decoding.windows import TiffWindows, converted_dtype, fill_missing
 from keras_isd.data.sources.image_source import ImageSource
 from keras_isd.data.sources.storage import ImageFiles
 from keras_isd.data.sources.tiles import LargeImages, short_names
@@ -263,7 +263,7 @@ def _find_kind(stack, each, project, adjacent):
     left = math.prod(
         length for axis, length in stack.lengths.items() if axis not in each + (project or "")
     )
-    return left * stack.samples * (2 * adjacent + 1), str(stack.dtype.newbyteorder("="))
+    return left * stack.samples * (2 * adjacent + 1), converted_dtype(stack.dtype)
 
 
 def _report(source, each, project, parts, skipped, kinds):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_isd.data.decoding.formats import UnreadableImageError, is_tiff
-from keras_isd.data.decoding.windows import TiffWindows
+from keras_isd.data.decoding.windows import TiffWindows, converted_dtype
 from keras_isd.data.sources.remote import is_remote, read_remote
 
 LARGE_PIXELS = 2**26  # of a TIFF whose header is read for its channels, instead of its pixels
@@ -115,8 +115,10 @@ class FilesOnDisk(ImageFiles):
             image = TiffWindows(path)
         except UnreadableImageError:
             return None
-        is_large = math.prod(image.sizes[0]) >= LARGE_PIXELS
-        return (image.channels, image.dtype.name) if is_large else None
+        if math.prod(image.sizes[0]) < LARGE_PIXELS:
+            return None
+        is_rgba8 = image.samples == image.channels == 4 and image.dtype == "uint8"
+        return 3 if is_rgba8 else image.channels, converted_dtype(image.dtype)
 
     def __reduce__(self):
         return FilesOnDisk, (self.paths,)

@@ -144,6 +144,7 @@ def tile_corners(image, boxes):
     """
     sizes = np.array(image.sizes, float)
     left, top, width, height, level = boxes[:, 1:].T
+    height, width = np.where(width > 0, [height, width], sizes[level].T)  # 0 for the whole image
     down, across = (sizes[0] / sizes[level]).T
     left, right = left * across, (left + width) * across
     top, bottom = top * down, (top + height) * down

@@ -1,5 +1,8 @@
 """Parts of large images equal slices of the whole image, for every layout of a TIFF."""
 
+import os
+import pathlib
+
 import numpy as np
 import pytest
 import tifffile
@@ -146,3 +149,30 @@ def test_missing_pixels_become_the_median_of_the_known_ones():
     assert fill_missing(marked, -1.0)[..., 0].tolist() == [[7, 8], [9, 8]]
     assert fill_missing(marked, None) is marked
     assert (fill_missing(np.full((2, 2, 1), np.nan, "float32"), None) == 0).all()
+
+
+def test_a_nodata_tag_that_is_no_number_is_ignored(tmp_path):
+    path = tmp_path / "image.tif"
+    tifffile.imwrite(path, DEEP, extratags=[(42113, "s", 0, "none", True)])
+    assert TiffWindows(str(path)).nodata is None
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/fd").is_dir(), reason="Linux lists open files")
+def test_all_pages_share_one_open_file(tmp_path):
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, STACK.repeat(50, 0), photometric="minisblack", metadata=None)
+    windows = TiffWindows(str(path))
+    before = len(list(pathlib.Path("/proc/self/fd").iterdir()))
+    part = windows.read(0, 3, 4, 20, 30)
+    assert len(list(pathlib.Path("/proc/self/fd").iterdir())) <= before + 1
+    np.testing.assert_array_equal(part, np.moveaxis(STACK.repeat(50, 0)[:, 3:23, 4:34], 0, 2))
+
+
+@pytest.mark.skipif(not hasattr(os, "pread"), reason="Windows does not fork")
+def test_forked_processes_do_not_share_a_position(tmp_path):
+    path = tmp_path / "image.tif"
+    tifffile.imwrite(path, DEEP, tile=(16, 16))
+    windows = TiffWindows(str(path))
+    position = windows._file.tell()
+    windows.read(0, 0, 0, 90, 130)
+    assert windows._file.tell() == position

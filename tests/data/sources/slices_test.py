@@ -151,3 +151,16 @@ def test_wrong_arguments_are_named(options, match):
 def test_arrays_have_no_axes():
     with pytest.raises(ValueError, match="it is no TIFF"):
         data.slices(data.from_arrays(np.zeros((1, 8, 8, 3), "uint8")), "T")
+
+
+def test_floats_of_64_bits_become_those_of_32(tmp_path):
+    stack = RANDOM.randn(3, 12, 10)
+    tifffile.imwrite(tmp_path / "a.ome.tif", stack, metadata={"axes": "TYX"})
+    found = data.slices(data.from_folder(tmp_path), "T")
+    assert (found.dtype, found[1].dtype) == ("float32", "float32")
+    np.testing.assert_allclose(found[1][..., 0], stack[1], rtol=1e-6)
+
+
+def test_slices_are_no_tiles(tmp_path):
+    write(tmp_path / "a.ome.tif", "T", (3,))
+    assert data.slices(data.from_folder(tmp_path), "T").large_images is None

@@ -1,5 +1,7 @@
 """The maps of a backbone's stages, for networks that predict for each pixel."""
 
+from typing import Any
+
 import keras
 
 
@@ -39,7 +41,7 @@ def feature_maps(model):
             "Argument `model` must take images of a known size. "
             f"Received: input shape {backbone.input_shape}"
         )
-    stages = {}
+    stages: dict[tuple, Any] = {}
     for layer in backbone.layers:
         # A border of zeros around a map is no stage of its own.
         if not isinstance(layer, (keras.layers.InputLayer, keras.layers.ZeroPadding2D)):
