@@ -356,7 +356,7 @@ def test_filled_in_labels_train_a_classifier_for_all_images(photos, trained, tab
     assert "5 images of" in printed
     assert "25 labelled images, 3 parts classified in turn" in printed
     for name in ("linear layer", "nearest images", "whole network, from scratch"):
-        assert re.search(rf"{name} +[01]\.\d{{3}}  \[[01]\.\d{{3}}, [01]\.\d{{3}}\]", printed)
+        assert re.search(rf"{name} +[01]\.\d{{3}} \[[01]\.\d{{3}}, [01]\.\d{{3}}\]", printed)
     assert "kept: " in printed
     found = read(tmp_path / "classifier" / "labels.csv")
     assert [row["name"] for row in found] == sorted(map(str, photos.iterdir()))
