@@ -1,6 +1,5 @@
 """Slices of stacks: the times, depths or channels of image files, each a row of a source."""
 
-import io
 import itertools
 import math
 import os
@@ -14,8 +13,13 @@ from keras_isd.data.decoding.decoder import Decoder
 from keras_isd.data.decoding.formats import UnreadableImageError
 from keras_isd.data.decoding.windows import TiffWindows, converted_dtype, fill_missing
 from keras_isd.data.sources.image_source import ImageSource
-from keras_isd.data.sources.storage import ImageFiles
-from keras_isd.data.sources.tiles import LargeImages, short_names
+from keras_isd.data.sources.storage import FilesInPython
+from keras_isd.data.sources.tiles import (
+    LargeImages,
+    inherited_options,
+    read_array,
+    write_array,
+)
 from keras_isd.validation.arguments import check_in_range
 
 # The names of slices: T=3 is a place, Z=max the axis of the maximum, and Z=3+1 has one neighbour.
@@ -93,22 +97,13 @@ def slice_source(files, channels, dtype, names=None, **options):
     # As for photographs, a single channel of 8 bits is repeated to three.
     channels = 3 if (channels, dtype) == (1, "uint8") else channels
     if not options:
-        source, of_file = files.large.source, files.rows[:, 0]
-        has_groups = source.groups is not None
-        options = {
-            "labels": None if source.labels is None else source.labels[of_file],
-            "class_names": source.class_names,
-            "groups": source.groups[of_file] if has_groups else of_file,
-            "group_names": source.group_names
-            if has_groups
-            else short_names(files.large, len(source)),
-        }
+        options = inherited_options(files.large, files.rows[:, 0])
     return ImageSource(
         files,
         count=len(files.rows),
         names=[files.name(row) for row in range(len(files.rows))] if names is None else names,
         on_error=files.large.source.on_error,
-        decoder=Decoder(channels, dtype, _read_array),
+        decoder=Decoder(channels, dtype, read_array),
         **options,
     )
 
@@ -163,7 +158,7 @@ def named_slices(source, parsed, names, **options):
     return slice_source(files, channels, dtype, names, **options)
 
 
-class SliceFiles(ImageFiles):
+class SliceFiles(FilesInPython):
     """Slices of stacks as the contents of files.
 
     Args:
@@ -175,13 +170,7 @@ class SliceFiles(ImageFiles):
     def __init__(self, source, rows, each, project=None, adjacent=0):
         self.large = LargeImages(source)
         self.rows, self.each, self.project, self.adjacent = rows, each, project, adjacent
-        super().__init__(self._read)
-
-    def _read(self, row):
-        from keras_isd.compat.quiet_tensorflow import tf
-
-        contents = tf.numpy_function(self.read_bytes, [row], tf.string)
-        return tf.ensure_shape(contents, ())
+        super().__init__()
 
     def name(self, row):
         """The name of a slice."""
@@ -206,9 +195,7 @@ class SliceFiles(ImageFiles):
             place = [*places[:-1], min(max(places[-1] + step, 0), last)]
             parts.append(self._read_place(stack, dict(zip(self.each, place))))
         image = fill_missing(np.concatenate(parts, axis=-1), stack.nodata)
-        contents = io.BytesIO()
-        np.save(contents, np.ascontiguousarray(image), allow_pickle=False)
-        return contents.getvalue()
+        return write_array(np.ascontiguousarray(image))
 
     def _read_place(self, stack, fixed):
         """The image `(H, W, C)` at a place of a stack, with the maximum of the projected axis."""
@@ -282,7 +269,3 @@ def _report(source, each, project, parts, skipped, kinds):
         )
     if skipped:
         logging.warning("%d files have no slices: %s", len(skipped), reasons)
-
-
-def _read_array(contents):
-    return np.load(io.BytesIO(contents), allow_pickle=False)

@@ -138,11 +138,10 @@ class FilesInMemory(ImageFiles):
         return FilesInMemory, (self._tensor.values(),)
 
 
-class FilesInRecords(ImageFiles):
-    """Image files in the `"image"` field of records, which are read by their number."""
+class FilesInPython(ImageFiles):
+    """Image files whose contents only Python can read: subclasses have `read_bytes`."""
 
-    def __init__(self, records):
-        self.records = records
+    def __init__(self):
         super().__init__(self._read)
 
     def _read(self, row):
@@ -150,6 +149,14 @@ class FilesInRecords(ImageFiles):
 
         contents = tf.numpy_function(self.read_bytes, [row], tf.string)
         return tf.ensure_shape(contents, ())
+
+
+class FilesInRecords(FilesInPython):
+    """Image files in the `"image"` field of records, which are read by their number."""
+
+    def __init__(self, records):
+        self.records = records
+        super().__init__()
 
     def read_bytes(self, row):
         return self.records[int(row)]["image"]

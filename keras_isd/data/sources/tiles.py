@@ -16,7 +16,7 @@ from keras_isd.data.decoding.formats import UnreadableImageError
 from keras_isd.data.decoding.windows import DecodedImage, TiffWindows, fill_missing
 from keras_isd.data.sources.foreground import foreground_shares
 from keras_isd.data.sources.image_source import GIBIBYTE, ImageSource
-from keras_isd.data.sources.storage import ImageFiles
+from keras_isd.data.sources.storage import FilesInPython
 from keras_isd.validation.arguments import check_positive_integer
 
 # The columns of an array of boxes: the row of the large image, the place and the size in pixels of
@@ -106,17 +106,9 @@ def tile_source(source, boxes, stride=0, names=None, **options):
     """
     boxes = np.asarray(boxes, "int32")
     files = TileFiles(source, boxes, stride)
-    decoder = Decoder(source.channels, source.dtype, _read_array, source.decoder.convert)
+    decoder = Decoder(source.channels, source.dtype, read_array, source.decoder.convert)
     if not options:
-        of_image = boxes[:, 0]
-        options = {
-            "labels": None if source.labels is None else source.labels[of_image],
-            "class_names": source.class_names,
-            "groups": of_image if source.groups is None else source.groups[of_image],
-            "group_names": short_names(files.large, len(source))
-            if source.groups is None
-            else source.group_names,
-        }
+        options = inherited_options(files.large, boxes[:, 0])
     return ImageSource(
         files,
         count=len(boxes),
@@ -125,6 +117,21 @@ def tile_source(source, boxes, stride=0, names=None, **options):
         decoder=decoder,
         **options,
     )
+
+
+def inherited_options(large, rows):
+    """Labels and groups of the parts of large images, by the row of each part's image."""
+    source = large.source
+    if source.groups is None:
+        groups, group_names = rows, _short_names(large, len(source))
+    else:
+        groups, group_names = source.groups[rows], source.group_names
+    return {
+        "labels": None if source.labels is None else source.labels[rows],
+        "class_names": source.class_names,
+        "groups": groups,
+        "group_names": group_names,
+    }
 
 
 def parse_name(name):
@@ -265,7 +272,7 @@ class _Slot:
         self.image = None
 
 
-class TileFiles(ImageFiles):
+class TileFiles(FilesInPython):
     """Parts of images as the contents of files.
 
     Args:
@@ -280,13 +287,7 @@ class TileFiles(ImageFiles):
         self.boxes = boxes
         self.stride = stride
         self.has_shifts = stride > 0
-        super().__init__(self._read)
-
-    def _read(self, row):
-        from keras_isd.compat.quiet_tensorflow import tf
-
-        contents = tf.numpy_function(self.read_bytes, [row], tf.string)
-        return tf.ensure_shape(contents, ())
+        super().__init__()
 
     def read_bytes(self, row, shift=(0.5, 0.5)):
         """Reads a tile as the contents of a `.npy` file.
@@ -308,9 +309,7 @@ class TileFiles(ImageFiles):
         top = min(max(top + down, 0), full[0] - height)
         left = min(max(left + right, 0), full[1] - width)
         part = fill_missing(image.read(level, top, left, height, width), image.nodata)
-        contents = io.BytesIO()
-        np.save(contents, part, allow_pickle=False)
-        return contents.getvalue()
+        return write_array(part)
 
     def __reduce__(self):
         return TileFiles, (self.large.source, self.boxes, self.stride)
@@ -333,11 +332,19 @@ class TileNames(collections.abc.Sequence):
         return f"{self._files.large.name(number)}[{left},{top},{width},{height}{at_level}]"
 
 
-def _read_array(contents):
+def write_array(image):
+    """The contents of a `.npy` file of an image."""
+    contents = io.BytesIO()
+    np.save(contents, image, allow_pickle=False)
+    return contents.getvalue()
+
+
+def read_array(contents):
+    """The image in the contents of a `.npy` file."""
     return np.load(io.BytesIO(contents), allow_pickle=False)
 
 
-def short_names(large, count):
+def _short_names(large, count):
     """Names of files without their folders, if they differ."""
     names = [large.name(row) for row in range(count)]
     short = [os.path.basename(name) for name in names]
