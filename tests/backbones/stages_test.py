@@ -24,7 +24,9 @@ def test_each_resolution_has_a_map_and_the_mean_of_the_last_is_the_feature(backb
     images = np.random.RandomState(0).randn(2, *backbone.input_shape[1:]).astype("float32")
     found = maps(images)
     mean = ops.convert_to_numpy(ops.mean(found[-1], axis=(1, 2)))
-    np.testing.assert_allclose(mean, backbone.predict(images, verbose=0), rtol=1e-4, atol=1e-5)
+    features = backbone.predict(images, verbose=0)
+    # One compiled, one not: sums in other orders differ relative to the largest value, not to each.
+    np.testing.assert_allclose(mean, features, rtol=0, atol=1e-4 * np.abs(features).max())
     assert all(any(w is v for v in backbone.weights) for w in maps.weights)
 
 
