@@ -19,8 +19,8 @@ GROUP_NAME = re.compile(
 LABELS = ("auto", "folder", "none")
 # Options of reading images; a run keeps them for later subcommands.
 TILE_OPTIONS = ("tile", "stride", "keep", "level")
-SLICE_OPTIONS = ("each", "project", "adjacent")
-REMEMBERED = ("labels", "group", *TILE_OPTIONS, *SLICE_OPTIONS)
+SLICE_OPTIONS = ("each", "project", "adjacent", "axes")
+REMEMBERED = ("labels", "group", "raw", *TILE_OPTIONS, *SLICE_OPTIONS)
 STATISTICS = ("imagenet", "cifar10")  # of keras_isd.augmentation, in upper case
 
 
@@ -47,11 +47,15 @@ def add_reading_arguments(parser):
         "a column of a .csv, or none; as in the run if not given",
     )
     parser.add_argument("--follow_links", action="store_true", help="follow symbolic links")
-    stacks = parser.add_argument_group("TIFF stacks, cut into slices; as in the run if not given")
+    parser.add_argument(
+        "--raw", action="store_true", default=None, help="DICOM's values as they are stored"
+    )
+    stacks = parser.add_argument_group("stacks, cut into slices; as in the run if not given")
     add = stacks.add_argument
     add("--each", metavar="AXES", help="axes whose places are images, such as T, Z or TZ")
     add("--project", metavar="AXIS", help="axis whose maximum is taken, such as Z")
     add("--adjacent", type=natural_int, help="slices before and after that are channels; 0")
+    add("--axes", help="axes of files that do not name them, such as TCYX")
     tiles = parser.add_argument_group("large images, cut into tiles; as in the run if not given")
     add = tiles.add_argument
     add("--tile", type=natural_int, help="side of a tile in pixels; 0 for whole images")
@@ -119,7 +123,9 @@ def _cut(source, arguments, options):
     if any(map(sources.tiles.parse_name, names)) or any(map(sources.slices.parse_slice, names)):
         return source  # a table with names of tiles or slices
     if each:
-        found = keras_isd.data.slices(source, each, options["project"], options["adjacent"] or 0)
+        found = keras_isd.data.slices(
+            source, each, options["project"], options["adjacent"] or 0, options["axes"]
+        )
         print(f"{len(found):,} slices along {each} in {len(source):,} files")
         return found
     if not size:
@@ -136,18 +142,15 @@ def _cut(source, arguments, options):
 
 
 def _mention_axes(source):
-    """Prints that the times or depths of a TIFF file are channels of one image."""
-    path = source.tiff_path(0)
-    if path is None:
-        return
+    """Prints that the times or depths of a stack are channels of one image."""
     try:
-        lengths = keras_isd.data.decoding.windows.TiffWindows(path).lengths
+        lengths = source.open_parts(0).lengths
     except ValueError:  # its parts cannot be read by themselves
         return
-    if axes := [axis for axis in lengths if axis in "TZ"]:
+    if axes := [axis for axis, length in lengths.items() if axis in "TZ" and length > 1]:
         found = ", ".join(f"{axis} ({length})" for axis, length in lengths.items())
         print(
-            f"{path} has the axes {found}, which are all channels of one image; "
+            f"{source.names[0]} has the axes {found}, which are all channels of one image; "
             f"--each={axes[0]} would make an image of each {axes[0]}"
         )
 
@@ -202,6 +205,7 @@ def _keeps_one_channel(source, arguments):
 
 def _read_source(place, arguments, class_names, channels, labels):
     data, use_labels = keras_isd.data, labels != "none"
+    raw = bool(arguments.raw or remembered_reading(arguments).get("raw"))
     # Other places, such as images to classify, need not have the groups.
     is_grouped = arguments.group != "none" and place == getattr(arguments, "images", None)
     group = arguments.group if is_grouped else None
@@ -219,6 +223,7 @@ def _read_source(place, arguments, class_names, channels, labels):
             class_names=label and class_names,
             channels=channels,
             group=group,
+            raw=raw,
         )
     if pathlib.Path(place).suffix == ".npz":
         return _read_arrays(place, use_labels)
@@ -229,6 +234,7 @@ def _read_source(place, arguments, class_names, channels, labels):
         channels=channels,
         follow_links=arguments.follow_links,
         group=group,
+        raw=raw,
     )
 
 

@@ -4,7 +4,9 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
+from keras_isd.data.decoding.dicom import is_dicom, read_dicom
 from keras_isd.data.decoding.formats import UnreadableImageError, add_channel_axis, read_image
+from keras_isd.data.decoding.stacks import is_stack, read_stack
 from keras_isd.validation.arguments import check_positive_integer
 
 DTYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32")
@@ -29,6 +31,7 @@ class Decoder:
             unreadable. Defaults to False.
         is_large: bool, whether photographs are so large that decoding at a reduced scale saves more
             time than choosing the scale costs. Defaults to False.
+        raw: bool, whether DICOM's values are left as they are stored. Defaults to False.
 
     Raises:
         UnreadableImageError: if the bytes are not a complete image, or an image with other channels
@@ -44,13 +47,16 @@ class Decoder:
     [7, 7, 7]
     """
 
-    def __init__(self, channels=3, dtype="uint8", decode=None, convert=False, is_large=False):
+    def __init__(
+        self, channels=3, dtype="uint8", decode=None, convert=False, is_large=False, raw=False
+    ):
         self.channels = channels
         self.is_grey = False  # whether the sampled files have one channel, if known
         self.dtype = dtype
         self.decode = decode
         self.convert = convert
         self.is_large = is_large
+        self.raw = raw
 
     @property
     def is_rgb8(self):
@@ -69,10 +75,7 @@ class Decoder:
     def read_stored(self, contents):
         """Reads the image as it is stored: a Pillow image of 8 bits, or an array `(H, W, C)`."""
         try:
-            if self.decode is None:
-                image = read_image(contents)
-            else:
-                image = add_channel_axis(np.asarray(self.decode(contents)))
+            image = self._read(contents)
         except UnreadableImageError:
             raise
         # Libraries raise errors of every kind for truncated or damaged data.
@@ -82,6 +85,13 @@ class Decoder:
         if isinstance(image, np.ndarray):
             image = _normalize_array(image)
         return image
+
+    def _read(self, contents):
+        if self.decode is not None:
+            return add_channel_axis(np.asarray(self.decode(contents)))
+        if is_dicom(contents):
+            return read_dicom(contents, self.raw)
+        return read_stack(contents) if is_stack(contents) else read_image(contents)
 
     def _convert_channels(self, image):
         channels = image.shape[-1]
@@ -140,7 +150,7 @@ LARGE_PIXELS = 1_000_000  # pixels of a photograph that counts as large
 MAX_TRIES = 20  # files to try from each sampled place on, until one can be read
 
 
-def make_decoder(files, names, channels=None, dtype=None, decode=None):
+def make_decoder(files, names, channels=None, dtype=None, decode=None, raw=False):
     """Makes the `Decoder` of files; reads three files to find channels and data type if needed.
 
     Args:
@@ -149,7 +159,7 @@ def make_decoder(files, names, channels=None, dtype=None, decode=None):
         channels: int; None for the channels of the first, middle and last file, where one channel
             becomes three, and a fourth (transparency) is dropped. Defaults to None.
         dtype: str; None for the data type of these files. Defaults to None.
-        decode: see `Decoder`. Defaults to None.
+        decode, raw: see `Decoder`. Default to None and False.
 
     Returns:
         A `Decoder`.
@@ -175,7 +185,7 @@ def make_decoder(files, names, channels=None, dtype=None, decode=None):
             known = 3 if kind[0] == 1 else kind[0]
             kinds.setdefault((channels or known, dtype or kind[1]), names[row])
             continue
-        image, name = _read_first(files, rows, names, decode)
+        image, name = _read_first(files, rows, names, Decoder(decode=decode, raw=raw))
         if image is not None:
             is_large |= isinstance(image, Image.Image) and image.width * image.height > LARGE_PIXELS
             is_array = isinstance(image, np.ndarray)
@@ -189,18 +199,16 @@ def make_decoder(files, names, channels=None, dtype=None, decode=None):
             f"Received: {channels=}, {dtype=}, with {received}"
         )
     kind_channels, kind_dtype = next(iter(kinds), (channels or 3, dtype or "uint8"))
-    decoder = Decoder(
-        kind_channels, kind_dtype, decode, convert=dtype is not None, is_large=is_large
-    )
+    decoder = Decoder(kind_channels, kind_dtype, decode, dtype is not None, is_large, raw)
     decoder.is_grey = stored == {1}
     return decoder
 
 
-def _read_first(files, rows, names, decode):
+def _read_first(files, rows, names, decoder):
     """Reads the first readable image among rows: pair of image and name, or of None."""
     for row in rows:
         try:
-            return Decoder(decode=decode).read_stored(files.read_bytes(row)), names[row]
+            return decoder.read_stored(files.read_bytes(row)), names[row]
         except UnreadableImageError as error:
             if isinstance(error.__cause__, ImportError):
                 raise error.__cause__ from None

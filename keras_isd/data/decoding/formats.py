@@ -58,8 +58,6 @@ def read_image(contents):
         return _read_npy(contents)
     if contents[:4] == b"PK\x03\x04":
         return _read_npz(contents)
-    if contents[128:132] == b"DICM":
-        return _read_dicom(contents)
     if contents[:8] == b"\x89PNG\r\n\x1a\n" and contents[24:26] in DEEP_PNG:
         return _read_deep_png(contents)
     if (header := PNM.match(contents)) and int(header[4]) > 255:
@@ -117,7 +115,7 @@ def _read_tiff(contents):
             raise UnreadableImageError(
                 f"it is truncated: shape {array.shape}, expected {series.shape}"
             )
-        array = _channels_last(array, series.axes)
+        array = channels_last(array, series.axes)
         orientation = page.tags.get("Orientation")
         array = orient(array, 1 if orientation is None else int(orientation.value))
         if (
@@ -141,7 +139,7 @@ def suppress_logs(name):
         logger.removeFilter(is_other_thread)
 
 
-def _channels_last(array, axes):
+def channels_last(array, axes):
     """Reshapes an array with tifffile's axes to `(H, W, C)`; all axes but Y and X become channels.
 
     tifffile reads an array `(H, W, C)` that was written without axis names as H pages. So if the
@@ -164,28 +162,24 @@ def orient(array, orientation):
     return array[::rows, ::columns]
 
 
-def _read_dicom(contents):
-    with needs_extra("dicom"):
-        import pydicom
-    if b"1.2.840.10008.1.2.1.99" in contents[:4096]:  # could inflate to any length
-        raise UnreadableImageError("it is DICOM with the deflated transfer syntax")
-    data = pydicom.dcmread(io.BytesIO(contents))
-    frames = int(data.get("NumberOfFrames", 1) or 1)
-    samples = int(data.get("SamplesPerPixel", 1))
-    if frames > MAX_PAGES:
-        raise UnreadableImageError(f"it has {frames} frames, expected <= {MAX_PAGES}")
-    check_size((frames, int(data.Rows), int(data.Columns), samples))
-    array = pydicom.pixels.pixel_array(data)
-    axes = ("Q" if frames > 1 else "") + "YX" + ("S" if samples > 1 else "")
-    return _channels_last(array, axes)
-
-
 def _read_npy(contents):
     file = io.BytesIO(contents)
     version = np.lib.format.read_magic(file)
     read = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
     check_size(getattr(np.lib.format, read)(file)[0])
     return add_channel_axis(np.load(io.BytesIO(contents), allow_pickle=False))
+
+
+def write_array(image):
+    """The contents of a `.npy` file of an image."""
+    contents = io.BytesIO()
+    np.save(contents, image, allow_pickle=False)
+    return contents.getvalue()
+
+
+def read_array(contents):
+    """The image in the contents of a `.npy` file."""
+    return np.load(io.BytesIO(contents), allow_pickle=False)
 
 
 def _read_npz(contents):

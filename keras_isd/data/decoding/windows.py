@@ -13,7 +13,7 @@ from keras_isd.data.decoding.formats import (
     suppress_logs,
 )
 
-STRIP_PIXELS = 2**22  # read at once to reduce an image
+BLOCK_PIXELS = 2**22  # read at once to reduce an image
 MIN_BYTES = 2**24  # that an open file counts, so that a gibibyte holds at most 64 of them
 MAX_SEGMENT_BYTES = 2**26  # of a compressed tile or strip; with larger ones all is decoded once
 
@@ -26,15 +26,20 @@ class DecodedImage:
     """
 
     nodata, is_georeferenced = None, False
+    lengths: dict[str, int] = {}
 
     def __init__(self, image):
         self.image = image
-        self.sizes = [image.shape[:2]]
+        self.sizes, self.channels = [image.shape[:2]], image.shape[2]
         self.num_bytes = image.nbytes
 
     def read(self, level, top, left, height, width):
         """Reads a part: `(height, width, C)` array."""
         return self.image[top : top + height, left : left + width]
+
+    def segment_width(self, level):
+        """The width of what is decoded at once."""
+        return 1
 
 
 class TiffWindows:
@@ -45,6 +50,8 @@ class TiffWindows:
 
     Args:
         path: str, a local file.
+        axes: str, the letters of the axes, such as TCYX, or None for those that the file names.
+            Defaults to None.
 
     Attributes:
         sizes: list of pairs (height, width), one for each level, the largest first.
@@ -60,7 +67,7 @@ class TiffWindows:
         UnreadableImageError: if the file is damaged, or its parts cannot be read by themselves.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, axes=None):
         import tifffile
 
         self.path = path
@@ -70,7 +77,7 @@ class TiffWindows:
             with suppress_logs("tifffile"):
                 tiff = tifffile.TiffFile(self._file)
                 series = tiff.series[0]
-                self._levels = [_list_pages(level) for level in series.levels]
+                self._levels = [_list_pages(level, axes) for level in _find_levels(tiff)]
                 _check_codec(self._levels[0][0])
         except UnreadableImageError:
             raise
@@ -83,7 +90,7 @@ class TiffWindows:
         self.samples = first.samplesperpixel
         self.channels = len(self._levels[0]) * self.samples
         others = len(series.shape) - len(first.axes)
-        self.lengths = dict(zip(series.axes[:others], series.shape[:others]))
+        self.lengths = dict(zip((axes or series.axes)[:others], series.shape[:others]))
         self.dtype = first.dtype
         self.is_georeferenced = first.is_geotiff
         self.nodata = _read_nodata(first.tags.get("GDAL_NODATA"))
@@ -104,6 +111,11 @@ class TiffWindows:
             pages = [pages[number] for number in np.ravel(numbers)]
         parts = [self._read_page(page, top, left, height, width) for page in pages]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+
+    def segment_width(self, level):
+        """The width in pixels of what is decoded at once: a tile or a strip."""
+        page = self._levels[level][0]
+        return 1 if _is_mapped(page) else _segment_shape(page.keyframe)[1]
 
     def _read_page(self, page, top, left, height, width):
         frame = page.keyframe
@@ -202,8 +214,38 @@ def _paste(segment, image, top, left):
     ]
 
 
-def _list_pages(level):
+def _find_levels(tiff):
+    """The levels of the first image of a file, the largest first: list of tifffile's series.
+
+    tifffile knows the levels of slides and of its own files. Those of others, such as GDAL
+    (cloud-optimised GeoTIFF) and libvips, are further pages, or pages within the first one, that
+    are marked as reduced.
+    """
+    import tifffile
+
+    series = tiff.series[0]
+    if series.kind != "generic" or len(series.pages) > 1:
+        return series.levels
+    first = series.pages[0]
+    height, width = first.imagelength, first.imagewidth
+    levels = {height: series}
+    for page in (*(first.pages or ()), *list(tiff.pages)[1:]):
+        page = page if isinstance(page, tifffile.TiffPage) else page.aspage()
+        is_level = page.subfiletype == 1 and page.shape[2:] == first.shape[2:]
+        is_level &= page.axes == first.axes and page.dtype == first.dtype
+        expected = page.imagelength * width / height
+        if is_level and page.imagelength < height and abs(page.imagewidth - expected) < 2:
+            level = tifffile.TiffPageSeries([page], page.shape, page.dtype, page.axes)
+            levels.setdefault(page.imagelength, level)
+    return [levels[length] for length in sorted(levels, reverse=True)]
+
+
+def _list_pages(level, axes=None):
     """The pages of a level of a pyramid, each with some channels of the whole image.
+
+    Args:
+        level: tifffile's series.
+        axes: str, the letters of its axes, or None for those that tifffile finds. Defaults to None.
 
     Raises:
         UnreadableImageError: if the pages do not have the form of `formats.read_image`.
@@ -212,12 +254,15 @@ def _list_pages(level):
     page = pages[0]
     frame = page.keyframe
     own = {"YX": "YX", "YXS": "YXS", "SYX": "SYX"}.get(frame.axes)
-    is_named = level.axes != "QYX" or level.shape[2] >= min(level.shape[:2])
-    others = level.axes.removesuffix(own or "?")
+    if axes is not None and len(axes) != len(level.shape):
+        raise UnreadableImageError(f"it has the shape {level.shape}, expected the axes {axes}")
+    axes = axes or level.axes
+    is_named = axes != "QYX" or level.shape[2] >= min(level.shape[:2])
+    others = axes.removesuffix(own or "?")
     orientation = frame.tags.get("Orientation")
     is_readable = (
         own
-        and level.axes.endswith(own)
+        and axes.endswith(own)
         and not set("YX") & set(others)
         and None not in pages
         and len(pages) == math.prod(level.shape[: len(others)])
@@ -232,7 +277,7 @@ def _list_pages(level):
     return pages
 
 
-def reduce_image(image, rows, columns, level=0):
+def reduce_image(image, rows, columns, level=0, wanted=None):
     """Reduces a large image to the means of equal cells, in little memory.
 
     It reads the coarsest level of a pyramid at which a cell has a pixel.
@@ -241,6 +286,7 @@ def reduce_image(image, rows, columns, level=0):
         image: `TiffWindows` or `DecodedImage`.
         rows, columns: ints, the numbers of cells, at most those of pixels of the level.
         level: int, the finest level to read. Defaults to 0.
+        wanted: range of the rows of cells to compute, or None for all. Defaults to None.
 
     Returns:
         Pair of the means `(rows, columns, C)`, NaN for a cell without a known pixel, and the share
@@ -249,33 +295,65 @@ def reduce_image(image, rows, columns, level=0):
     levels = range(level, len(image.sizes))
     level = max((at for at in levels if image.sizes[at][0] >= rows), default=level)
     height, width = image.sizes[level]
-    tops = np.minimum(np.linspace(0, height, rows + 1).astype(int)[:-1], height - 1)
-    lefts = np.minimum(np.linspace(0, width, columns + 1).astype(int)[:-1], width - 1)
-    per_strip = max(1, STRIP_PIXELS // (width * max(1, height // rows)))
-    parts = []
-    for start in range(0, rows, per_strip):
-        inner = tops[start : start + per_strip]
-        end = tops[start + per_strip] if start + per_strip < rows else height
-        first, end = int(inner[0]), max(int(end), int(inner[-1]) + 1)
-        strip = image.read(level, first, 0, end - first, width)
-        parts.append(_cell_means(strip, image.nodata, inner - first, lefts))
-    means, shares = zip(*parts)
-    return np.concatenate(means), np.concatenate(shares)
+    # Blocks as wide as the segments in the file, or else about square.
+    breadth = min(width, max(image.segment_width(level), math.isqrt(BLOCK_PIXELS)))
+    wanted = range(rows) if wanted is None else wanted
+    means = np.empty((len(wanted), columns, image.channels))
+    shares = np.empty((len(wanted), columns))
+    for row, top, bottom, tops in _divide(height, rows, BLOCK_PIXELS // breadth, wanted):
+        for column, left, right, lefts in _divide(width, columns, breadth, range(columns)):
+            block = image.read(level, top, left, bottom - top, right - left)
+            place = slice(row, row + len(tops)), slice(column, column + len(lefts))
+            means[place], shares[place] = _cell_means(block, image.nodata, tops, lefts)
+    return means, shares
+
+
+def _divide(length, count, step, wanted):
+    """Divides an axis into blocks of whole cells.
+
+    Args:
+        length: int, pixels.
+        count: int, cells.
+        step: int, about the pixels of a block.
+        wanted: range of cells.
+
+    Yields:
+        The number of the block's first cell among the wanted ones, its first pixel, the pixel after
+        its last, and the places in the block at which its cells begin.
+    """
+    starts = np.minimum(np.linspace(0, length, count + 1).astype(int)[:-1], length - 1)
+    cells = max(1, count * step // length)
+    for first in wanted[::cells]:
+        after = min(first + cells, wanted.stop)
+        inner = starts[first:after]
+        end = int(starts[after]) if after < count else length
+        yield first - wanted.start, int(inner[0]), max(end, int(inner[-1]) + 1), inner - inner[0]
 
 
 def _cell_means(image, nodata, tops, lefts):
     """Means and known shares of the cells that begin at these rows and columns."""
+    height, width, _ = image.shape
+    pixels = np.outer(np.diff(tops, append=height), np.diff(lefts, append=width)).astype(float)
+    if (image == image[0, 0]).all():  # such as tiles that a file lacks, most of a large slide
+        is_missing = find_missing(image[:1, :1], nodata) is not None
+        value = np.where(is_missing, np.nan, image[0, 0].astype(float))
+        return np.tile(value, (*pixels.shape, 1)), np.full(pixels.shape, 1.0 - is_missing)
     missing = find_missing(image, nodata)
-    known = np.ones(image.shape[:2]) if missing is None else 1.0 - missing
-    image = image.astype("float64")
+    # Sums of so few bytes are exact in 32 bits.
+    is_small = image.dtype == "uint8" and pixels.max() < 2**16
+    image = image.astype("float32" if is_small else "float64")
+    count = pixels
     if missing is not None:
         image[missing] = 0
-    count, total, pixels = (
-        np.add.reduceat(np.add.reduceat(x, tops, axis=0), lefts, axis=1)
-        for x in (known, image, np.ones(image.shape[:2]))
-    )
+        count = _cell_sums(1.0 - missing[..., None], tops, lefts)[..., 0]
+    total = _cell_sums(image, tops, lefts)
     with np.errstate(invalid="ignore"):
         return total / np.where(count > 0, count, np.nan)[..., None], count / pixels
+
+
+def _cell_sums(image, tops, lefts):
+    rows = np.add.reduceat(image.reshape(len(image), -1), tops, axis=0)
+    return np.add.reduceat(rows.reshape(len(tops), *image.shape[1:]), lefts, axis=1)
 
 
 def find_missing(image, nodata):

@@ -24,7 +24,7 @@ def from_paths(paths, labels=None, class_names=None, on_error="skip", **kind):
         class_names: list of str, the classes in the order of their labels; None for the names among
             `labels` in alphabetical order. Defaults to None.
         on_error: see `from_folder`. Defaults to `"skip"`.
-        **kind: `channels`, `dtype` and `decode`, see `from_folder`.
+        **kind: `channels`, `dtype`, `decode` and `raw`, see `from_folder`.
 
     Returns:
         An `ImageSource`, whose `names` are the paths.
@@ -69,7 +69,7 @@ def from_csv(
             None.
         group: str, name of the column of groups, such as a plate or a patient; or None. Defaults to
             None.
-        **options: `on_error`, `channels`, `dtype` and `decode`, see `from_folder`.
+        **options: `on_error`, `channels`, `dtype`, `decode` and `raw`, see `from_folder`.
 
     Returns:
         An `ImageSource`.
@@ -191,25 +191,33 @@ def from_list_file(list_file, directory, on_error="skip"):
 
 
 def make_path_source(
-    paths, labels, class_names, on_error, channels=None, dtype=None, decode=None, **groups
+    paths,
+    labels,
+    class_names,
+    on_error,
+    channels=None,
+    dtype=None,
+    decode=None,
+    raw=False,
+    **groups,
 ):
     """Makes a source from paths of files or names of tiles; see `from_folder` for the arguments."""
     named = [parse_slice(path) for path in paths]
     if all(named):
         stacks = list(dict.fromkeys(one.file for one in named))
-        files = make_path_source(stacks, None, None, on_error, channels=1)
+        files = make_path_source(stacks, None, None, on_error, channels=1, raw=raw)
         options = {"labels": labels, "class_names": class_names, **groups}
         return named_slices(files, named, paths, **options)
     boxes = [parse_name(path) for path in paths]
     if any(boxes):
         images, boxes = _group_by_image(paths, boxes)
-        large = make_path_source(images, None, None, on_error, channels, dtype, decode)
+        large = make_path_source(images, None, None, on_error, channels, dtype, decode, raw)
         options = {"labels": labels, "class_names": class_names, **groups}
         return tile_source(large, boxes, names=paths, **options)
     files = FilesOnDisk(paths)
     is_printable = all(path.isprintable() for path in paths)
     names = paths if is_printable else [*map(_to_printable, paths)]
-    decoder = make_decoder(files, names, channels, dtype, decode)
+    decoder = make_decoder(files, names, channels, dtype, decode, raw)
     return ImageSource(
         files,
         labels,

@@ -6,6 +6,8 @@ import os
 import numpy as np
 from absl import logging
 
+from keras_isd.data.decoding.slides import RASTERS, SLIDES
+from keras_isd.data.decoding.stacks import is_zarr
 from keras_isd.data.groups import path_groups
 from keras_isd.data.sources.file_table import make_path_source
 from keras_isd.data.sources.remote import is_remote, list_remote
@@ -26,6 +28,7 @@ def from_folder(
     extensions=None,
     follow_links=False,
     group=None,
+    raw=False,
 ):
     """Makes a source of the image files in a folder and its subfolders.
 
@@ -62,6 +65,8 @@ def from_folder(
         group: int or str, the folder that names what an image was taken with or in, such as
             `"plate*"` or the level 0: see `keras_isd.data.groups.path_groups`. None for no groups.
             Defaults to None.
+        raw: bool, whether the values of DICOM are left as they are stored. By default they are in
+            the units of the modality, such as Hounsfield units, as float32. Defaults to False.
 
     Returns:
         An `ImageSource`, whose `names` are the paths of its files.
@@ -122,6 +127,7 @@ def from_folder(
         channels=channels,
         dtype=dtype,
         decode=decode,
+        raw=raw,
         groups=groups,
         group_names=group_names,
     )
@@ -153,11 +159,14 @@ def _number_classes(files, subfolders, class_names):
     return class_names, np.fromiter(labels, "int32", len(files))
 
 
-# The endings of all known formats; `.npy` and `.npz` are arrays, `.dcm` is DICOM.
+# The endings of all known formats: photographs, TIFF of instruments, arrays, and formats of slide
+# scanners and satellites. A folder `.zarr` is one image.
 EXTENSIONS = (
-    *(".avif", ".bmp", ".dcm", ".dib", ".gif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg"),
-    *(".jpg", ".mpo", ".npy", ".npz", ".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".sgi"),
-    *(".tga", ".tif", ".tiff", ".webp"),
+    *(".avif", ".bmp", ".dib", ".gif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
+    *(".mpo", ".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".sgi", ".tga", ".webp"),
+    *(".btf", ".lsm", ".qptiff", ".stk", ".svs", ".tif", ".tiff"),
+    *(".dcm", ".h5", ".hdf5", ".nii", ".nii.gz", ".npy", ".npz", ".zarr"),
+    *(*SLIDES, *RASTERS),
 )
 
 
@@ -228,7 +237,7 @@ def _list_local(folder, follow_links, skipped):
                         skipped["links to files or folders listed elsewhere"] += 1
                         continue
                     seen.add(target)
-                if entry.is_dir():
+                if entry.is_dir() and not path.endswith(".zarr"):
                     waiting.append(path + "/")
-                elif entry.is_file():
+                elif entry.is_file() or is_zarr(entry.path):
                     yield path

@@ -13,6 +13,7 @@ Source: Otsu, "A threshold selection method from gray-level histograms", 1979.
 """
 
 import hashlib
+import math
 import os
 import pathlib
 import warnings
@@ -23,6 +24,9 @@ from keras_isd.data.decoding.windows import reduce_image
 from keras_isd.files import atomic_path
 
 BLOCKS, CELLS = 8, 4  # blocks along the side of a tile, cells along that of a block
+# In a gigapixel image blocks are a quarter of a tile, for which a coarser level is enough.
+LARGE_BLOCKS, LARGE_PIXELS = 4, 2**30
+MAX_CELLS = 2**22  # at a time
 BINS = 128  # of Otsu's histogram
 # Share of the variance between the modes: 0.64 for a normal distribution, 0.75 for a uniform one.
 SEPARATE = 0.85
@@ -104,15 +108,31 @@ def otsu_threshold(values):
 
 def measure_texture(image, size, level=0):
     """Measures the texture of each block, and the share of its pixels that are not missing."""
-    down, across = (max(1, round(BLOCKS * length / size)) for length in image.sizes[level])
-    cells, known = reduce_image(image, down * CELLS, across * CELLS, level)
-    blocks = cells.reshape(down, CELLS, across, CELLS, -1)
-    share = known.reshape(down, CELLS, across, CELLS).mean(axis=(1, 3))
+    blocks = LARGE_BLOCKS if math.prod(image.sizes[level]) > LARGE_PIXELS else BLOCKS
+    down, across = (max(1, round(blocks * length / size)) for length in image.sizes[level])
+    # The cells of a gigapixel image would take gigabytes.
+    step = max(1, MAX_CELLS // (across * CELLS**2))
+    parts = [
+        _measure_rows(image, down, across, level, range(row, min(row + step, down)))
+        for row in range(0, down, step)
+    ]
+    deviation, share = (np.concatenate(arrays) for arrays in zip(*parts))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of channels without any texture
+        scale = np.nanmedian(np.where(deviation > 0, deviation, np.nan), axis=(0, 1))
+    return (deviation / np.where(scale > 0, scale, np.inf)).mean(axis=-1), share
+
+
+def _measure_rows(image, down, across, level, rows):
+    """The deviation `(rows, across, C)` in some rows of blocks, and the share of known pixels."""
+    wanted = range(rows.start * CELLS, rows.stop * CELLS)
+    cells, known = reduce_image(image, down * CELLS, across * CELLS, level, wanted)
+    blocks = cells.reshape(len(rows), CELLS, across, CELLS, -1)
+    share = known.reshape(len(rows), CELLS, across, CELLS).mean(axis=(1, 3))
     with np.errstate(invalid="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of blocks without a known pixel
         deviation = np.nan_to_num(np.nanstd(blocks, axis=(1, 3)))
-        scale = np.nanmedian(np.where(deviation > 0, deviation, np.nan), axis=(0, 1))
-    return (deviation / np.where(scale > 0, scale, np.inf)).mean(axis=-1), share
+    return deviation.astype("float32"), share
 
 
 def _mean_in_boxes(is_foreground, size, boxes):

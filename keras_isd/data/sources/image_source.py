@@ -145,11 +145,25 @@ class ImageSource:
         """
         return self._storage.read_image(self._rows[row]) if self.in_memory else self._decode(row)
 
-    def tiff_path(self, row):
-        """The path of a row's local TIFF file, whose parts can be read; None for others."""
+    def open_parts(self, row, axes=None, is_series=False):
+        """Opens the local file of a row so that its parts can be read.
+
+        Args:
+            row: int.
+            axes: str, the letters of the file's axes, such as TCYX, or None for those that it
+                names. Defaults to None.
+            is_series: bool, whether a DICOM file stands for its series. Defaults to False.
+
+        Returns:
+            `TiffWindows`, or an object with its interface.
+
+        Raises:
+            UnreadableImageError: if its parts cannot be read by themselves.
+        """
         if self.in_memory or self.decoder.decode is not None:
-            return None
-        return self._storage.tiff_path(self._rows[row])
+            raise UnreadableImageError("its parts cannot be read by themselves")
+        options = {"axes": axes, "raw": self.decoder.raw, "is_series": is_series}
+        return self._storage.open_parts(self._rows[row], **options)
 
     def read(self, rows):
         """Reads images and labels as TensorFlow tensors: `(image, *label)`.
@@ -205,7 +219,7 @@ class ImageSource:
         Returns:
             Triple (row, image, size); `size` is the image's size before the reduction.
         """
-        if not self.decoder.is_rgb8:
+        if not self.decoder.is_rgb8 or self._storage.needs_python:
             return self._read_in_python(row, shift)
         from keras_isd.data.decoding.tf_decoding import read_quickly
 

@@ -10,44 +10,45 @@ import numpy as np
 from absl import logging
 
 from keras_isd.data.decoding.decoder import Decoder
-from keras_isd.data.decoding.formats import UnreadableImageError
-from keras_isd.data.decoding.windows import TiffWindows, converted_dtype, fill_missing
+from keras_isd.data.decoding.formats import UnreadableImageError, read_array, write_array
+from keras_isd.data.decoding.windows import converted_dtype, fill_missing
 from keras_isd.data.sources.image_source import ImageSource
 from keras_isd.data.sources.storage import FilesInPython
-from keras_isd.data.sources.tiles import (
-    LargeImages,
-    inherited_options,
-    read_array,
-    write_array,
-)
+from keras_isd.data.sources.tiles import LargeImages, inherited_options
 from keras_isd.validation.arguments import check_in_range
 
-# The names of slices: T=3 is a place, Z=max the axis of the maximum, and Z=3+1 has one neighbour.
+# The names of slices: T=3 is a place, Z=max the axis of the maximum, Z=3+1 has one neighbour, and
+# letters after a semicolon are the axes of a file that does not name them.
 _NAME = re.compile(
     r"(?P<file>.*)\[(?P<places>[A-Z]=\d+(?:,[A-Z]=\d+)*)(?:\+(?P<adjacent>\d+))?"
-    r"(?:,(?P<project>[A-Z])=max)?\]",
+    r"(?:,(?P<project>[A-Z])=max)?(?:;(?P<axes>[A-Z]+))?\]",
     re.DOTALL,
 )
 
 
-def slices(source, each, project=None, adjacent=0):
-    """Makes a source of the slices of TIFF stacks: movies, volumes, plates of several channels.
+def slices(source, each, project=None, adjacent=0, axes=None):
+    """Makes a source of the slices of stacks: movies, volumes, plates of several channels.
 
-    A stack has named axes, such as those of OME-TIFF and ImageJ: T (time), Z (depth), C (channel)
-    besides Y and X. Each combination of places along the axes `each` is an image; all axes that are
-    left are its channels. Only the pages of a slice are read.
+    A stack has named axes: T (time), Z (depth), C (channel) in addition to Y and X. Files name
+    them: OME-TIFF and TIFF of ImageJ, OME-Zarr, NIfTI (X, Y, Z and T, in the orientation of DICOM),
+    HDF5 with labels, and DICOM, where frames are T or Z and the files of a series are its Z, in the
+    order of their positions. Each combination of places along the axes `each` is an image; all axes
+    that are left are its channels. Only a slice's part of a file is read.
 
     Args:
-        source: `ImageSource` of TIFF files; if these differ in the number of slices, it must have
-            been made with `channels=1`.
+        source: `ImageSource` of stacks; if these differ in the number of slices, it must have been
+            made with `channels=1`.
         each: str, the axes whose places are rows, such as `"T"` or `"TZ"`.
         project: str, an axis whose maximum is taken, such as `"Z"`; or None. Defaults to None.
         adjacent: int, the number of slices before and after, along the last axis of `each`, that
             are further channels; at an end the last slice is repeated. Defaults to 0.
+        axes: str, the letters of all axes of the files, such as `"TCYX"`, or None for those that
+            they name. S are the samples of a pixel, such as RGB. Defaults to None.
 
     Returns:
-        An `ImageSource`, whose names are such as `movie.ome.tif[T=3]`. Labels and groups are those
-        of the file; without groups each file is a group.
+        An `ImageSource`, whose names are such as `movie.ome.tif[T=3]`; a series of DICOM has the
+        name of its first file. Labels and groups are those of the file; without groups each file is
+        a group.
 
     Raises:
         ValueError: if an argument is out of range, no file has the axes, or files differ in the
@@ -64,21 +65,28 @@ def slices(source, each, project=None, adjacent=0):
     >>> len(found), found[3].shape, pathlib.Path(found.names[3]).name
     (5, (16, 16, 2), 'movie.ome.tif[T=3]')
     """
-    _check(each, project, adjacent)
-    large, parts = LargeImages(source), []
+    _check(each, project, adjacent, axes)
+    large = LargeImages(source, as_stacks=True, axes=axes)
+    parts: dict[int, list] = {}  # by the row of a stack's file
     skipped: dict[str, str] = {}
     kinds: dict[tuple[int, str], str] = {}
+    seen: set[str] = set()  # the files of a series are one stack
     for row in range(len(source)):
+        name = large.name(row)
+        if name in seen:
+            continue
         try:
             stack = _open(large, row, each + (project or ""))
             places = itertools.product(*(range(stack.lengths[axis]) for axis in each))
-            parts.append([(row, *place) for place in places])
-            kinds.setdefault(_find_kind(stack, each, project, adjacent), large.name(row))
+            parts[row] = [*places]
+            seen.update(getattr(stack, "paths", ()))
+            kinds.setdefault(_find_kind(stack, each, project, adjacent), name)
         except UnreadableImageError as error:
-            skipped[large.name(row)] = str(error)
+            skipped[name] = str(error)
     _report(source, each, project, parts, skipped, kinds)
-    rows = np.array([place for part in parts for place in part], "int32")
-    files = SliceFiles(source, rows, each, project, adjacent)
+    rows = [(number, *place) for number, part in enumerate(parts.values()) for place in part]
+    stacks = source if len(parts) == len(source) else source.subset([*parts])
+    files = SliceFiles(stacks, np.array(rows, "int32"), each, project, adjacent, axes)
     (channels, dtype), _ = kinds.popitem()
     return slice_source(files, channels, dtype)
 
@@ -116,6 +124,7 @@ class SliceName(NamedTuple):
     places: tuple
     project: str | None
     adjacent: int
+    axes: str | None
 
 
 def parse_slice(name):
@@ -125,7 +134,8 @@ def parse_slice(name):
         return None
     parts = match["places"].split(",")
     each, places = "".join(part[0] for part in parts), tuple(int(part[2:]) for part in parts)
-    return SliceName(match["file"], each, places, match["project"], int(match["adjacent"] or 0))
+    adjacent = int(match["adjacent"] or 0)
+    return SliceName(match["file"], each, places, match["project"], adjacent, match["axes"])
 
 
 def named_slices(source, parsed, names, **options):
@@ -140,16 +150,16 @@ def named_slices(source, parsed, names, **options):
     Raises:
         ValueError: if names differ in axes, projection or adjacent slices, or no file has the axes.
     """
-    kinds = {(one.each, one.project, one.adjacent) for one in parsed}
+    kinds = {(one.each, one.project, one.adjacent, one.axes) for one in parsed}
     if len(kinds) > 1:
         raise ValueError(
             "Names of slices must have the same axes, projection and adjacent slices. "
             f"Received: {sorted(map(str, kinds))}"
         )
-    each, project, adjacent = kinds.pop()
+    each, project, adjacent, axes = kinds.pop()
     numbers = {name: number for number, name in enumerate(dict.fromkeys(p.file for p in parsed))}
     rows = np.array([(numbers[one.file], *one.places) for one in parsed], "int32")
-    files = SliceFiles(source, rows, each, project, adjacent)
+    files = SliceFiles(source, rows, each, project, adjacent, axes)
     try:
         kind = files.kind(0)
     except UnreadableImageError as error:
@@ -162,13 +172,13 @@ class SliceFiles(FilesInPython):
     """Slices of stacks as the contents of files.
 
     Args:
-        source: `ImageSource` of TIFF files.
+        source: `ImageSource` of stacks.
         rows: `(N, 1 + axes)` integers, the row of the file and the place along each axis.
-        each, project, adjacent: see `slices`.
+        each, project, adjacent, axes: see `slices`.
     """
 
-    def __init__(self, source, rows, each, project=None, adjacent=0):
-        self.large = LargeImages(source)
+    def __init__(self, source, rows, each, project=None, adjacent=0, axes=None):
+        self.large = LargeImages(source, as_stacks=True, axes=axes)
         self.rows, self.each, self.project, self.adjacent = rows, each, project, adjacent
         super().__init__()
 
@@ -178,6 +188,7 @@ class SliceFiles(FilesInPython):
         written = ",".join(f"{axis}={place}" for axis, place in zip(self.each, places))
         written += f"+{self.adjacent}" if self.adjacent else ""
         written += f",{self.project}=max" if self.project else ""
+        written += f";{self.large.axes}" if self.large.axes else ""
         return f"{self.large.name(number)}[{written}]"
 
     def kind(self, row):
@@ -214,11 +225,11 @@ class SliceFiles(FilesInPython):
         return image
 
     def __reduce__(self):
-        large = self.large.source
-        return SliceFiles, (large, self.rows, self.each, self.project, self.adjacent)
+        source, axes = self.large.source, self.large.axes
+        return SliceFiles, (source, self.rows, self.each, self.project, self.adjacent, axes)
 
 
-def _check(each, project, adjacent):
+def _check(each, project, adjacent, axes):
     is_text = isinstance(each, str) and each.isalpha() and each.isupper()
     if not is_text or len(set(each)) < len(each) or set(each) & set("YXS"):
         raise ValueError(
@@ -232,13 +243,16 @@ def _check(each, project, adjacent):
             f"Argument `project` must not be among `each`. Received: {project=}, {each=}"
         )
     check_in_range("adjacent", adjacent, 0)
+    if axes is not None and not {"Y", "X", *each, *(project or "")} <= set(axes):
+        raise ValueError(
+            'Argument `axes` must be the letters of all axes, such as "TCYX", with Y, X and those '
+            f"of `each` and `project`. Received: {axes=}, {each=}, {project=}"
+        )
 
 
 def _open(large, row, axes):
     """Opens a stack that has these axes."""
     image = large.open(row)
-    if not isinstance(image, TiffWindows):
-        raise UnreadableImageError("it is no TIFF whose pages can be read by themselves")
     if missing := [axis for axis in axes if axis not in image.lengths]:
         found = ", ".join(f"{axis} ({length})" for axis, length in image.lengths.items())
         raise UnreadableImageError(f"it has no axis {missing[0]}, but {found or 'Y and X alone'}")
@@ -255,10 +269,12 @@ def _find_kind(stack, each, project, adjacent):
 
 def _report(source, each, project, parts, skipped, kinds):
     """Logs the files left out; raises a ValueError if none is left, or their slices differ."""
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:3])
+    # The files of a series have one reason.
+    first = {reason: name for name, reason in reversed(skipped.items())}
+    reasons = "; ".join([f"{name}: {reason}" for reason, name in first.items()][::-1][:3])
     if skipped and (source.on_error == "raise" or not parts):
         raise ValueError(
-            f"Argument `source` must have TIFF files with the axes {each}{project or ''}. "
+            f"Argument `source` must have stacks with the axes {each}{project or ''}. "
             f"Received: {reasons}"
         )
     if len(kinds) > 1:

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_isd.data.decoding.formats import UnreadableImageError, is_tiff
+from keras_isd.data.decoding.formats import UnreadableImageError, write_array
+from keras_isd.data.decoding.part_readers import find_reader, is_parts_only, open_parts
+from keras_isd.data.decoding.stacks import read_whole
 from keras_isd.data.decoding.windows import TiffWindows, converted_dtype
 from keras_isd.data.sources.remote import is_remote, read_remote
 
@@ -48,7 +50,7 @@ class ImageFiles:
             contents of a file.
     """
 
-    in_memory, has_shifts = False, False
+    in_memory, has_shifts, needs_python = False, False, False
 
     def __init__(self, contents):
         self.contents = contents
@@ -66,9 +68,13 @@ class ImageFiles:
         except tf.errors.OpError as error:
             raise UnreadableImageError(error.message.split("} ")[-1]) from None
 
-    def tiff_path(self, row):
-        """The path of a local TIFF file; None for other files."""
-        return None
+    def open_parts(self, row, **options):
+        """Opens a local file so that its parts can be read, see `part_readers.open_parts`.
+
+        Raises:
+            UnreadableImageError: if its parts cannot be read by themselves.
+        """
+        raise UnreadableImageError("its parts cannot be read by themselves")
 
     def large_kind(self, row):
         """Channels and data type of a file that is too large to be decoded for them, or None."""
@@ -80,6 +86,7 @@ class FilesOnDisk(ImageFiles):
 
     def __init__(self, paths):
         self.paths = paths
+        self.needs_python = any(map(is_parts_only, paths))
         self._tensors = LazyTensor(_join_paths, paths)
         super().__init__(self._read)
 
@@ -94,28 +101,25 @@ class FilesOnDisk(ImageFiles):
         try:
             if is_remote(path):
                 return read_remote(path)
+            if is_parts_only(path):
+                return write_array(read_whole(open_parts(path)))
             with open(path, "rb") as file:
                 return file.read()
         except OSError as error:
             raise UnreadableImageError(f"{error.strerror or error}") from None
 
-    def tiff_path(self, row):
-        path = self.paths[row]
-        try:
-            with open(path, "rb") as file:
-                return path if is_tiff(file.read(4)) else None
-        except OSError:  # also if it is remote; reading it gives the reason
-            return None
+    def open_parts(self, row, **options):
+        return open_parts(self.paths[row], **options)
 
     def large_kind(self, row):
-        path = self.tiff_path(row)
-        if path is None:
+        path = self.paths[row]
+        if not is_parts_only(path) and find_reader(path) is not TiffWindows:
             return None
         try:
-            image = TiffWindows(path)
+            image = open_parts(path)
         except UnreadableImageError:
             return None
-        if math.prod(image.sizes[0]) < LARGE_PIXELS:
+        if math.prod(image.sizes[0]) < LARGE_PIXELS and not is_parts_only(path):
             return None
         is_rgba8 = image.samples == image.channels == 4 and image.dtype == "uint8"
         return 3 if is_rgba8 else image.channels, converted_dtype(image.dtype)

@@ -3,7 +3,6 @@
 import collections
 import collections.abc
 import dataclasses
-import io
 import os
 import re
 import threading
@@ -12,8 +11,8 @@ import numpy as np
 from absl import logging
 
 from keras_isd.data.decoding.decoder import Decoder
-from keras_isd.data.decoding.formats import UnreadableImageError
-from keras_isd.data.decoding.windows import DecodedImage, TiffWindows, fill_missing
+from keras_isd.data.decoding.formats import UnreadableImageError, read_array, write_array
+from keras_isd.data.decoding.windows import DecodedImage, fill_missing
 from keras_isd.data.sources.foreground import foreground_shares
 from keras_isd.data.sources.image_source import GIBIBYTE, ImageSource
 from keras_isd.data.sources.storage import FilesInPython
@@ -221,10 +220,14 @@ class LargeImages:
     Args:
         source: `ImageSource`.
         max_bytes: int, the memory of all open images. Defaults to 1 GiB.
+        as_stacks: bool, whether images without named axes are refused, and a DICOM file stands for
+            its series. Defaults to False.
+        axes: str, the letters of stacks' axes, such as TCYX, or None for those that files name.
+            Defaults to None.
     """
 
-    def __init__(self, source, max_bytes=GIBIBYTE):
-        self.source = source
+    def __init__(self, source, max_bytes=GIBIBYTE, as_stacks=False, axes=None):
+        self.source, self.as_stacks, self.axes = source, as_stacks, axes
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._open = collections.OrderedDict()  # by row, the last used one last
@@ -235,7 +238,7 @@ class LargeImages:
         return f"row {row}" if names is None else names[row]
 
     def open(self, row):
-        """Opens the image of a row: `TiffWindows` or `DecodedImage`."""
+        """Opens the image of a row: `DecodedImage`, or `TiffWindows` or one like it."""
         with self._lock:
             slot = self._open.setdefault(row, _Slot())
             self._open.move_to_end(row)
@@ -252,16 +255,15 @@ class LargeImages:
         return slot.image
 
     def _load(self, row):
-        path = self.source.tiff_path(row)
-        if path is not None:
-            try:
-                return TiffWindows(path)
-            except UnreadableImageError:
-                pass  # or the whole image is readable
-        return DecodedImage(self.source.read_exactly(row))
+        if self.as_stacks:
+            return self.source.open_parts(row, self.axes, is_series=True)
+        try:
+            return self.source.open_parts(row)
+        except UnreadableImageError:  # or the whole image is readable
+            return DecodedImage(self.source.read_exactly(row))
 
     def __reduce__(self):
-        return LargeImages, (self.source, self._max_bytes)
+        return LargeImages, (self.source, self._max_bytes, self.as_stacks, self.axes)
 
 
 class _Slot:
@@ -330,18 +332,6 @@ class TileNames(collections.abc.Sequence):
         number, left, top, width, height, level = self._files.boxes[row].tolist()
         at_level = f"@{level}" if level else ""
         return f"{self._files.large.name(number)}[{left},{top},{width},{height}{at_level}]"
-
-
-def write_array(image):
-    """The contents of a `.npy` file of an image."""
-    contents = io.BytesIO()
-    np.save(contents, image, allow_pickle=False)
-    return contents.getvalue()
-
-
-def read_array(contents):
-    """The image in the contents of a `.npy` file."""
-    return np.load(io.BytesIO(contents), allow_pickle=False)
 
 
 def _short_names(large, count):

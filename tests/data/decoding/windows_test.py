@@ -82,6 +82,35 @@ def write_pyramid(path, image, levels=2, **options):
             file.write(image[:: 2**level, :: 2**level], subfiletype=1, **options)
 
 
+@pytest.mark.parametrize("where", ["pages", "within"])
+def test_levels_of_other_programs_are_found(tmp_path, where):
+    options = {"photometric": "rgb", "tile": (32, 32), "compression": "deflate", "metadata": None}
+    with tifffile.TiffWriter(tmp_path / "scene.tif") as file:
+        file.write(COLORS, **options, subifds=2 if where == "within" else 0)
+        for level in (COLORS[::4, ::4], COLORS[::2, ::2]):
+            file.write(level, subfiletype=1, **options)
+        file.write(COLORS[::2, ::2, 0] > 9, subfiletype=5, photometric="mask", metadata=None)
+    windows = TiffWindows(str(tmp_path / "scene.tif"))
+    assert windows.sizes == [(90, 130), (45, 65), (23, 33)]
+    np.testing.assert_array_equal(windows.read(2, 0, 0, 23, 33), COLORS[::4, ::4])
+
+
+def test_overviews_of_gdal_are_levels(tmp_path):
+    rasterio = pytest.importorskip("rasterio", reason="the extra [maps]")
+    bands = np.moveaxis(COLORS, 2, 0)
+    kind = {"driver": "GTiff", "height": 90, "width": 130, "count": 3, "dtype": "uint8"}
+    with rasterio.open(
+        tmp_path / "a.tif", "w", tiled=True, blockxsize=16, blockysize=16, **kind
+    ) as file:
+        file.write(bands)
+        file.build_overviews([2, 4])
+    windows = TiffWindows(str(tmp_path / "a.tif"))
+    assert windows.sizes == [(90, 130), (45, 65), (23, 33)]
+    with rasterio.open(tmp_path / "a.tif", overview_level=1) as file:
+        expected = np.moveaxis(file.read(), 0, 2)
+    np.testing.assert_array_equal(windows.read(2, 0, 0, 23, 33), expected)
+
+
 def test_each_level_of_a_pyramid_is_read(tmp_path):
     write_pyramid(tmp_path / "slide.tif", COLORS)
     windows = TiffWindows(str(tmp_path / "slide.tif"))
@@ -136,7 +165,7 @@ def test_the_means_of_cells_are_those_of_their_known_pixels():
 def test_a_reduced_image_is_the_same_in_strips(monkeypatch):
     image = DecodedImage(COLORS)
     whole = reduce_image(image, 18, 26)
-    monkeypatch.setattr("keras_isd.data.decoding.windows.STRIP_PIXELS", 1)
+    monkeypatch.setattr("keras_isd.data.decoding.windows.BLOCK_PIXELS", 1)
     np.testing.assert_allclose(reduce_image(image, 18, 26)[0], whole[0])
     np.testing.assert_allclose(whole[0][0, 0], COLORS[:5, :5].mean(axis=(0, 1)))
 

@@ -149,7 +149,7 @@ def test_wrong_arguments_are_named(options, match):
 
 
 def test_arrays_have_no_axes():
-    with pytest.raises(ValueError, match="it is no TIFF"):
+    with pytest.raises(ValueError, match="parts cannot be read"):
         data.slices(data.from_arrays(np.zeros((1, 8, 8, 3), "uint8")), "T")
 
 

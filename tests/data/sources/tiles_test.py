@@ -1,7 +1,12 @@
 """Tiles of large images: their places, pixels, names, background, shifts and errors."""
 
+import itertools
+import math
 import pickle
+import subprocess
+import sys
 import threading
+import zlib
 
 import numpy as np
 import pytest
@@ -284,3 +289,30 @@ def test_images_without_foreground_give_an_error():
     flat = np.full((1, 64, 64, 3), 9, "uint8")
     with pytest.raises(ValueError, match=r"`keep` must leave a tile\. .*keep=0\.25, and 16"):
         data.tiles(data.from_arrays(flat), 16)
+
+
+@pytest.mark.slow
+def test_a_pyramid_of_a_hundred_thousand_pixels_is_tiled_in_bounded_memory(tmp_path):
+    tile = np.kron(RANDOM.randint(0, 256, (128, 128, 3)), np.ones((4, 4, 1))).astype("uint8")
+    encoded = zlib.compress(tile.tobytes())
+    path = tmp_path / "slide.tif"
+    with tifffile.TiffWriter(path, bigtiff=True) as file:
+        # Tiles without contents take no place in the file; tissue is in the uppermost 8,192 pixels.
+        for side, rows, kind in ((100_000, 16, {"subifds": 1}), (12_500, 2, {"subfiletype": 1})):
+            across = math.ceil(side / 512)
+            contents = itertools.chain([encoded] * rows * across, [b""] * (across - rows) * across)
+            options = {"tile": (512, 512), "compression": "zlib", "photometric": "rgb", **kind}
+            file.write(contents, shape=(side, side, 3), dtype="uint8", metadata=None, **options)
+    program = (
+        "import resource, sys\n"
+        "from keras_isd import data\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "found = data.tiles(data.from_paths([sys.argv[1]]), 256)\n"
+        "part = found[len(found) // 2]\n"
+        "taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"
+        "print(len(found), part.std() > 50, taken)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True)
+    count, has_texture, kilobytes = result.stdout.split()
+    assert (int(count), has_texture) == (391 * 32, "True")
+    assert int(kilobytes) < 2**20  # 1 GiB, in addition to that of Python
