@@ -88,6 +88,11 @@ class CentralCrop(Operation):
         top, left = xp.round((height - side) / 2), xp.round((width - side) / 2)
         return {"top": top, "left": left, "height": side, "width": side}
 
+    def place(self, height, width):
+        """The square of an image of this size: triple of ints, its top, left and side in pixels."""
+        side = max(round(min(height, width) * self.fraction), 1)
+        return round((height - side) / 2), round((width - side) / 2), side
+
     apply = RandomResizedCrop.apply
 
 

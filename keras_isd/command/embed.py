@@ -5,6 +5,7 @@
     keras-isd embed IMAGES --model=RUN --output=features.parquet --update
     keras-isd embed IMAGES --model=model.keras --size=224 --output=features.csv
     keras-isd embed IMAGES --model=RUN --group="plate*" --correct --controls="*/DMSO/*"
+    keras-isd embed IMAGES --model=RUN --output=cells.parquet --grid=4
 
 The model is the folder of a run of keras-isd train, or a .keras file of any network from images to
 features. The table has the files' names, the names of classes, and a fingerprint of the model:
@@ -19,6 +20,8 @@ and files that were changed since it was begun. Rows of images that are gone are
 and the features are whitened. It assumes that groups have the same mixture of kinds of images, or
 that those of `--controls`, a pattern of names, should be alike in all groups. The table records the
 correction. Embed all images together, because tables of different corrections are not mixed.
+
+`--grid=4` writes a row for each of 4 x 4 cells of an image, named by its place: IMAGE[x,y,w,h].
 """
 
 import fnmatch
@@ -37,6 +40,7 @@ from keras_isd.command.images import (
 )
 from keras_isd.command.values import path, positive_int
 
+GRID_CONFLICTS = (("grid", "update"), ("grid", "correct"))
 MAX_MEASURED = 5000  # images whose neighbours are compared before and after a correction
 
 
@@ -50,16 +54,19 @@ def add_arguments(parser):
     add("--shard", metavar="PART/PARTS", help="part to compute, such as 2/8")
     add("--correct", action="store_true", help="remove what differs between groups")
     add("--controls", help='names of images that should be alike in all groups, "*/DMSO/*"')
+    add("--grid", type=positive_int, help="cells along each side of an image, each a row")
 
 
 def run(arguments):
     evaluation, fingerprint = keras_isd.evaluation, keras_isd.data.fingerprint
     evaluation.feature_table.check_table(arguments.output)  # before anything is computed
-    _check_update(arguments)
+    _check_options(arguments)
     source = read_images(arguments.images, arguments)
     controls = _find_controls(arguments, source)
     model, view = load_model(arguments)
     facts = {"model": fingerprint.model_fingerprint(model, view)}
+    if arguments.grid:
+        model, facts["grid"] = evaluation.grid_model(model, arguments.grid), str(arguments.grid)
     output, rows = _shard(arguments, len(source))
     began = _begin(output)
     part = source.subset(rows)
@@ -80,6 +87,8 @@ def run(arguments):
         facts=facts,
         root=_root(arguments, source),
     )
+    if arguments.grid:
+        found, read = _split_cells(found, read, part, view, arguments.grid)
     evaluation.save_features(output, found, np.flatnonzero(read))
     # A file that changes from now on, or has changed since it was read, is newer than its table.
     os.utime(output, ns=(began.stat().st_mtime_ns,) * 2)
@@ -88,7 +97,24 @@ def run(arguments):
     began.unlink()
     missing = "" if read.all() else f"; {np.count_nonzero(~read):,} could not be read"
     count = np.count_nonzero(read)
-    print(f"{count:,} images, {features.shape[1]} features each, in {output}{missing}")
+    kind = "cells" if arguments.grid else "images"
+    print(f"{count:,} {kind}, {found.features.shape[1]} features each, in {output}{missing}")
+
+
+def _split_cells(found, read, part, view, cells):
+    """The features with a row for each cell of a grid, and which of the rows were read."""
+    count = cells**2
+    names = keras_isd.evaluation.grid_names(part, view, cells)
+    split = keras_isd.evaluation.Features(
+        found.features.reshape(len(found.features) * count, -1),
+        None if found.labels is None else np.repeat(found.labels, count),
+        np.repeat(found.indices, count),
+        [*map(keras_isd.data.fingerprint.absolute_name, names)],
+        class_names=found.class_names,
+        facts=found.facts,
+        root=found.root,
+    )
+    return split, np.repeat(read, count)
 
 
 def _begin(output):
@@ -142,12 +168,11 @@ def _is_newer(name, written):
     return max(status.st_mtime_ns, status.st_ctime_ns) > written
 
 
-def _check_update(arguments):
-    for option in ("correct", "shard"):
-        if arguments.update and getattr(arguments, option):
+def _check_options(arguments):
+    for first, second in (("update", "correct"), ("update", "shard"), *GRID_CONFLICTS):
+        if getattr(arguments, first) and getattr(arguments, second):
             arguments.fail(
-                f"--update must not be given with --{option}, which depends on all images. "
-                f"Received: --update --{option}"
+                f"--{first} must not be given with --{second}. Received: --{first} and --{second}"
             )
 
 

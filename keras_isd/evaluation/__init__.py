@@ -13,6 +13,7 @@ from keras_isd.evaluation.frozen_classifiers import (
     make_folds,
     neighbor_classifier,
 )
+from keras_isd.evaluation.grid import grid_model, grid_names
 from keras_isd.evaluation.health import effective_rank, neighbor_stability, view_retrieval
 from keras_isd.evaluation.knn import knn_accuracies, knn_accuracy, knn_predict
 from keras_isd.evaluation.label_fractions import few_labels
@@ -34,6 +35,8 @@ __all__ = [
     "few_labels",
     "fine_tune",
     "fine_tuned_classifier",
+    "grid_model",
+    "grid_names",
     "group_effect",
     "knn_accuracies",
     "knn_accuracy",

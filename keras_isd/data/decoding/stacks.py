@@ -145,7 +145,7 @@ def read_nifti(contents, axes=None):
 
 
 def _decompress(contents):
-    """Decompresses a NIfTI file, after its header has said how long it is."""
+    """Decompresses a NIfTI file, as far as its header requires."""
     import nibabel
 
     with gzip.open(io.BytesIO(contents)) as file:

@@ -38,7 +38,7 @@ class DecodedImage:
         return self.image[top : top + height, left : left + width]
 
     def segment_width(self, level):
-        """The width of what is decoded at once."""
+        """See `TiffWindows.segment_width`."""
         return 1
 
 
@@ -113,7 +113,7 @@ class TiffWindows:
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
     def segment_width(self, level):
-        """The width in pixels of what is decoded at once: a tile or a strip."""
+        """The width in pixels of a tile or strip, which is decoded at once."""
         page = self._levels[level][0]
         return 1 if _is_mapped(page) else _segment_shape(page.keyframe)[1]
 

@@ -1,4 +1,4 @@
-"""Slides read by OpenSlide and rasters read by GDAL, beside the arrays that were written."""
+"""Slides read by OpenSlide and rasters read by GDAL are the arrays that were written."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Stacks: each order of axes of NIfTI, OME-Zarr, zarr and HDF5 beside the library's own array."""
+"""Stacks: NIfTI, OME-Zarr, zarr and HDF5 have their library's values, in each order of axes."""
 
 import gzip
 import itertools
