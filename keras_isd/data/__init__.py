@@ -12,6 +12,7 @@ from keras_isd.data.batches.image_batches import ImageBatches
 from keras_isd.data.batches.view_batches import ViewBatches
 from keras_isd.data.sources.file_table import from_csv, from_list_file, from_paths
 from keras_isd.data.sources.folder import from_folder
+from keras_isd.data.sources.function import from_function
 from keras_isd.data.sources.image_source import ImageSource, from_arrays
 from keras_isd.data.sources.slices import slices
 from keras_isd.data.sources.tfds import from_tfds
@@ -40,6 +41,7 @@ __all__ = [
     "from_arrays",
     "from_csv",
     "from_folder",
+    "from_function",
     "from_list_file",
     "from_paths",
     "from_tfds",

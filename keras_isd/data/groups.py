@@ -55,6 +55,12 @@ def number_groups(found):
     return np.array([numbers[name] for name in found], "int32"), names
 
 
+def short_names(names):
+    """Names of files without their folders, if they differ; or else the names."""
+    short = [os.path.basename(name) for name in names]
+    return short if len(set(short)) == len(short) else list(names)
+
+
 def same_parts(groups, labels):
     """Whether groups divide the images as labels do; labels may be None."""
     if labels is None:

@@ -170,18 +170,6 @@ def _read_npy(contents):
     return add_channel_axis(np.load(io.BytesIO(contents), allow_pickle=False))
 
 
-def write_array(image):
-    """The contents of a `.npy` file of an image."""
-    contents = io.BytesIO()
-    np.save(contents, image, allow_pickle=False)
-    return contents.getvalue()
-
-
-def read_array(contents):
-    """The image in the contents of a `.npy` file."""
-    return np.load(io.BytesIO(contents), allow_pickle=False)
-
-
 def _read_npz(contents):
     with zipfile.ZipFile(io.BytesIO(contents)) as archive:
         members = archive.infolist()

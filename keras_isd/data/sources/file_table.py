@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_isd.data.decoding.decoder import make_decoder
 from keras_isd.data.sources.image_source import ImageSource
+from keras_isd.data.sources.labels import number_labels
 from keras_isd.data.sources.slices import named_slices, parse_slice
 from keras_isd.data.sources.storage import FilesOnDisk
 from keras_isd.data.sources.tiles import parse_name, tile_source
@@ -49,7 +50,7 @@ def from_paths(paths, labels=None, class_names=None, on_error="skip", **kind):
             f"{len(paths)} paths, {'no' if labels is None else len(labels)} labels"
         )
     if labels is not None and np.asarray(labels).dtype.kind in "USOT":
-        labels, class_names = _number_labels(labels, class_names)
+        labels, class_names = number_labels(labels, class_names)
     return make_path_source(paths, labels, class_names, on_error, **kind)
 
 
@@ -116,20 +117,6 @@ def find_delimiter(file):
     first = file.readline()
     file.seek(0)
     return ";" if ";" in first and "," not in first else ","
-
-
-def _number_labels(labels, class_names):
-    """Converts class names to numbers; returns the numbers and the class names."""
-    # pandas represents a missing label by None or NaN.
-    labels = np.array(["" if x is None or x != x else str(x) for x in labels])
-    names = sorted(set(labels.tolist()) - {""}) if class_names is None else list(class_names)
-    numbers = {"": -1, **{name: number for number, name in enumerate(names)}}
-    if unknown := sorted(set(labels.tolist()) - set(numbers)):
-        raise ValueError(
-            "Argument `class_names` must have all labels. "
-            f"Received: {names[:5]} ..., without {unknown[:5]}"
-        )
-    return [numbers[label] for label in labels.tolist()], names
 
 
 def from_list_file(list_file, directory, on_error="skip"):

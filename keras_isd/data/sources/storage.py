@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_isd.data.decoding.formats import UnreadableImageError, write_array
+from keras_isd.data.decoding.formats import UnreadableImageError
 from keras_isd.data.decoding.part_readers import find_reader, is_parts_only, open_parts
 from keras_isd.data.decoding.stacks import read_whole
 from keras_isd.data.decoding.windows import TiffWindows, converted_dtype
-from keras_isd.data.sources.remote import is_remote, read_remote
+from keras_isd.data.sources.contents import read_file, to_contents, write_array
 
 LARGE_PIXELS = 2**26  # of a TIFF whose header is read for its channels, instead of its pixels
 
@@ -98,15 +98,9 @@ class FilesOnDisk(ImageFiles):
 
     def read_bytes(self, row):
         path = self.paths[row]
-        try:
-            if is_remote(path):
-                return read_remote(path)
-            if is_parts_only(path):
-                return write_array(read_whole(open_parts(path)))
-            with open(path, "rb") as file:
-                return file.read()
-        except OSError as error:
-            raise UnreadableImageError(f"{error.strerror or error}") from None
+        if is_parts_only(path):
+            return write_array(read_whole(open_parts(path)))
+        return read_file(path)
 
     def open_parts(self, row, **options):
         return open_parts(self.paths[row], **options)
@@ -167,6 +161,38 @@ class FilesInRecords(FilesInPython):
 
     def __reduce__(self):
         return FilesInRecords, (self.records,)
+
+
+class FilesByFunction(FilesInPython):
+    """Images that a function reads.
+
+    Args:
+        read: function from a row (int) to an image, see `to_contents`. It must be picklable for
+            other processes.
+
+    Attributes:
+        has_arrays: bool, whether the function has returned an array so far.
+    """
+
+    def __init__(self, read):
+        self.read = read
+        self.has_arrays = False
+        super().__init__()
+
+    def read_bytes(self, row):
+        try:
+            image = self.read(int(row))
+            self.has_arrays |= isinstance(image, np.ndarray)
+            return to_contents(image)
+        except UnreadableImageError:
+            raise
+        # Functions and the libraries that they call raise errors of every kind.
+        except Exception as error:
+            reason = str(error).split("\n")[0] or type(error).__name__
+            raise UnreadableImageError(reason) from error
+
+    def __reduce__(self):
+        return FilesByFunction, (self.read,)
 
 
 class LazyTensor:

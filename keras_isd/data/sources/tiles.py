@@ -1,20 +1,21 @@
 """Tiles: parts of large images, each a row of a source, read when they are needed."""
 
-import collections
 import collections.abc
 import dataclasses
 import os
 import re
-import threading
 
 import numpy as np
 from absl import logging
 
 from keras_isd.data.decoding.decoder import Decoder
-from keras_isd.data.decoding.formats import UnreadableImageError, read_array, write_array
+from keras_isd.data.decoding.formats import UnreadableImageError
 from keras_isd.data.decoding.windows import DecodedImage, fill_missing
+from keras_isd.data.groups import short_names
+from keras_isd.data.sources.contents import read_array, write_array
 from keras_isd.data.sources.foreground import foreground_shares
 from keras_isd.data.sources.image_source import GIBIBYTE, ImageSource
+from keras_isd.data.sources.recent_items import RecentItems
 from keras_isd.data.sources.storage import FilesInPython
 from keras_isd.validation.arguments import check_positive_integer
 
@@ -122,7 +123,8 @@ def inherited_options(large, rows):
     """Labels and groups of the parts of large images, by the row of each part's image."""
     source = large.source
     if source.groups is None:
-        groups, group_names = rows, _short_names(large, len(source))
+        names = [large.name(row) for row in range(len(source))]
+        groups, group_names = rows, short_names(names)
     else:
         groups, group_names = source.groups[rows], source.group_names
     return {
@@ -229,8 +231,7 @@ class LargeImages:
     def __init__(self, source, max_bytes=GIBIBYTE, as_stacks=False, axes=None):
         self.source, self.as_stacks, self.axes = source, as_stacks, axes
         self._max_bytes = max_bytes
-        self._lock = threading.Lock()
-        self._open = collections.OrderedDict()  # by row, the last used one last
+        self._recent = RecentItems(self._load, lambda image: image.num_bytes, max_bytes)
 
     def name(self, row):
         """The name of an image."""
@@ -239,20 +240,7 @@ class LargeImages:
 
     def open(self, row):
         """Opens the image of a row: `DecodedImage`, or `TiffWindows` or one like it."""
-        with self._lock:
-            slot = self._open.setdefault(row, _Slot())
-            self._open.move_to_end(row)
-        with slot.lock:  # two threads never decode the same image
-            if slot.image is None:
-                slot.image = self._load(row)
-        with self._lock:
-            taken = sum(s.image.num_bytes for s in self._open.values() if s.image is not None)
-            for other in [*self._open][:-1]:
-                image = self._open[other].image
-                if taken > self._max_bytes and other != row and image is not None:
-                    del self._open[other]
-                    taken -= image.num_bytes
-        return slot.image
+        return self._recent(row)
 
     def _load(self, row):
         if self.as_stacks:
@@ -264,14 +252,6 @@ class LargeImages:
 
     def __reduce__(self):
         return LargeImages, (self.source, self._max_bytes, self.as_stacks, self.axes)
-
-
-class _Slot:
-    """An open image, and the lock under which it is opened."""
-
-    def __init__(self):
-        self.lock = threading.Lock()
-        self.image = None
 
 
 class TileFiles(FilesInPython):
@@ -332,10 +312,3 @@ class TileNames(collections.abc.Sequence):
         number, left, top, width, height, level = self._files.boxes[row].tolist()
         at_level = f"@{level}" if level else ""
         return f"{self._files.large.name(number)}[{left},{top},{width},{height}{at_level}]"
-
-
-def _short_names(large, count):
-    """Names of files without their folders, if they differ."""
-    names = [large.name(row) for row in range(count)]
-    short = [os.path.basename(name) for name in names]
-    return short if len(set(short)) == len(short) else names
