@@ -13,8 +13,11 @@ from keras_isd.data.batches.view_batches import ViewBatches
 from keras_isd.data.sources.file_table import from_csv, from_list_file, from_paths
 from keras_isd.data.sources.folder import from_folder
 from keras_isd.data.sources.function import from_function
+from keras_isd.data.sources.huggingface import from_huggingface
 from keras_isd.data.sources.image_source import ImageSource, from_arrays
+from keras_isd.data.sources.parquet import from_parquet
 from keras_isd.data.sources.slices import slices
+from keras_isd.data.sources.stored_arrays import from_hdf5, from_zarr
 from keras_isd.data.sources.tfds import from_tfds
 from keras_isd.data.sources.tiles import tiles
 from keras_isd.data.statistics import ChannelStatistics, channel_statistics
@@ -42,9 +45,13 @@ __all__ = [
     "from_csv",
     "from_folder",
     "from_function",
+    "from_hdf5",
+    "from_huggingface",
     "from_list_file",
+    "from_parquet",
     "from_paths",
     "from_tfds",
+    "from_zarr",
     "label_fraction",
     "long_tail",
     "of_classes",
