@@ -20,6 +20,8 @@ from keras_isd.data.sources.slices import slices
 from keras_isd.data.sources.stored_arrays import from_hdf5, from_zarr
 from keras_isd.data.sources.tfds import from_tfds
 from keras_isd.data.sources.tiles import tiles
+from keras_isd.data.sources.video import from_video
+from keras_isd.data.sources.webdataset import from_webdataset
 from keras_isd.data.statistics import ChannelStatistics, channel_statistics
 from keras_isd.data.subsets import label_fraction, long_tail, of_classes, unbalanced
 
@@ -51,6 +53,8 @@ __all__ = [
     "from_parquet",
     "from_paths",
     "from_tfds",
+    "from_video",
+    "from_webdataset",
     "from_zarr",
     "label_fraction",
     "long_tail",

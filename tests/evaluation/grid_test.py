@@ -83,5 +83,3 @@ def test_a_grid_is_embedded_and_its_cells_are_found_again(tmp_path, capsys):
     assert data.from_paths(found.names[:3])[1].shape == (10, 10, 3)
     assert main(["embed", *common, "--grid=4", "--update"]) == 2
     assert "--grid must not be given with --update" in capsys.readouterr().err
-
-

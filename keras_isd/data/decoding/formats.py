@@ -21,6 +21,14 @@ PILLOW_FORMATS = (
     *("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000"),
     *("PCX", "PNG", "PPM", "SGI", "TGA", "TIFF", "WEBP"),
 )
+# The endings of all formats that are decoded from their contents: photographs, TIFF of instruments,
+# arrays and volumes.
+EXTENSIONS = (
+    *(".avif", ".bmp", ".dib", ".gif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
+    *(".mpo", ".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".sgi", ".tga", ".webp"),
+    *(".btf", ".lsm", ".qptiff", ".stk", ".svs", ".tif", ".tiff"),
+    *(".dcm", ".h5", ".hdf5", ".nii", ".nii.gz", ".npy", ".npz"),
+)
 DEEP_PNG = (b"\x10\2", b"\x10\4", b"\x10\6")  # 16 bits, in colour or with transparency
 # White as 0, palettes, CMYK and three CIELAB encodings, which tifffile does not convert.
 OTHER_COLORS = (0, 3, 5, 8, 9, 10)

@@ -3,6 +3,7 @@
 import csv
 import os
 import pathlib
+import re
 
 import numpy as np
 
@@ -12,14 +13,19 @@ from keras_isd.data.sources.labels import number_labels
 from keras_isd.data.sources.slices import named_slices, parse_slice
 from keras_isd.data.sources.storage import FilesOnDisk
 from keras_isd.data.sources.tiles import parse_name, tile_source
+from keras_isd.data.sources.video import frame_source, parse_frame
+from keras_isd.data.sources.webdataset import member_source, parse_member
+
+_ROW = re.compile(r".*\[\d+\]", re.DOTALL)  # the names of `RowNames`
 
 
 def from_paths(paths, labels=None, class_names=None, on_error="skip", **kind):
-    """Makes a source from the paths of image files, or from the names of tiles or slices.
+    """Makes a source from the paths of image files, or from the names of parts of files.
 
     Args:
         paths: list of paths, local or such as `gs://bucket/name.png`; or of names of tiles such as
-            `slide.tif[0,256,256,256]`, see `tiles`, or of slices, see `slices`.
+            `slide.tif[0,256,256,256]`, see `tiles`, of slices, see `slices`, of frames, see
+            `from_video`, or of images in shards, see `from_webdataset`.
         labels: `(N,)` integers with -1 for unknown labels, or N class names (str) with "" for
             unknown ones, or None. Defaults to None.
         class_names: list of str, the classes in the order of their labels; None for the names among
@@ -188,19 +194,32 @@ def make_path_source(
     raw=False,
     **groups,
 ):
-    """Makes a source from paths of files or names of tiles; see `from_folder` for the arguments."""
-    named = [parse_slice(path) for path in paths]
-    if all(named):
-        stacks = list(dict.fromkeys(one.file for one in named))
+    """Makes a source from paths of files, or from names of parts of files.
+
+    Parts are tiles, slices, frames of videos and images in shards; see `from_folder` for the
+    arguments.
+    """
+    options = {"labels": labels, "class_names": class_names, **groups}
+    slices_found = _parse_all(paths, parse_slice)
+    if slices_found:
+        stacks = list(dict.fromkeys(one.file for one in slices_found))
         files = make_path_source(stacks, None, None, on_error, channels=1, raw=raw)
-        options = {"labels": labels, "class_names": class_names, **groups}
-        return named_slices(files, named, paths, **options)
+        return named_slices(files, slices_found, paths, **options)
     boxes = [parse_name(path) for path in paths]
     if any(boxes):
         images, boxes = _group_by_image(paths, boxes)
         large = make_path_source(images, None, None, on_error, channels, dtype, decode, raw)
-        options = {"labels": labels, "class_names": class_names, **groups}
         return tile_source(large, boxes, names=paths, **options)
+    for parse, make in ((parse_frame, frame_source), (parse_member, member_source)):
+        if parsed := _parse_all(paths, parse):
+            kind = {"channels": channels, "dtype": dtype, "decode": decode}
+            return make(parsed, paths, on_error, **kind, **options)
+    if rows := [path for path in paths if _ROW.fullmatch(path) and not os.path.exists(path)]:
+        raise ValueError(
+            "Images must be files, or parts of files that names determine: tiles, slices, frames, "
+            f"images in shards. Received: {rows[0]}, a row of a data set, which can only be read "
+            "with `from_huggingface`, `from_parquet`, `from_hdf5` or `from_zarr`"
+        )
     files = FilesOnDisk(paths)
     is_printable = all(path.isprintable() for path in paths)
     names = paths if is_printable else [*map(_to_printable, paths)]
@@ -214,6 +233,23 @@ def make_path_source(
         on_error=on_error,
         decoder=decoder,
         **groups,
+    )
+
+
+def _parse_all(names, parse):
+    """The parts of all names, if they are of a kind; None if no name is.
+
+    Raises:
+        ValueError: if only some names are.
+    """
+    parsed = [parse(name) for name in names]
+    if not any(parsed):
+        return None
+    if all(parsed):
+        return parsed
+    raise ValueError(
+        "Names of slices, of frames and of images in shards must not be mixed with others. "
+        f"Received: {names[parsed.index(None)]}"
     )
 
 

@@ -1,15 +1,14 @@
 """Makes sources of Parquet tables with a column of image files."""
 
-import glob
 import itertools
 import json
-import os
 
 from absl import logging
 
 from keras_isd.compat.optional_imports import needs_extra
 from keras_isd.data.sources.function import RowNames, find_part, from_function
 from keras_isd.data.sources.image_source import GIBIBYTE
+from keras_isd.data.sources.patterns import expand_patterns
 from keras_isd.data.sources.recent_items import RecentItems
 
 
@@ -73,24 +72,6 @@ def from_parquet(files, image="image", label=None, group=None, class_names=None,
         names=images.names,
         **options,
     )
-
-
-def expand_patterns(argument, places):
-    """The existing paths of an argument: a path, a pattern, or a list of these, without doubles.
-
-    Raises:
-        ValueError: if a path or a pattern matches no file.
-    """
-    found: dict[str, None] = {}
-    for place in [places] if isinstance(places, (str, os.PathLike)) else places:
-        place = os.fspath(place)
-        matches = [place] if os.path.exists(place) else sorted(glob.glob(place))
-        if not matches:
-            raise ValueError(f"Argument `{argument}` must name existing files. Received: {place}")
-        found |= dict.fromkeys(matches)
-    if not found:
-        raise ValueError(f"Argument `{argument}` must name existing files. Received: {places}")
-    return list(found)
 
 
 def find_image_column(path):

@@ -59,11 +59,14 @@ class _Slot:
         self.item = None
 
 
+_INHERITED: list = []
 _ALL: weakref.WeakSet[RecentItems] = weakref.WeakSet()
 
 
 def _clear_all():
     for items in [*_ALL]:
+        # The parent's items stay referenced: to close a video waits for threads that a fork lacks.
+        _INHERITED.append(items._slots)
         items.clear()
 
 

@@ -122,3 +122,12 @@ def test_columns_of_images_are_recognised(tmp_path):
     pq.write_table(pa.table({"name": list("abcdefg"), "jpg": FILES}), tmp_path / "i.parquet")
     assert parquet.find_image_column(tmp_path / "f.parquet") is None
     assert parquet.find_image_column(tmp_path / "i.parquet") == "jpg"
+
+
+def test_names_of_rows_are_no_paths(tmp_path):
+    pq.write_table(pa.table({"image": FILES}), tmp_path / "a.parquet")
+    names = data.from_parquet(tmp_path / "a.parquet").names[:2]
+    with pytest.raises(
+        ValueError, match=r"Received: .*a\.parquet\[0\], a row of a data set.*from_parquet"
+    ):
+        data.from_paths(names)
