@@ -159,10 +159,8 @@ def _compute(arguments, output, model, view, part, names, facts):
 
 def _is_newer(name, written):
     """Whether the file of an image was changed, or put in its place, after a table was begun."""
-    sources = keras_isd.data.sources
-    part = sources.tiles.parse_name(name) or sources.slices.parse_slice(name)
     try:
-        status = os.stat(part[0] if part else name)
+        status = os.stat(keras_isd.data.sources.file_table.containing_file(name))
     except OSError:  # such as a URL, whose changes are not seen
         return False
     return max(status.st_mtime_ns, status.st_ctime_ns) > written
@@ -181,9 +179,11 @@ def _root(arguments, source):
     if pathlib.Path(arguments.images).is_dir():
         return os.path.abspath(arguments.images)
     names = [*map(keras_isd.data.fingerprint.absolute_name, source.names or [])]
+    if any("://" in name for name in names):
+        return None
     try:
         return os.path.commonpath([*map(os.path.dirname, names)])
-    except ValueError:  # no names, URLs, or files on several drives
+    except ValueError:  # no names, or files on several drives
         return None
 
 

@@ -1,6 +1,5 @@
 """Images and trained networks as arguments of subcommands."""
 
-import csv
 import json
 import pathlib
 import re
@@ -8,7 +7,8 @@ import re
 import numpy as np
 
 import keras_isd
-from keras_isd.command.values import group, natural_int, path, positive_int, share
+from keras_isd.command.places import PLACES, has_columns, is_video, read_place
+from keras_isd.command.values import group, interval, natural_int, path, positive_int, share
 
 # Folders of these names are no classes, unless they are asked for.
 GROUP_NAME = re.compile(
@@ -20,11 +20,11 @@ LABELS = ("auto", "folder", "none")
 # Options of reading images; a run keeps them for later subcommands.
 TILE_OPTIONS = ("tile", "stride", "keep", "level")
 SLICE_OPTIONS = ("each", "project", "adjacent", "axes")
-REMEMBERED = ("labels", "group", "raw", *TILE_OPTIONS, *SLICE_OPTIONS)
+REMEMBERED = ("labels", "group", "every", "raw", *TILE_OPTIONS, *SLICE_OPTIONS)
 STATISTICS = ("imagenet", "cifar10")  # of keras_isd.augmentation, in upper case
 
 
-def add_image_arguments(parser, images_help="folder, .csv, .npz or tfds:NAME/SPLIT"):
+def add_image_arguments(parser, images_help=PLACES):
     """Adds the images and the options of reading them."""
     parser.add_argument("images", type=path, metavar="IMAGES", help=images_help)
     parser.add_argument(
@@ -44,9 +44,14 @@ def add_reading_arguments(parser):
         "--group",
         type=group,
         help='what images were taken with or in: a folder such as "plate*", the level of a folder, '
-        "a column of a .csv, or none; as in the run if not given",
+        "a column of a table, or none; as in the run if not given",
     )
     parser.add_argument("--follow_links", action="store_true", help="follow symbolic links")
+    parser.add_argument(
+        "--every",
+        type=interval,
+        help="distance of the frames of videos in seconds, or frame for all; as in the run, or 1",
+    )
     parser.add_argument(
         "--raw", action="store_true", default=None, help="DICOM's values as they are stored"
     )
@@ -75,10 +80,10 @@ def add_labelled_arguments(parser):
 
 
 def read_images(place, arguments, class_names=None, with_labels=False):
-    """The `ImageSource` of a folder, a table `.csv`, arrays `.npz`, or `tfds:NAME/SPLIT`.
+    """The `ImageSource` of a place, cut into tiles or slices if they are asked for.
 
     Args:
-        place: str.
+        place: str, see `keras_isd.command.places.PLACES`.
         arguments: parsed arguments, with those of `add_image_arguments`.
         class_names: list of str, the classes of other images, in the order of their labels.
             Defaults to None.
@@ -92,12 +97,25 @@ def read_images(place, arguments, class_names=None, with_labels=False):
     options = _cutting_options(arguments, remembered)
     # The pages of stacks are read one by one, so that only they decide the number of channels.
     channels = 1 if options["each"] else arguments.channels or _run_channels(arguments)
-    source = _read_source(place, arguments, class_names, channels, labels)
+    every = _every(place, arguments, remembered)
+    # Other places, such as images to classify, need not have the groups.
+    is_grouped = arguments.group != "none" and place == getattr(arguments, "images", None)
+    group = arguments.group if is_grouped else None
+
+    given = {"class_names": class_names, "labels": labels, "every": every}
+    given |= {"raw": bool(arguments.raw or remembered.get("raw"))}
+    given["is_cut"] = bool(options["each"] or options["tile"])
+
+    def read(channels=channels, group=group):
+        return read_place(place, arguments, channels=channels, group=group, **given)
+
+    source = read()
     if channels is None and _keeps_one_channel(source, arguments):
         # Photographs in grey keep three channels, for networks that others trained.
-        source = _read_source(place, arguments, class_names, 1, labels)
+        channels, source = 1, read(1)
     if arguments.group is None and remembered.get("group", "none") != "none":
-        source = _with_remembered_groups(source, remembered["group"], place)
+        group = remembered["group"]
+        source = _with_remembered_groups(source, group, place, lambda: read(channels, group))
     is_chosen = labels == "auto" and not with_labels and pathlib.Path(place).is_dir()
     return _cut(_groups_by_name(source) if is_chosen else source, arguments, options)
 
@@ -179,14 +197,24 @@ def _run_folders(arguments):
     return [pathlib.Path(place) for place in places if place]
 
 
-def _with_remembered_groups(source, group, place):
-    """The source with the groups of a run; without them if it has no such folder or column."""
+def _every(place, arguments, remembered):
+    """The distance of the frames of videos, given or remembered; or None."""
+    if arguments.every is not None and not is_video(place, arguments.every):
+        arguments.fail(f"--every needs videos. Received: {place}")
+    return remembered.get("every") if arguments.every is None else arguments.every
+
+
+def _with_remembered_groups(source, group, place, read):
+    """The source with the groups of a run; without them if it has no such folder or column.
+
+    `read` is a function that reads the place with the groups, if they are a column.
+    """
     groups, found = keras_isd.data.groups, None
     try:
-        if pathlib.Path(place).suffix == ".csv":
-            found = keras_isd.data.from_csv(place, path=_columns(place, False)[0], group=group)
-            found = found.groups, found.group_names
-        elif source.names is not None:
+        if has_columns(place) and not isinstance(group, int):
+            grouped = read()
+            found = grouped.groups, grouped.group_names
+        elif source.names is not None and not has_columns(place):
             found = groups.path_groups(source.names, group)
     except ValueError:
         found = None
@@ -201,41 +229,6 @@ def _keeps_one_channel(source, arguments):
     model = getattr(arguments, "model", None) or getattr(arguments, "teacher", None) or ""
     takes_color = model and not pathlib.Path(model).is_dir()  # a network that others trained
     return bool(source.is_grey and source.dtype != "uint8" and not takes_color)
-
-
-def _read_source(place, arguments, class_names, channels, labels):
-    data, use_labels = keras_isd.data, labels != "none"
-    raw = bool(arguments.raw or remembered_reading(arguments).get("raw"))
-    # Other places, such as images to classify, need not have the groups.
-    is_grouped = arguments.group != "none" and place == getattr(arguments, "images", None)
-    group = arguments.group if is_grouped else None
-    if group is not None and (place.startswith("tfds:") or place.endswith(".npz")):
-        arguments.fail(f"--group must not be given for arrays or data sets. Received: {place}")
-    if place.startswith("tfds:"):
-        name, _, split = place.removeprefix("tfds:").partition("/")
-        return data.from_tfds(name, split or "train", data_dir=arguments.data_dir)
-    if pathlib.Path(place).suffix == ".csv":
-        name_column, label = _columns(place, use_labels)
-        return data.from_csv(
-            place,
-            path=name_column,
-            label=label,
-            class_names=label and class_names,
-            channels=channels,
-            group=group,
-            raw=raw,
-        )
-    if pathlib.Path(place).suffix == ".npz":
-        return _read_arrays(place, use_labels)
-    return data.from_folder(
-        place,
-        class_names=class_names,
-        labels=labels if use_labels else None,
-        channels=channels,
-        follow_links=arguments.follow_links,
-        group=group,
-        raw=raw,
-    )
 
 
 def _groups_by_name(source):
@@ -331,27 +324,6 @@ def load_model(arguments):
     augmentation = keras_isd.augmentation
     statistics = getattr(augmentation, arguments.statistics.upper())
     return keras.models.load_model(place), augmentation.evaluation(arguments.size, statistics)
-
-
-def _columns(place, use_labels):
-    """The names of the columns of paths and of labels; the latter None if absent or not used."""
-    with open(place, newline="", encoding="utf-8-sig") as file:
-        delimiter = keras_isd.data.sources.file_table.find_delimiter(file)
-        columns = next(csv.reader(file, delimiter=delimiter), [])
-    # The tables that subcommands write have a column `name`.
-    is_own = "name" in columns and "path" not in columns
-    return "name" if is_own else "path", "label" if use_labels and "label" in columns else None
-
-
-def _read_arrays(place, use_labels):
-    with np.load(place, allow_pickle=False) as arrays:
-        if "images" not in arrays.files:
-            raise ValueError(
-                "The file must have an array `images` of shape (N, H, W, C). "
-                f"Received: {place} with {arrays.files}"
-            )
-        labels = arrays["labels"] if use_labels and "labels" in arrays.files else None
-        return keras_isd.data.from_arrays(arrays["images"], labels)
 
 
 def _with_labels(source, place):

@@ -26,6 +26,7 @@ from absl import logging
 import keras_isd
 from keras_isd.command import tables
 from keras_isd.command.images import add_reading_arguments, read_images
+from keras_isd.command.places import holds_image_column
 from keras_isd.command.values import natural_int, positive_int
 
 KINDS = ("image", "local")
@@ -114,7 +115,9 @@ def _read_source(arguments):
 def _holds_images(place):
     """Whether a place has images, and is no table of features."""
     suffix = pathlib.Path(place).suffix
-    if "*" in place or suffix == ".parquet":
+    if suffix == ".parquet":
+        return holds_image_column(place)
+    if "*" in place and suffix in keras_isd.evaluation.feature_table.ENDINGS:
         return False
     if suffix == ".npz" and pathlib.Path(place).is_file():
         with np.load(place, allow_pickle=False) as arrays:

@@ -30,6 +30,11 @@ def share(text):
     return _number(float, text, "a number from 0 to 1", lambda value: 0 <= value <= 1)
 
 
+def interval(text):
+    """The distance of frames in seconds, a float above 0, or "frame" for all frames."""
+    return text if text == "frame" else positive_float(text)
+
+
 def group(text):
     """A level of folders, int, or a pattern of folders or the name of a column, str."""
     return int(text) if text.lstrip("-").isdigit() else text

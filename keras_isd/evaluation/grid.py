@@ -56,6 +56,12 @@ def grid_names(source, view, cells):
 
     Returns:
         List of `len(source) * cells * cells` str.
+
+    Example:
+
+    >>> source = keras_isd.data.from_arrays(np.zeros((1, 8, 10, 3), "uint8"))
+    >>> keras_isd.evaluation.grid_names(source, keras_isd.augmentation.evaluation(8), 2)[:2]
+    ['row 0[1,0,4,4]', 'row 0[5,0,4,4]']
     """
     names = []
     for row in range(len(source)):

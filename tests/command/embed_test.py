@@ -169,7 +169,8 @@ def test_a_run_remembers_how_its_images_were_read(tmp_path, capsys):
     (run / "run.json").write_text(json.dumps(facts))
     given = {"labels": None, "channels": None, "follow_links": False, "group": None}
     given |= dict.fromkeys(["tile", "stride", "keep", "level", "each", "project", "adjacent"])
-    arguments = types.SimpleNamespace(**given, data_dir=None, images=images, model=str(run))
+    given |= {"data_dir": None, "images": images, "axes": None, "raw": None, "every": None}
+    arguments = types.SimpleNamespace(**given, model=str(run))
     found = read_images(images, arguments)
     assert (found.labels, found.group_names) == (None, ["a1", "b2"])
     arguments.labels, arguments.group = "folder", -1

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.one_backend("files are read without a backend")
 DEFAULTS = {
     "labels": "auto", "channels": None, "follow_links": False, "group": None, "data_dir": None,
     "tile": None, "stride": None, "keep": None, "level": None,
-    "each": None, "project": None, "adjacent": None,
+    "each": None, "project": None, "adjacent": None, "axes": None, "raw": None, "every": None,
 }  # fmt: skip
 
 

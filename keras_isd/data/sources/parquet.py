@@ -83,6 +83,13 @@ def find_image_column(path):
     return next((field.name for field in schema if _is_image(field.type)), None)
 
 
+def list_columns(path):
+    """The names of the columns of a Parquet table."""
+    import pyarrow.parquet as pq
+
+    return pq.read_schema(path).names
+
+
 class ParquetImages:
     """Reads image files from tables, by row groups that are kept in memory.
 

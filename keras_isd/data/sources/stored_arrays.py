@@ -129,15 +129,7 @@ def _open_zarr(path):
 def _from_arrays(argument, open_file, place, images_argument, images, labels, group, options):
     """Makes a source of an array, with labels and groups from other arrays of the same file."""
     place = os.fspath(place)
-    try:
-        file = open_file(place)
-    # Each library has its own errors for files that do not exist or have another format.
-    except Exception as error:
-        kind = "an HDF5 file" if open_file is _open_hdf5 else "a Zarr store"
-        raise ValueError(
-            f"Argument `{argument}` must be {kind}. Received: {place}: {error}"
-        ) from error
-    arrays = {None: file} if hasattr(file, "shape") else _list_arrays(file)
+    arrays = _open_arrays(argument, open_file, place)
     if images is None:
         stacks = [name for name, array in arrays.items() if array.ndim in (3, 4)]
         images = stacks[0] if len(stacks) == 1 else "the only array of images"
@@ -158,8 +150,28 @@ def _from_arrays(argument, open_file, place, images_argument, images, labels, gr
     )
 
 
-def _list_arrays(file):
-    """The arrays in an open file at any depth, by name."""
+def list_names(place):
+    """The names of the arrays in an HDF5 file or, if its name ends in .zarr, a Zarr store."""
+    is_zarr = place.endswith(".zarr")
+    with needs_extra("zarr" if is_zarr else "hdf5"):
+        arrays = _open_arrays("place", _open_zarr if is_zarr else _open_hdf5, place)
+    return [name for name in arrays if name is not None]
+
+
+def _open_arrays(argument, open_file, place):
+    """The arrays in a file at any depth, by name; the name is None if the file is an array."""
+    try:
+        file = open_file(place)
+    except ModuleNotFoundError:
+        raise
+    # Each library has its own errors for files that do not exist or have another format.
+    except Exception as error:
+        kind = "an HDF5 file" if open_file is _open_hdf5 else "a Zarr store"
+        raise ValueError(
+            f"Argument `{argument}` must be {kind}. Received: {place}: {error}"
+        ) from error
+    if hasattr(file, "shape"):
+        return {None: file}
     found = {}
     if hasattr(file, "visititems"):  # of HDF5
         file.visititems(lambda name, item: found.update({name: item}))
