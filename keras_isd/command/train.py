@@ -7,14 +7,17 @@
     keras-isd train IMAGES --output=RUN --domain=pathology    # views for stained tissue
     keras-isd train IMAGES --output=RUN2 --start=RUN          # after the folder has grown
     keras-isd train tfds:cifar10/train --output=RUN
+    keras-isd train hf:OWNER/NAME/train --output=RUN          # a data set of Hugging Face
+    keras-isd train films --every=1 --output=RUN              # frames of videos, one a second
 
 IMAGES is a folder with images at any depth, a table .csv with a column path (or name), arrays
-`images` in an .npz, or a data set of TensorFlow Datasets. Settings that are not given are chosen,
-and the reason for each is printed. Run the same command again to resume an interrupted run. RUN
-holds settings and versions (run.json), metrics (metrics.csv, and logs for TensorBoard if it is
-installed), checkpoints, and at the end the model (model.keras) and a report (report.html). A
-finished run cannot be made longer, because its learning rate has fallen to 0: `--start` begins
-another one with its weights and a new schedule.
+`images` in an .npz, .h5 or .zarr, shards such as "train-*.tar", Parquet tables with a column of
+image files, a data set of Hugging Face (hf:) or TensorFlow Datasets (tfds:), or videos. Settings
+that are not given are chosen, and the reason for each is printed. Run the same command again to
+resume an interrupted run. RUN holds settings and versions (run.json), metrics (metrics.csv, and
+logs for TensorBoard if it is installed), checkpoints, and at the end the model (model.keras) and a
+report (report.html). A finished run cannot be made longer, because its learning rate has fallen to
+0: `--start` begins another one with its weights and a new schedule.
 """
 
 import json

@@ -22,7 +22,8 @@ class ImageSource:
 
     Any row can be read at any time. So the order of an epoch is a permutation of rows that takes no
     memory, a run resumes at any step at no cost, and a subset is a list of rows. `from_arrays`,
-    `from_folder` and `from_tfds` of `keras_isd.data` make sources.
+    `from_folder`, `from_tfds` and others of `keras_isd.data` make sources. `from_function` takes
+    a function of your own.
 
     A source is a sequence: `source[row]` is an image, a NumPy array `(H, W, C)`. Reading it needs
     no TensorFlow, so a PyTorch `DataLoader`, a Keras `PyDataset` or `grain` can read it too. A

@@ -141,3 +141,16 @@ def test_names_of_rows_count_within_each_place():
     assert list(pickle.loads(pickle.dumps(names))) == list(names)
     with pytest.raises(IndexError):
         names[5]
+
+
+def test_a_pipeline_reads_an_array_once():
+    rows = []
+
+    def read(row):
+        rows.append(row)
+        return IMAGES[row]
+
+    source = data.from_function(read, 5)
+    rows.clear()
+    assert len(list(source.dataset())) == 5
+    assert sorted(rows) == [0, 1, 2, 3, 4]

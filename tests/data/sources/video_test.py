@@ -203,3 +203,22 @@ def test_names_of_frames_are_not_mixed_with_files(tmp_path):
     path = write(tmp_path / "a.avi")
     with pytest.raises(ValueError, match=r"must not be mixed with others\. Received: .*b\.png"):
         data.from_paths([f"{path}[t=0.0]", tmp_path / "b.png"])
+
+
+@pytest.mark.parametrize("ending", KINDS)
+def test_the_decoder_starts_at_the_keyframe_before_a_frame(ending, tmp_path, monkeypatch):
+    path = write(tmp_path / f"a.{ending}")
+    source = data.from_video(path, every="frame")
+    reader = source._storage.read
+    timeline, sought, original = reader._timelines[0], [], video.Video._seek
+    monkeypatch.setattr(
+        video.Video, "_seek", lambda self, target: sought.append(target) or original(self, target)
+    )
+    pts = timeline.pts.tolist()
+    assert timeline.keyframe_before(pts[20])[0] >= pts[14]
+    for row in range(23):  # in order, each keyframe is sought once
+        reader(row)
+    assert sought == timeline.keyframes[:, 1].tolist()
+    sought.clear()
+    reader(20)
+    assert sought == [timeline.keyframe_before(pts[20])[1]]
