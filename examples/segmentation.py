@@ -112,16 +112,12 @@ def main(_):
     scaled = (images / 255 - 0.5) / 0.2
     few, tested = slice(0, MASKS.value), slice(IMAGES.value, None)
     pretrained = pretrain(images[: IMAGES.value])
-    networks = {
-        "untrained, head alone": add_head(make_backbone(), True),
-        "pretrained, head alone": add_head(pretrained, True),
-        "untrained, whole network": add_head(make_backbone(), False),
-        "pretrained, whole network": add_head(pretrained, False),
-    }
-    print(f"\n{MASKS.value} masks{'':<24}{'mean IoU':>9}")
-    for name, network in networks.items():
-        found = score(network, scaled[few], masks[few], scaled[tested], masks[tested])
-        print(f"{name:<32}{found:>8.3f}")
+    print(f"\n{MASKS.value} masks{'':<20}{'mean IoU':>9}")
+    for is_frozen, trained in ((True, "head alone"), (False, "whole network")):
+        for name, backbone in (("untrained", make_backbone()), ("pretrained", pretrained)):
+            network = add_head(backbone, is_frozen)
+            found = score(network, scaled[few], masks[few], scaled[tested], masks[tested])
+            print(f"{name + ', ' + trained:<28}{found:>8.3f}", flush=True)
 
 
 if __name__ == "__main__":

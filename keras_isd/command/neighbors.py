@@ -5,13 +5,15 @@
     keras-isd neighbors features.parquet --other_groups="plate*"
     keras-isd neighbors new.parquet --in=features.parquet
     keras-isd neighbors features.parquet --image=new.jpg --model=RUN
+    keras-isd neighbors features.parquet --image=new.jpg --model=RUN --index=features.faiss
 
 The table has a line for each image and neighbour: name, neighbor, similarity (the cosine, at most
 1). `--query` names images by the ends of their names; without it the neighbours of all are found.
 With `--other_groups`, a folder such as "plate*" or the level of a folder, an image's neighbours are
 those in other such folders alone. With `--in` they are among the images of another table by the
 same model; a warning is printed if the new images lie apart from them. `--image` names files that
-are not in the table; the model that wrote the table computes their features.
+are not in the table; the model that wrote the table computes their features. `--index` names a file
+that keeps the index of an approximate search, for further searches in the same table.
 """
 
 import numpy as np
@@ -32,10 +34,17 @@ def add_arguments(parser):
     add("--other_groups", type=group, help="folder whose own images are left out")
     add("--in", dest="among", type=path, help="table of the images to find neighbours among")
     add("--image", type=comma_list, help="files to find the neighbours of, with --model")
+    add("--index", type=path, help="file of the index of --approximate, read or written")
     add_model_arguments(parser, required=False)
 
 
 def run(arguments):
+    if arguments.index and arguments.other_groups is not None:
+        arguments.fail(
+            "--index must not be given with --other_groups. "
+            f"Received: --index={arguments.index}, --other_groups={arguments.other_groups}"
+        )
+    arguments.approximate = arguments.approximate or bool(arguments.index)
     if arguments.among and arguments.other_groups is not None:
         arguments.fail(
             "--in must not be given with --other_groups. "
@@ -60,7 +69,7 @@ def run(arguments):
     if bank is not None:
         k = min(arguments.k, len(bank.names))
         rows, similarities = keras_isd.exploration.find_neighbors(
-            bank.features, found.features[queries], k, arguments.approximate
+            bank.features, found.features[queries], k, arguments.approximate, index=arguments.index
         )
         names = bank.names + [found.names[query] for query in queries]
         query_rows = list(range(len(bank.names), len(names)))
@@ -93,12 +102,15 @@ def _find(arguments, found, queries):
         )
         return rows[queries], similarities[queries]
     if arguments.query is None:
-        return keras_isd.exploration.find_neighbors(features, None, k, arguments.approximate)
-    from keras_isd.similarity.neighbors import find_row_neighbors
+        return keras_isd.exploration.find_neighbors(
+            features, None, k, arguments.approximate, index=arguments.index
+        )
+    from keras_isd.similarity.neighbors import choose_search, find_row_neighbors
     from keras_isd.validation.features import check_features
 
     check_features(features=features)
-    return find_row_neighbors(features, queries, k)
+    search = choose_search(arguments.approximate, arguments.index)
+    return find_row_neighbors(features, queries, k, search)
 
 
 def _embed(arguments, bank):

@@ -121,6 +121,21 @@ def run(arguments):
     )
 
 
+def _check_epochs(arguments):
+    """Raises a ValueError that names the way to train a finished run for longer."""
+    output = pathlib.Path(arguments.output)
+    if not (output / "model.keras").is_file() or not arguments.epochs:
+        return
+    facts = json.loads((output / "run.json").read_text(encoding="utf-8"))
+    epochs = facts["settings"]["epochs"]
+    if arguments.epochs > epochs:
+        raise ValueError(
+            f"--epochs must be {epochs} for this finished run, whose learning rate has fallen to "
+            f"0. Train for longer in a new phase: --start={output} --output={output}-2 "
+            f"--epochs={arguments.epochs - epochs}. Received: --epochs={arguments.epochs}"
+        )
+
+
 def _reading(arguments):
     """The options of reading images, which later subcommands take from the run."""
     given = {name: getattr(arguments, name) for name in REMEMBERED}
@@ -176,6 +191,7 @@ def _check(arguments):
         arguments.fail(
             f"--query_views needs a teacher. Received: --query_views={arguments.query_views}"
         )
+    _check_epochs(arguments)
     folder, output = (pathlib.Path(p).resolve() for p in (arguments.images, arguments.output))
     if folder.is_dir() and output.is_relative_to(folder):
         raise ValueError(

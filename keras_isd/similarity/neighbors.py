@@ -1,5 +1,7 @@
 """Nearest neighbours of images, within one set or between two sets."""
 
+import functools
+
 import numpy as np
 
 from keras_isd.similarity.approximate import approximate_rows
@@ -8,7 +10,9 @@ from keras_isd.validation.arguments import check_positive_integer
 from keras_isd.validation.features import check_features
 
 
-def find_neighbors(features, queries=None, k=10, approximate=False, exclude_groups=None):
+def find_neighbors(
+    features, queries=None, k=10, approximate=False, exclude_groups=None, index=None
+):
     """Finds the most similar images of each image, or of each query image.
 
     Similarity is the cosine of the features. An image is not its own neighbour. The time of the
@@ -27,6 +31,9 @@ def find_neighbors(features, queries=None, k=10, approximate=False, exclude_grou
         exclude_groups: `(N,)` array, the group of each image, such as its plate or patient: an
             image's neighbours are then those of other groups alone. Without `queries` only.
             Defaults to None.
+        index: path of a file that keeps the index of an approximate search: written if it does not
+            exist or is of other features, and else read, which saves most of the time of a search
+            for few queries. Defaults to None.
 
     Returns:
         Pair of `(M, k)` arrays: rows of `features`, the most similar first, and similarities in
@@ -34,7 +41,8 @@ def find_neighbors(features, queries=None, k=10, approximate=False, exclude_grou
 
     Raises:
         ImportError: if `approximate` is True and faiss is not installed.
-        ValueError: if features are not finite, or `k` is larger than the number of other images.
+        ValueError: if features are not finite, `k` is larger than the number of other images, or
+            `index` is given without `approximate` or with `exclude_groups`.
 
     Example:
 
@@ -53,7 +61,12 @@ def find_neighbors(features, queries=None, k=10, approximate=False, exclude_grou
         raise ValueError(
             f"Argument `k` must be at most {limit}, the number of other images. Received: {k=}"
         )
-    search = approximate_rows if approximate else nearest_rows
+    if index is not None and (not approximate or exclude_groups is not None):
+        raise ValueError(
+            "Argument `index` must be given with `approximate` and without `exclude_groups`. "
+            f"Received: {index=}, {approximate=}"
+        )
+    search = choose_search(approximate, index)
     if exclude_groups is not None:
         if queries is not None or len(exclude_groups) != len(features):
             raise ValueError(
@@ -65,6 +78,11 @@ def find_neighbors(features, queries=None, k=10, approximate=False, exclude_grou
     if queries is not None:
         return search(features, queries, k)
     return find_all_neighbors(features, k, search)
+
+
+def choose_search(approximate=False, index=None):
+    """The function that finds the nearest rows; see `find_neighbors` for the arguments."""
+    return functools.partial(approximate_rows, file=index) if approximate else nearest_rows
 
 
 def _neighbors_in_other_groups(features, groups, k, search):

@@ -28,6 +28,16 @@ def test_quickstart_learns_in_a_third_of_its_epochs():
     assert student[1] > untrained[1] + 0.03  # 5-shot
 
 
+@pytest.mark.one_backend("layers of Keras on maps that are tested on each backend")
+def test_segmentation_compares_heads_and_networks_with_and_without_pretraining():
+    arguments = ("--epochs=1", "--images=128", "--steps=4")
+    output = run_python("examples/segmentation.py", *arguments)
+    for trained in ("head alone", "whole network"):
+        for network in ("untrained", "pretrained"):
+            (value,) = table(output, f"{network}, {trained}")
+            assert 0 < value < 0.5
+
+
 @pytest.mark.data
 @pytest.mark.nightly
 @pytest.mark.skipif(not CIFAR.is_dir(), reason=f"CIFAR-10 is not in {CIFAR}")

@@ -164,3 +164,15 @@ def test_two_runs_are_compared(first, tmp_path, capsys):
     assert "none" in printed
     assert main(["compare", str(run), str(tmp_path)]) == 1
     assert "finished run" in capsys.readouterr().err
+
+
+def test_the_error_for_more_epochs_of_a_finished_run_names_the_next_phase(tmp_path, capsys):
+    from keras_isd.command.main import main
+
+    (tmp_path / "run").mkdir()
+    (tmp_path / "images").mkdir()
+    (tmp_path / "run" / "model.keras").touch()
+    (tmp_path / "run" / "run.json").write_text('{"settings": {"epochs": 10}}')
+    run = f"{tmp_path}/run"
+    assert main(["train", f"{tmp_path}/images", f"--output={run}", "--epochs=30"]) == 1
+    assert f"--start={run} --output={run}-2 --epochs=20" in capsys.readouterr().err
