@@ -73,9 +73,7 @@ def run(arguments):
     names = None if part.names is None else [*map(fingerprint.absolute_name, part.names)]
     if arguments.update and names is None:
         arguments.fail(f"--update needs images with names. Received: {arguments.images}")
-    features = _compute(arguments, output, model, view, part, names, facts)
-    # The row of an image that could not be read is all zeros.
-    read = np.concatenate([features[i : i + 4096].any(axis=1) for i in range(0, len(rows), 4096)])
+    features, read = _compute(arguments, output, model, view, part, names, facts)
     if arguments.correct:
         features, facts["correction"] = _correct(arguments, source, features, read, controls)
     found = evaluation.Features(
@@ -92,7 +90,7 @@ def run(arguments):
     evaluation.save_features(output, found, np.flatnonzero(read))
     # A file that changes from now on, or has changed since it was read, is newer than its table.
     os.utime(output, ns=(began.stat().st_mtime_ns,) * 2)
-    for file in output.parent.glob(f".{glob.escape(output.name)}*.npy"):
+    for file in output.parent.glob(f".{glob.escape(output.name)}.npy*"):
         file.unlink()
     began.unlink()
     missing = "" if read.all() else f"; {np.count_nonzero(~read):,} could not be read"
@@ -127,17 +125,20 @@ def _begin(output):
 
 
 def _compute(arguments, output, model, view, part, names, facts):
-    """The features of a part's images; with `--update` only those that the table lacks are new."""
+    """The features of a part's images, and which of them were read.
+
+    With `--update` only the features of images that the table lacks are computed.
+    """
     evaluation = keras_isd.evaluation
     if not (arguments.update and output.is_file()):
-        unfinished = output.with_name(f".{output.name}.npy")
-        return evaluation.cache_features(model, part, view, unfinished, arguments.batch_size)
+        return _compute_all(arguments, output, model, view, part)
     old = evaluation.load_features(output)
     wanted = evaluation.Features(old.features, None, old.indices, facts=facts)
     evaluation.feature_table.check_same_features([output, arguments.model], [old, wanted])
     row_of = dict(zip(old.names or [], range(len(old.features))))
     written = output.stat().st_mtime_ns
-    kept = [-1 if _is_newer(name, written) else row_of.get(name, -1) for name in names]
+    is_changed = keras_isd.data.fingerprint.is_changed_since
+    kept = [-1 if is_changed(name, written) else row_of.get(name, -1) for name in names]
     rows = np.array(kept)
     new = np.flatnonzero(rows < 0)
     print(
@@ -146,24 +147,24 @@ def _compute(arguments, output, model, view, part, names, facts):
     )
     features = np.zeros((len(names), old.features.shape[1]), "float32")
     features[rows >= 0] = old.features[rows[rows >= 0]]
+    read = np.ones(len(names), bool)
     if len(new):
-        chosen = part.subset(new)
-        # An interrupted update resumes with the same images, and starts again with others.
-        digest = keras_isd.data.fingerprint.source_fingerprint(chosen)
-        unfinished = output.with_name(f".{output.name}.{digest}.npy")
-        features[new] = evaluation.cache_features(
-            model, chosen, view, unfinished, arguments.batch_size
-        )
-    return features
+        features[new], read[new] = _compute_all(arguments, output, model, view, part.subset(new))
+    return features, read
 
 
-def _is_newer(name, written):
-    """Whether the file of an image was changed, or put in its place, after a table was begun."""
-    try:
-        status = os.stat(keras_isd.data.sources.file_table.containing_file(name))
-    except OSError:  # such as a URL, whose changes are not seen
-        return False
-    return max(status.st_mtime_ns, status.st_ctime_ns) > written
+def _compute_all(arguments, output, model, view, source):
+    """The features of a source's images, and which of them were read.
+
+    An interrupted command resumes with the same images, and starts again with others.
+    """
+    evaluation = keras_isd.evaluation
+    unfinished = output.with_name(f".{output.name}.npy")
+    evaluation.feature_file.discard_other_images(unfinished, source)
+    features = evaluation.cache_features(model, source, view, unfinished, arguments.batch_size)
+    read = np.ones(len(source), bool)
+    read[evaluation.feature_file.unreadable_rows(unfinished)] = False
+    return features, read
 
 
 def _check_options(arguments):

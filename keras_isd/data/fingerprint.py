@@ -7,6 +7,8 @@ import zlib
 
 import numpy as np
 
+from keras_isd.data.sources.file_table import containing_file
+
 SAMPLED_ROWS = 16  # rows of an array that its fingerprint depends on
 
 
@@ -28,6 +30,42 @@ def source_fingerprint(source):
     else:
         content = b"".join(source[row].tobytes() for row in _sampled_rows(len(source)))
     return hashlib.sha256(content).hexdigest()[:16]
+
+
+def contents_fingerprint(source):
+    """Computes a hash that also changes if files of the same names are replaced.
+
+    It depends on the names of all images, and on the sizes and times of their local files; or on
+    all pixels of images in memory that have no names.
+
+    Args:
+        source: `keras_isd.data.ImageSource`.
+
+    Returns:
+        str of 16 hexadecimal digits.
+    """
+    found = hashlib.sha256(source_fingerprint(source).encode())
+    for file in dict.fromkeys(map(containing_file, source.names or ())):
+        status = file_status(file)
+        found.update(f"{status and (status.st_size, status.st_mtime_ns)}\n".encode())
+    if source.names is None and source.in_memory:
+        for row in range(len(source)):
+            found.update(source[row].tobytes())
+    return found.hexdigest()[:16]
+
+
+def file_status(file):
+    """The `os.stat_result` of a local file; None for others, whose changes are not seen."""
+    try:
+        return os.stat(file)
+    except (OSError, ValueError):  # such as a URL, or a name with a null character
+        return None
+
+
+def is_changed_since(name, time):
+    """Whether an image's local file was changed, or put in its place, after a time in ns."""
+    status = file_status(containing_file(name))
+    return status is not None and max(status.st_mtime_ns, status.st_ctime_ns) > time
 
 
 def features_fingerprint(features):

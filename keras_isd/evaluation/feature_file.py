@@ -1,4 +1,8 @@
-"""Writes the features of many images to a file; an interrupted run resumes."""
+"""Writes the features of many images to a file; an interrupted run resumes.
+
+A note next to the file, `NAME.npy.json`, identifies the images, and has the number of rows that are
+written and the rows of images that could not be read.
+"""
 
 import importlib.util
 import itertools
@@ -10,11 +14,13 @@ import numpy as np
 from absl import logging
 
 from keras_isd.data import ViewBatches
+from keras_isd.data.fingerprint import contents_fingerprint
 from keras_isd.evaluation.features import extract_features
 from keras_isd.files import write_text
 from keras_isd.validation.arguments import check_positive_integer
 
 PIECE_IMAGES = 4096  # largest number of images between two notes of the progress
+CHECKED_ROWS = 8  # that are computed again to check that a file belongs to a model
 
 
 def cache_features(model, source, view, path, batch_size=64, dtype="float32", verbose="auto"):
@@ -22,8 +28,10 @@ def cache_features(model, source, view, path, batch_size=64, dtype="float32", ve
 
     It serves for a teacher's features (see `keras_isd.DistillationModel`) and for sets larger than
     memory. An interrupted run resumes after the last piece that was written. If the file exists
-    already, only the first rows are computed, to check that the file belongs to the model. Images
-    that cannot be read have rows of zeros.
+    already, only a few rows are computed, to check that the file belongs to the model. A note next
+    to the file, which ends in `.npy.json`, identifies the images by the names, sizes and times of
+    all files. Images that cannot be read have rows of zeros; `unreadable_rows` in
+    `keras_isd.evaluation.feature_file` returns their numbers.
 
     Args:
         model: `keras.Model` from images to features `(B, F)`.
@@ -40,8 +48,8 @@ def cache_features(model, source, view, path, batch_size=64, dtype="float32", ve
         `(N, F)` array, a read-only memory map of the file.
 
     Raises:
-        ValueError: if the file or its unfinished part belongs to another model, view, dtype or
-            number of images, if `path` does not end in `.npy`, or if a feature is not finite.
+        ValueError: if the file or its unfinished part belongs to another model, view or dtype, or
+            to other images, if `path` does not end in `.npy`, or if a feature is not finite.
 
     Example:
 
@@ -57,36 +65,95 @@ def cache_features(model, source, view, path, batch_size=64, dtype="float32", ve
     path = pathlib.Path(path).expanduser()
     if path.suffix != ".npy":
         raise ValueError(f"Argument `path` must end in .npy. Received: path={path}")
+    images = contents_fingerprint(source)
     if not path.exists():
-        _write(model, source, view, path, batch_size, dtype, verbose)
+        _write(model, source, view, path, batch_size, dtype, verbose, images)
     else:
-        _check_same(model, source, view, path, dtype)
+        _check_same(model, source, view, path, path, dtype, images)
     return np.load(path, mmap_mode="r")
 
 
-def _write(model, source, view, path, batch_size, dtype, verbose):
-    part, note = (path.with_name(f"{path.name}.{ending}") for ending in ("part", "part.json"))
+def unreadable_rows(path):
+    """Returns the rows of images that could not be read when a file of features was written.
+
+    Args:
+        path: path of a file that `cache_features` wrote.
+
+    Returns:
+        int64 array.
+    """
+    return np.array(_read_note(path).get("unreadable", []), "int64")
+
+
+def discard_other_images(path, source):
+    """Deletes a file of features, or its unfinished part, that is not noted to be of these images.
+
+    Args:
+        path: path of a file for `cache_features`.
+        source: `keras_isd.data.ImageSource`.
+    """
+    path = pathlib.Path(path)
+    files = [file for file in (path, _part(path)) if file.exists()]
+    if files and _read_note(path).get("images") != contents_fingerprint(source):
+        logging.info("%s is of other images, or of changed ones, and begins anew", path)
+        for file in files:
+            file.unlink()
+
+
+def _part(path):
+    return path.with_name(f"{path.name}.part")
+
+
+def _note(path):
+    return path.with_name(f"{path.name}.json")
+
+
+def _read_note(path):
+    """The note of a file; an empty dict without one."""
+    note = _note(pathlib.Path(path))
+    return json.loads(note.read_text()) if note.is_file() else {}
+
+
+def _write(model, source, view, path, batch_size, dtype, verbose, images):
+    part, note = _part(path), _read_note(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    done, features = 0, None
-    if note.exists():
-        _check_same(model, source, view, part, dtype)
+    done, features, unreadable = 0, None, []
+    if note and part.exists():  # neither serves without the other
+        _check_same(model, source, view, path, part, dtype, images)
         features = np.lib.format.open_memmap(part, "r+")
-        done = json.loads(note.read_text())["rows"]
+        done, unreadable = note["rows"], note["unreadable"]
         logging.info("%s: resuming after %d of %d images", path, done, len(source))
     # Pieces have about equal sizes: a last piece of a few files might have no readable image.
     ends = np.linspace(0, len(source), -(-len(source) // PIECE_IMAGES) + 1).astype("int64")
     for start, end in itertools.pairwise(ends[ends >= done]):
         rows = np.arange(start, end)
         batches = _make_batches(source.subset(rows), view, batch_size)
-        values, _, indices = extract_features(model, batches, dtype=dtype, verbose=verbose)
+        found = extract_features(model, batches, dtype=dtype, verbose=verbose)
         if features is None:
-            shape = (len(source), values.shape[1])
-            features = np.lib.format.open_memmap(part, "w+", dtype, shape)
-        features[start + indices] = values
+            shape = (len(source), found.features.shape[1])
+            features = _create(part, dtype, shape)
+        features[start + found.indices] = found.features
         features.flush()
-        write_text(note, json.dumps({"rows": int(end)}))
+        unreadable += sorted((start + found.unreadable).tolist())
+        note = {"images": images, "rows": int(end), "unreadable": unreadable}
+        write_text(_note(path), json.dumps(note))
     os.replace(part, path)
-    note.unlink()
+
+
+def _create(path, dtype, shape):
+    """A new file of zeros, as a memory map.
+
+    Its space is reserved, because a full disk would end the process when pages are written.
+    """
+    features = np.lib.format.open_memmap(path, "w+", dtype, shape)
+    if hasattr(os, "posix_fallocate"):
+        try:
+            with open(path, "rb+") as file:
+                os.posix_fallocate(file.fileno(), 0, features.offset + features.nbytes)
+        except OSError:
+            path.unlink()
+            raise
+    return features
 
 
 def _make_batches(source, view, batch_size):
@@ -98,17 +165,28 @@ def _make_batches(source, view, batch_size):
     return one_view_dataset(source, view, batch_size)
 
 
-def _check_same(model, source, view, path, dtype):
-    """Raises a ValueError unless the first rows of a file equal those of this model and view."""
-    rows = range(min(8, len(source)))
-    batches = _make_batches(source.subset(rows), view, len(rows))
-    values, _, indices = extract_features(model, batches, dtype=dtype, verbose=0)
-    stored = np.load(path, mmap_mode="r")
-    shape = (len(source), values.shape[1])
-    is_same_kind = stored.shape == shape and stored.dtype == values.dtype
-    if not is_same_kind or not np.allclose(stored[indices], values, rtol=1e-2, atol=1e-3):
+def _check_same(model, source, view, path, file, dtype, images):
+    """Raises a ValueError unless a file, or its part, is of these images, model and view."""
+    note = _read_note(path)
+    expected = (
+        "Argument `path` must be a new file, or one written for the same images, model and view"
+    )
+    if note.get("images", images) != images:
         raise ValueError(
-            "Argument `path` must be a new file, or one written for the same images, model and "
-            f"view: features of shape {shape}, {dtype}. Received: {path}, of shape {stored.shape}, "
-            f"{stored.dtype}{', with other numbers in its first rows' if is_same_kind else ''}"
+            f"{expected}. Received: {file}, of other images, or of images that have changed since"
+        )
+    rows = np.setdiff1d(np.arange(note.get("rows", len(source))), note.get("unreadable", []))
+    rows = rows[np.linspace(0, len(rows) - 1, min(CHECKED_ROWS, len(rows))).astype("int64")]
+    batches = _make_batches(source.subset(rows), view, len(rows))
+    found = extract_features(model, batches, dtype=dtype, verbose=0)
+    stored = np.load(file, mmap_mode="r")
+    shape = (len(source), found.features.shape[1])
+    is_same_kind = stored.shape == shape and stored.dtype == found.features.dtype
+    same = is_same_kind and np.allclose(
+        stored[rows[found.indices]], found.features, rtol=1e-2, atol=1e-3
+    )
+    if not same:
+        raise ValueError(
+            f"{expected}: features of shape {shape}, {dtype}. Received: {file}, of shape "
+            f"{stored.shape}, {stored.dtype}{', with other numbers in some rows' * is_same_kind}"
         )

@@ -122,10 +122,14 @@ def check_same_run(run):
 
     Ignores teacher and epochs: this is for before they are known.
     """
-    checkpoints = [p for p in run.folder.glob("checkpoints/*") if p.suffix != ".unfinished"]
-    if (run.folder / "run.json").is_file() and checkpoints:
+    if (run.folder / "run.json").is_file() and find_checkpoints(run):
         ignore = ("minutes", "epochs_measured", "teacher", "settings.epochs", "reading")
         check_same_facts(run.folder / "run.json", run_facts(**_facts(run)), ignore)
+
+
+def find_checkpoints(run):
+    """The paths of a run's checkpoints."""
+    return [p for p in run.folder.glob("checkpoints/*") if p.suffix != ".unfinished"]
 
 
 def _facts(run):

@@ -286,14 +286,49 @@ def test_an_interrupted_update_leaves_the_table_and_resumes(tmp_path, network, m
     line = ["embed", images, f"--model={network}", "--size=8", f"--output={table}", "--update"]
     assert command(*line)[0] == 130
     assert table.read_bytes() == before
-    assert len(list(tmp_path.glob(".f.npz.*.npy"))) == 1
+    assert len(list(tmp_path.glob(".f.npz.npy"))) == 1
     monkeypatch.setattr(keras_isd.evaluation, "save_features", save)
     assert command(*line)[0] == 0
     assert len(keras_isd.evaluation.load_features(table).names) == 72
     assert list(tmp_path.glob(".f.npz*")) == []
 
 
-def raise_interrupt(*_):
+def test_rows_keep_their_images_if_files_change_after_an_interrupt(tmp_path, network, monkeypatch):
+    images, table = make_plates(tmp_path / "images"), tmp_path / "f.npz"
+    feature_file = keras_isd.evaluation.feature_file
+    monkeypatch.setattr(feature_file, "PIECE_IMAGES", 16)
+    pieces = iter([feature_file.extract_features, raise_interrupt])
+    line = ["embed", images, f"--model={network}", "--size=8", f"--output={table}"]
+    with monkeypatch.context() as patch:
+        patch.setattr(feature_file, "extract_features", lambda *a, **k: next(pieces)(*a, **k))
+        assert command(*line)[0] == 130
+    (images / "plate1/dark/23.png").rename(images / "plate1/dark/04b.png")
+    assert command(*line)[0] == 0
+    embed(images, network, tmp_path / "whole.npz")
+    found, expected = map(keras_isd.evaluation.load_features, (table, tmp_path / "whole.npz"))
+    assert found.names == expected.names
+    np.testing.assert_allclose(found.features, expected.features, rtol=1e-5)
+    assert list(tmp_path.glob(".f.npz*")) == []
+
+
+def test_images_whose_features_are_all_zero_are_in_the_table(tmp_path):
+    import keras
+
+    pixels = keras.Input((8, 8, 3))
+    means = keras.layers.GlobalAveragePooling2D()(pixels)
+    keras.Model(pixels, keras.layers.ReLU()(means)).save(tmp_path / "network.keras")
+    for name, value in (("black", 0), ("white", 255)):
+        Image.new("L", (8, 8), value).save(tmp_path / f"{name}.png")
+    (tmp_path / "broken.png").write_bytes(b"")
+    printed = embed(tmp_path, tmp_path / "network.keras", tmp_path / "f.npz")
+    assert "2 images, 3 features each" in printed
+    assert "1 could not be read" in printed
+    found = keras_isd.evaluation.load_features(tmp_path / "f.npz")
+    assert [os.path.basename(name) for name in found.names] == ["black.png", "white.png"]
+    assert found.features.any(axis=1).tolist() == [False, True]
+
+
+def raise_interrupt(*_, **__):
     raise KeyboardInterrupt
 
 

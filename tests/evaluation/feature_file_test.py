@@ -40,7 +40,7 @@ def test_the_file_holds_the_features_of_all_images(backbone, tmp_path):
     np.testing.assert_allclose(
         extract_to_file(backbone, path), extract_in_memory(backbone), atol=1e-6
     )
-    assert [file.name for file in path.parent.iterdir()] == ["features.npy"]
+    assert {file.name for file in path.parent.iterdir()} == {"features.npy", "features.npy.json"}
     half = extract_to_file(backbone, tmp_path / "half.npy", dtype="float16")
     assert half.dtype == "float16"
     np.testing.assert_allclose(half, extract_in_memory(backbone), rtol=1e-3, atol=1e-4)
@@ -70,13 +70,87 @@ def test_an_interrupted_run_resumes(backbone, tmp_path, monkeypatch, stops):
     assert len(computed) == 5
 
 
-def test_an_unfinished_file_of_another_model_is_refused(backbone, tmp_path, monkeypatch):
+def interrupt_after_one_piece(backbone, path, source=SOURCE):
     pieces = iter([evaluation.extract_features])
-    monkeypatch.setattr(feature_file, "extract_features", lambda *a, **k: next(pieces)(*a, **k))
-    with pytest.raises(StopIteration):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(feature_file, "extract_features", lambda *a, **k: next(pieces)(*a, **k))
+        with pytest.raises(StopIteration):
+            extract_to_file(backbone, path, source)
+
+
+def write_images(folder):
+    folder.mkdir()
+    for row in range(23):
+        Image.fromarray(IMAGES[row]).save(folder / f"{row:02}.png")
+    return data.from_folder(folder)
+
+
+def test_a_part_of_another_list_of_images_is_refused(backbone, tmp_path):
+    source = write_images(tmp_path / "images")
+    interrupt_after_one_piece(backbone, tmp_path / "features.npy", source)
+    (tmp_path / "images/20.png").rename(tmp_path / "images/02b.png")  # after the first rows
+    changed = data.from_folder(tmp_path / "images")
+    with pytest.raises(ValueError, match=r"`path` must.*Received: .*of other images"):
+        extract_to_file(backbone, tmp_path / "features.npy", changed)
+    feature_file.discard_other_images(tmp_path / "features.npy", source)
+    extract_to_file(backbone, tmp_path / "features.npy", source.subset(range(23)))
+    with pytest.raises(ValueError, match=r"`path` must.*Received: .*of other images"):
+        extract_to_file(backbone, tmp_path / "features.npy", changed)
+    feature_file.discard_other_images(tmp_path / "features.npy", changed)
+    found = extract_to_file(backbone, tmp_path / "features.npy", changed)
+    order = [*range(3), 20, *range(3, 20), 21, 22]
+    np.testing.assert_allclose(found, extract_in_memory(backbone)[order], atol=1e-6)
+
+
+def test_a_file_replaced_under_its_name_makes_other_images(backbone, tmp_path):
+    source = write_images(tmp_path / "images")
+    extract_to_file(backbone, tmp_path / "features.npy", source)
+    Image.new("RGB", (9, 8), "red").save(tmp_path / "images/22.png")
+    with pytest.raises(ValueError, match=r"`path` must.*images that have changed"):
+        extract_to_file(backbone, tmp_path / "features.npy", source)
+
+
+def test_other_pixels_in_memory_are_other_images(backbone, tmp_path):
+    extract_to_file(backbone, tmp_path / "features.npy")
+    changed = IMAGES.copy()
+    changed[13, 0, 0, 0] ^= 1
+    with pytest.raises(ValueError, match=r"`path` must.*of other images"):
+        extract_to_file(backbone, tmp_path / "features.npy", data.from_arrays(changed))
+
+
+def test_a_note_without_its_part_begins_anew(backbone, tmp_path):
+    interrupt_after_one_piece(backbone, tmp_path / "features.npy")
+    (tmp_path / "features.npy.part").unlink()
+    found = extract_to_file(backbone, tmp_path / "features.npy")
+    np.testing.assert_allclose(found, extract_in_memory(backbone), atol=1e-6)
+
+
+def test_a_finished_file_whose_first_images_are_unreadable_is_checked(
+    backbone, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(feature_file, "PIECE_IMAGES", 23)
+    write_images(tmp_path / "images")
+    for row in range(9):
+        (tmp_path / f"images/{row:02}.png").write_bytes(b"")
+    source = data.from_folder(tmp_path / "images")
+    for _ in range(2):
+        extract_to_file(backbone, tmp_path / "features.npy", source)
+    unreadable = feature_file.unreadable_rows(tmp_path / "features.npy").tolist()
+    assert unreadable == [*range(9)]
+
+
+def test_a_full_disk_is_an_error_before_any_image_is_read(backbone, tmp_path, monkeypatch):
+    def raise_full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(feature_file.os, "posix_fallocate", raise_full, raising=False)
+    with pytest.raises(OSError, match="No space left"):
         extract_to_file(backbone, tmp_path / "features.npy")
-    monkeypatch.undo()
-    monkeypatch.setattr(feature_file, "PIECE_IMAGES", 5)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unfinished_file_of_another_model_is_refused(backbone, tmp_path):
+    interrupt_after_one_piece(backbone, tmp_path / "features.npy")
     other = keras_isd.backbones.ConvNet((8, 8, 3), filters=(4, 8))
     with pytest.raises(ValueError, match=r"`path` must.*Received: .*\(23, 8\)"):
         extract_to_file(other, tmp_path / "features.npy")

@@ -339,8 +339,8 @@ class ImageSource:
         It speeds up the reading of photographs much larger than the views several times, in every
         epoch. The shorter side becomes `size`; smaller images keep their size. RGB images of 8 bits
         are written as JPEG of quality 95, others as TIFF without loss. An interrupted call resumes,
-        and no file is written twice. Rows, names, labels and classes are those of this source, and
-        an unreadable file stays unreadable.
+        and only the copies of images that have changed are written again. Rows, names, labels and
+        classes are those of this source, and an unreadable file stays unreadable.
 
         Args:
             size: int, pixels of the shorter side; 256 is usual for views of 224.

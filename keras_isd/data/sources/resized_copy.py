@@ -3,14 +3,16 @@
 import concurrent.futures
 import io
 import json
+import os
 import pathlib
+import time
 
 from PIL import Image
 
 from keras_isd.compat.progress_bar import progress_bar
 from keras_isd.data.decoding.decoder import Decoder
 from keras_isd.data.decoding.resizing import limit_shorter_side
-from keras_isd.data.fingerprint import source_fingerprint
+from keras_isd.data.fingerprint import is_changed_since, source_fingerprint
 from keras_isd.data.sources.storage import FilesOnDisk
 from keras_isd.files import atomic_path, write_text
 from keras_isd.validation.arguments import check_positive_integer
@@ -33,13 +35,16 @@ def write_resized(source, size, folder, verbose="auto"):
 
     def write(row):
         path = paths[row]
-        if not path.exists():
+        if not _is_current(path, source, row):
+            path.unlink(missing_ok=True)
+            began = time.time_ns()
             image, read_row = source.read_one(row)
             if read_row != row:  # unreadable; the next call tries again
                 return
             contents = _encode(limit_shorter_side(image, size), is_jpeg)
             with atomic_path(path) as unfinished:
                 unfinished.write_bytes(contents)
+                os.utime(unfinished, ns=(began, began))  # an image may change while it is read
 
     progress = progress_bar(len(source), verbose)
     with concurrent.futures.ThreadPoolExecutor() as writers:
@@ -51,6 +56,13 @@ def write_resized(source, size, folder, verbose="auto"):
             progress.update(rows.stop)
     files = FilesOnDisk([str(path) for path in paths])
     return files, Decoder(source.channels, source.dtype)
+
+
+def _is_current(path, source, row):
+    """Whether the copy of an image exists, and the image was not replaced or changed since."""
+    if not path.exists():
+        return False
+    return source.names is None or not is_changed_since(source.names[row], path.stat().st_mtime_ns)
 
 
 def _describe_copy(source, size):

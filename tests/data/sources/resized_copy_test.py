@@ -114,6 +114,15 @@ def test_unreadable_files_are_unreadable_in_the_copy(source, tmp_path):
         strict.resized(40, tmp_path / "strict", verbose=0)
 
 
+def test_the_copy_of_a_replaced_image_is_written_again(source, tmp_path):
+    source.resized(40, tmp_path / "small", verbose=0)
+    times = {p: p.stat().st_mtime_ns for p in (tmp_path / "small").rglob("*.jpg")}
+    Image.new("RGB", (90, 60), (200, 200, 200)).save(source.names[1])
+    small = data.from_folder(tmp_path / "images").resized(40, tmp_path / "small", verbose=0)
+    assert small[1].min() == 200
+    assert sum(p.stat().st_mtime_ns != time for p, time in times.items()) == 1
+
+
 def test_a_folder_with_other_files_is_refused(source, tmp_path):
     source.resized(40, tmp_path / "small", verbose=0)
     with pytest.raises(ValueError, match=r"`folder` must .*Received: .*size"):
