@@ -20,7 +20,7 @@ LABELS = ("auto", "folder", "none")
 # Options of reading images; a run keeps them for later subcommands.
 TILE_OPTIONS = ("tile", "stride", "keep", "level")
 SLICE_OPTIONS = ("each", "project", "adjacent", "axes")
-REMEMBERED = ("labels", "group", "every", "raw", *TILE_OPTIONS, *SLICE_OPTIONS)
+REMEMBERED = ("labels", "group", "every", "raw", "dtype", *TILE_OPTIONS, *SLICE_OPTIONS)
 STATISTICS = ("imagenet", "cifar10")  # of keras_isd.augmentation, in upper case
 
 
@@ -39,6 +39,10 @@ def add_reading_arguments(parser):
     """Adds the options of reading images that do not concern labels."""
     parser.add_argument(
         "--channels", type=positive_int, help="number of channels, if the files differ"
+    )
+    parser.add_argument(
+        "--dtype",
+        help="type to convert all images to, such as uint16, if the files differ; as in the run",
     )
     parser.add_argument(
         "--group",
@@ -104,6 +108,7 @@ def read_images(place, arguments, class_names=None, with_labels=False):
 
     given = {"class_names": class_names, "labels": labels, "every": every}
     given |= {"raw": bool(arguments.raw or remembered.get("raw"))}
+    given["dtype"] = arguments.dtype or remembered.get("dtype")
     given["is_cut"] = bool(options["each"] or options["tile"])
 
     def read(channels=channels, group=group):
@@ -113,6 +118,7 @@ def read_images(place, arguments, class_names=None, with_labels=False):
     if channels is None and _keeps_one_channel(source, arguments):
         # Photographs in grey keep three channels, for networks that others trained.
         channels, source = 1, read(1)
+    _check_dtype(source, place, arguments)
     if arguments.group is None and remembered.get("group", "none") != "none":
         group = remembered["group"]
         source = _with_remembered_groups(source, group, place, lambda: read(channels, group))
@@ -184,11 +190,36 @@ def remembered_reading(arguments):
 
 def _run_channels(arguments):
     """The channels of the run that a subcommand uses or resumes; None without one."""
+    view = _run_view(arguments)
+    return view and len(view["mean"])
+
+
+def _run_view(arguments):
+    """What `view.json` of the run that a subcommand uses or resumes has: dict; None without one."""
     for folder in _run_folders(arguments):
         if (folder / "view.json").is_file():
-            view = json.loads((folder / "view.json").read_text(encoding="utf-8"))
-            return len(view["mean"])
+            return json.loads((folder / "view.json").read_text(encoding="utf-8"))
     return None
+
+
+def _check_dtype(source, place, arguments):
+    """Raises a ValueError if a run was trained on images of another data type.
+
+    Its view would scale the pixels wrongly, so that all images look alike to the network.
+    """
+    view = _run_view(arguments) or {}
+    expected = view.get("dtype")
+    if expected is None and "value_range" in view:  # of a run that did not note the type
+        is_of_8_bits = np.max(view["value_range"]) <= 255
+        expected = "uint8" if is_of_8_bits else source.dtype
+        if source.dtype == "uint8" and not is_of_8_bits:
+            expected = "uint16"
+    if expected not in (None, source.dtype):
+        raise ValueError(
+            f"Images must have the data type of the run's images, {expected}; "
+            f"--dtype={expected} converts them, if that is right for their values. "
+            f"Received: {source.dtype} in {place}"
+        )
 
 
 def _run_folders(arguments):

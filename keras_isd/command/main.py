@@ -2,8 +2,11 @@
 
 import argparse
 import importlib
+import os
+import re
 import sys
 import time
+import traceback
 
 import keras_isd_start
 from keras_isd.version import __version__
@@ -50,14 +53,38 @@ def main(argv=None):
         arguments.run(arguments)
     except SystemExit as end:  # of `arguments.fail`
         return end.code
-    except (ValueError, ImportError, OSError) as error:
-        print(f"keras-isd {arguments.command}: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         resumable = " Run the same command again to resume." * (arguments.command in RESUMABLE)
         print(f"Interrupted.{resumable}", file=sys.stderr)
         return 130
+    except Exception as error:
+        if os.environ.get("KERAS_ISD_DEBUG") == "1":
+            traceback.print_exc()
+        print(f"keras-isd {arguments.command}: {describe_error(error, arguments)}", file=sys.stderr)
+        return 1
     return 0
+
+
+def describe_error(error, arguments):
+    """The message of an error, with the names of flags instead of those of Python's arguments.
+
+    Errors other than those that report wrong arguments and files are unexpected: their class is
+    named, because the message alone may be empty.
+    """
+
+    def flag(match):
+        if match[1] == "images":
+            return "IMAGES"
+        return f"--{match[1]}" if hasattr(arguments, match[1]) else match[0]
+
+    if not isinstance(error, (ValueError, ImportError, OSError)):
+        kind = "not enough memory" if isinstance(error, MemoryError) else type(error).__name__
+        line = f"{error}".partition("\n")[0]
+        images = getattr(arguments, "images", None) or ""
+        where = f", with {images}" if images else ""
+        return f"{kind}{': ' * bool(line)}{line}{where}; KERAS_ISD_DEBUG=1 prints the trace"
+    text = re.sub(r"`(\w+)`", flag, f"{error}")
+    return re.sub(r"\bArguments? (?=--|IMAGES)", "", text)
 
 
 def make_parser():

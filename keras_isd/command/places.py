@@ -26,6 +26,7 @@ def read_place(
     group=None,
     every=None,
     raw=False,
+    dtype=None,
     is_cut=False,
 ):
     """The `ImageSource` of a place, without any cutting of its images.
@@ -40,6 +41,8 @@ def read_place(
         group: int or str, the value of `--group`, or None. Defaults to None.
         every: float, the distance of frames in seconds, `"frame"`, or None. Defaults to None.
         raw: bool, whether DICOM's values are left as they are stored. Defaults to False.
+        dtype: str, the data type that images are converted to; None for that of the files. Defaults
+            to None.
         is_cut: bool, whether the images will be cut into tiles or slices, so that an array file is
             an image itself. Defaults to False.
     """
@@ -54,10 +57,10 @@ def read_place(
     if ending == ".npz":
         return _read_arrays(place, use_labels)
     if is_video(place, every):
-        return _read_videos(place, group, channels, every)
+        return _read_videos(place, group, channels, dtype, every)
     if _is_image(place, is_cut):
-        return keras_isd.data.from_paths([place], channels=channels, raw=raw)
-    options = {"class_names": class_names, "channels": channels, "group": group}
+        return keras_isd.data.from_paths([place], channels=channels, dtype=dtype, raw=raw)
+    options = {"class_names": class_names, "channels": channels, "group": group, "dtype": dtype}
     if place.startswith("hf:"):
         return _read_huggingface(place, use_labels, options)
     if ending == ".csv":
@@ -150,9 +153,9 @@ def _read_arrays(place, use_labels):
         return keras_isd.data.from_arrays(arrays["images"], labels)
 
 
-def _read_videos(place, group, channels, every):
+def _read_videos(place, group, channels, dtype, every):
     every = 1.0 if every is None else every
-    source = keras_isd.data.from_video(place, every, channels=channels)
+    source = keras_isd.data.from_video(place, every, channels=channels, dtype=dtype)
     distance = "all" if every == "frame" else f"every {every:g} s"
     print(f"{len(source):,} frames, {distance}, in {len(set(source.groups.tolist())):,} videos")
     if group is None:

@@ -186,7 +186,7 @@ def view_statistics(run, is_resumed):
         found = ChannelStatistics(*IMAGENET, (0, 255))
     else:
         found = channel_statistics(source)
-    view = {"size": run.settings.size, **found._asdict()}
+    view = {"size": run.settings.size, "dtype": source.dtype, **found._asdict()}
     write_text(path, json.dumps(view, default=np.ndarray.tolist))
     return found
 
@@ -194,6 +194,7 @@ def view_statistics(run, is_resumed):
 def read_statistics(folder):
     """The size of the views that the run's network takes, and the statistics of their channels."""
     view = json.loads(pathlib.Path(folder, "view.json").read_text())
+    view.pop("dtype", None)  # which earlier versions did not write
     return view.pop("size"), ChannelStatistics(**view)
 
 

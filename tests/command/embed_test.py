@@ -169,8 +169,8 @@ def test_a_run_remembers_how_its_images_were_read(tmp_path, capsys):
     (run / "run.json").write_text(json.dumps(facts))
     given = {"labels": None, "channels": None, "follow_links": False, "group": None}
     given |= dict.fromkeys(["tile", "stride", "keep", "level", "each", "project", "adjacent"])
-    given |= {"data_dir": None, "images": images, "axes": None, "raw": None, "every": None}
-    arguments = types.SimpleNamespace(**given, model=str(run))
+    given |= dict.fromkeys(["axes", "raw", "every", "dtype", "data_dir"])
+    arguments = types.SimpleNamespace(**given, images=images, model=str(run))
     found = read_images(images, arguments)
     assert (found.labels, found.group_names) == (None, ["a1", "b2"])
     arguments.labels, arguments.group = "folder", -1
@@ -330,6 +330,60 @@ def test_images_whose_features_are_all_zero_are_in_the_table(tmp_path):
 
 def raise_interrupt(*_, **__):
     raise KeyboardInterrupt
+
+
+def test_images_of_another_type_than_the_runs_are_refused(tmp_path, monkeypatch):
+    for name, dtype in (("deep", "uint16"), ("flat", "uint8")):
+        (tmp_path / name).mkdir()
+        pixels = np.full((8, 8), 200, dtype)
+        for number in range(2):
+            Image.fromarray(pixels + number).save(tmp_path / name / f"{number}.png")
+    given = ["--size=8", f"--output={tmp_path / 'f.npz'}"]
+    for view, images, expected in (
+        ({"dtype": "uint16", "value_range": [0, 300]}, "flat", "uint16"),
+        ({"value_range": [0, 4095]}, "flat", "uint16"),  # of a run that did not note the type
+        ({"value_range": [0, 255]}, "deep", "uint8"),
+        ({"dtype": "uint16", "value_range": [0, 300]}, "deep", None),
+    ):
+        (tmp_path / "view.json").write_text(json.dumps({"mean": [0.5], **view}))
+        line = ["embed", tmp_path / images, f"--model={tmp_path}", *given]
+        monkeypatch.setattr(keras_isd.training, "load_run", raise_interrupt)
+        status, printed = command(*line)
+        assert (status, f"the run's images, {expected}" in printed) == (
+            (130, False) if expected is None else (1, True)
+        )
+        if expected is not None:
+            assert command(*line, f"--dtype={expected}")[0] == 130
+
+
+def test_files_of_two_types_are_converted_by_a_flag(tmp_path, network):
+    for name, dtype in (("1", "uint8"), ("2", "uint16")):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.fromarray(np.full((8, 8), 200, dtype)).save(tmp_path / f"images/{name}.png")
+    line = ["embed", tmp_path / "images", f"--model={network}", "--size=8"]
+    line += [f"--output={tmp_path / 'f.npz'}"]
+    status, printed = command(*line)
+    assert (status, "--channels and --dtype must be given" in printed) == (1, True)
+    assert "`" not in printed
+    assert command(*line, "--dtype=uint8")[0] == 0
+    status, printed = command(*line, "--dtype=int64")
+    assert (status, "--dtype must be one of" in printed) == (1, True)
+
+
+def test_an_unexpected_error_is_a_sentence_and_a_trace_on_request(tmp_path, network, monkeypatch):
+    images = make_plates(tmp_path / "images", count=2)
+
+    def raise_memory_error(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(keras_isd.evaluation, "cache_features", raise_memory_error)
+    line = ["embed", images, f"--model={network}", "--size=8", f"--output={tmp_path / 'f.npz'}"]
+    status, printed = command(*line)
+    assert status == 1
+    assert f"keras-isd embed: not enough memory, with {images}; KERAS_ISD_DEBUG=1" in printed
+    assert "Traceback" not in printed
+    monkeypatch.setenv("KERAS_ISD_DEBUG", "1")
+    assert "raise MemoryError" in command(*line)[1]
 
 
 def test_an_update_refuses_the_table_of_another_model(tmp_path, network):

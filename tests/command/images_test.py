@@ -15,6 +15,7 @@ from keras_isd.command.values import comma_list
 pytestmark = pytest.mark.one_backend("files are read without a backend")
 DEFAULTS = {
     "labels": "auto", "channels": None, "follow_links": False, "group": None, "data_dir": None,
+    "dtype": None, "raw": None, "axes": None,
     "tile": None, "stride": None, "keep": None, "level": None,
     "each": None, "project": None, "adjacent": None, "axes": None, "raw": None, "every": None,
 }  # fmt: skip
