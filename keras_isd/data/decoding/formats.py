@@ -30,8 +30,9 @@ EXTENSIONS = (
     *(".dcm", ".h5", ".hdf5", ".nii", ".nii.gz", ".npy", ".npz"),
 )
 DEEP_PNG = (b"\x10\2", b"\x10\4", b"\x10\6")  # 16 bits, in colour or with transparency
+WHITE_IS_ZERO, PALETTE = 0, 3  # codes of TIFF's colours
 # White as 0, palettes, CMYK and three CIELAB encodings, which tifffile does not convert.
-OTHER_COLORS = (0, 3, 5, 8, 9, 10)
+OTHER_COLORS = (WHITE_IS_ZERO, PALETTE, 5, 8, 9, 10)
 _GAP = rb"(?:\s|#[^\n]{0,999}\n){1,99}"
 PNM = re.compile(
     rb"P([2356])" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,6})\s"
@@ -53,7 +54,7 @@ def read_image(contents):
     Returns:
         For images of 8 bits that Pillow reads, a `PIL.Image.Image` of mode L, RGB or RGBA. For
         others, an array `(H, W, C)` of the stored values, whose last axis holds bands, samples,
-        pages or frames.
+        pages or frames. If the pages of a TIFF differ in size, it holds the largest ones.
 
     Raises:
         UnreadableImageError: if the file is empty, incomplete, no image, or too large.
@@ -100,10 +101,15 @@ def _choose_mode(image):
 def _read_tiff(contents):
     import tifffile
 
-    with suppress_logs("tifffile"), tifffile.TiffFile(io.BytesIO(contents)) as file:
+    # Other files of an OME-TIFF set are not there, and tifffile would replace their pages by zeros.
+    with (
+        suppress_logs("tifffile"),
+        tifffile.TiffFile(io.BytesIO(contents), _multifile=False) as file,
+    ):
         if len(file.pages) > MAX_PAGES:
             raise UnreadableImageError(f"it has {len(file.pages)} pages, expected <= {MAX_PAGES}")
-        series, page = file.series[0], file.pages.first
+        series = main_series(file)
+        page = series.keyframe
         check_size(series.shape)
         # Pillow has its own codecs, and preserves 8-bit images and 16-bit grey ones.
         is_plain = len(file.pages) == 1 and page.samplesperpixel <= 4
@@ -123,7 +129,7 @@ def _read_tiff(contents):
             raise UnreadableImageError(
                 f"it is truncated: shape {array.shape}, expected {series.shape}"
             )
-        array = channels_last(array, series.axes)
+        array = _convert_colors(channels_last(array, series.axes), series)
         orientation = page.tags.get("Orientation")
         array = orient(array, 1 if orientation is None else int(orientation.value))
         if (
@@ -133,6 +139,29 @@ def _read_tiff(contents):
         ):
             return Image.fromarray(np.ascontiguousarray(array))  # colours with transparency
         return array
+
+
+def main_series(file):
+    """The series of the largest images in a `tifffile.TiffFile`, not that of a thumbnail."""
+    frames = [series.keyframe for series in file.series]
+    sizes = [frame.imagelength * frame.imagewidth for frame in frames]
+    return file.series[sizes.index(max(sizes))]
+
+
+def _convert_colors(array, series):
+    """Inverts pixels `(H, W, C)` whose 0 is white, and replaces indices of palettes by colours."""
+    page = series.keyframe
+    if page.photometric == WHITE_IS_ZERO and array.dtype.kind in "bu":
+        return ~array if array.dtype == bool else (2**page.bitspersample - 1) - array
+    if page.photometric != PALETTE or page.colormap is None:
+        return array
+    # Pages that only follow the first one, as ImageJ writes them, have its palette.
+    pages = [one.aspage() if one and one.offset else page for one in series.pages]
+    palettes = [one.colormap for one in pages]
+    palettes += palettes[-1:] * (array.shape[-1] - len(palettes))
+    planes = zip(np.moveaxis(array, -1, 0), palettes)
+    colors = [np.moveaxis(palette[:, plane], 0, -1) for plane, palette in planes]
+    return (np.concatenate(colors, axis=-1) >> 8).astype("uint8")
 
 
 @contextlib.contextmanager

@@ -9,7 +9,10 @@ import numpy as np
 from keras_isd.data.decoding.decoder import CONVERSIONS
 from keras_isd.data.decoding.formats import (
     OTHER_COLORS,
+    PALETTE,
+    WHITE_IS_ZERO,
     UnreadableImageError,
+    main_series,
     suppress_logs,
 )
 
@@ -75,10 +78,11 @@ class TiffWindows:
         try:
             self._file = open(path, "rb")  # noqa: SIM115 - closed with this object
             with suppress_logs("tifffile"):
-                tiff = tifffile.TiffFile(self._file)
-                series = tiff.series[0]
+                tiff = tifffile.TiffFile(self._file, _multifile=False)
+                series = main_series(tiff)
                 self._levels = [_list_pages(level, axes) for level in _find_levels(tiff)]
                 _check_codec(self._levels[0][0])
+                _check_own(self._levels, tiff)
         except UnreadableImageError:
             raise
         # tifffile raises errors of every kind for damaged files.
@@ -192,6 +196,12 @@ def _check_codec(page):
             raise UnreadableImageError("parts of it need the extra `[formats]`") from None
 
 
+def _check_own(levels, tiff):
+    """Raises an error if a page lies in another file of a set, as those of Micro-Manager may."""
+    if any(page.parent is not tiff for pages in levels for page in pages):
+        raise UnreadableImageError("some of its pages are in other files")
+
+
 def _is_mapped(page):
     frame = page.keyframe
     return not frame.is_tiled and page.is_memmappable
@@ -215,7 +225,7 @@ def _paste(segment, image, top, left):
 
 
 def _find_levels(tiff):
-    """The levels of the first image of a file, the largest first: list of tifffile's series.
+    """The levels of the main image of a file, the largest first: list of tifffile's series.
 
     tifffile knows the levels of slides and of its own files. Those of others, such as GDAL
     (cloud-optimised GeoTIFF) and libvips, are further pages, or pages within the first one, that
@@ -223,13 +233,13 @@ def _find_levels(tiff):
     """
     import tifffile
 
-    series = tiff.series[0]
+    series = main_series(tiff)
     if series.kind != "generic" or len(series.pages) > 1:
         return series.levels
     first = series.pages[0]
     height, width = first.imagelength, first.imagewidth
     levels = {height: series}
-    for page in (*(first.pages or ()), *list(tiff.pages)[1:]):
+    for page in (*(first.pages or ()), *tiff.pages):
         page = page if isinstance(page, tifffile.TiffPage) else page.aspage()
         is_level = page.subfiletype == 1 and page.shape[2:] == first.shape[2:]
         is_level &= page.axes == first.axes and page.dtype == first.dtype
@@ -269,6 +279,7 @@ def _list_pages(level, axes=None):
         and frame.shaped[1] == 1
         and (orientation is None or int(orientation.value) == 1)
         and is_named
+        and frame.photometric not in (WHITE_IS_ZERO, PALETTE)
         and (frame.photometric not in OTHER_COLORS or frame.bitspersample > 8)
     )
     segment = math.prod(_segment_shape(frame)) * frame.shaped[4] * frame.dtype.itemsize

@@ -156,6 +156,60 @@ def test_pillow_converts_colours_that_tifffile_does_not():
     assert Decoder()(contents).max() == 5
 
 
+def test_white_is_zero_is_inverted_at_every_depth_and_in_every_page():
+    for dtype, bits in (("uint8", 8), ("uint16", 16)):
+        pages = noise(3, 8, 9, dtype=dtype)
+        for array in (pages, pages[0]):
+            found = Decoder().read_stored(tiff(array, photometric="miniswhite"))
+            expected = 2**bits - 1 - (np.moveaxis(array, 0, 2) if array.ndim == 3 else array)
+            np.testing.assert_array_equal(np.squeeze(np.asarray(found)), expected)
+
+
+def test_every_page_of_a_palette_has_its_colours():
+    colors = [photograph().rotate(angle).quantize(16) for angle in (0, 90)]
+    contents = saved(colors[0], "TIFF", save_all=True, append_images=colors[1:])
+    expected = np.concatenate([np.asarray(image.convert("RGB")) for image in colors], axis=-1)
+    np.testing.assert_array_equal(Decoder().read_stored(contents), expected)
+
+
+def test_a_thumbnail_before_the_image_is_not_the_image(tmp_path):
+    image = noise(40, 50)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(image[::5, ::5])
+        file.write(image)
+        file.write(image[::4, ::4])
+    found = Decoder().read_stored((tmp_path / "a.tif").read_bytes())
+    np.testing.assert_array_equal(found[..., 0], image)
+
+
+OME = """<?xml version="1.0"?>
+<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{number}">
+<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8"
+SizeC="1" SizeT="2" SizeX="9" SizeY="8" SizeZ="1">
+<TiffData FirstT="0" IFD="0" PlaneCount="1"><UUID FileName="0.ome.tif">urn:uuid:0</UUID></TiffData>
+<TiffData FirstT="1" IFD="0" PlaneCount="1"><UUID FileName="1.ome.tif">urn:uuid:1</UUID></TiffData>
+</Pixels></Image></OME>"""
+
+
+def write_ome_set(folder):
+    """Writes a set of two files, one for each time, whose metadata describes both."""
+    for number in (0, 1):
+        text = OME.format(number=number)
+        pixels = np.full((8, 9), 50 + number, "uint8")
+        path = folder / f"{number}.ome.tif"
+        tifffile.imwrite(path, pixels, description=text, metadata=None)
+
+
+def test_a_file_of_an_ome_set_has_its_own_pages_alone(tmp_path):
+    write_ome_set(tmp_path)
+    source = data.from_folder(tmp_path)
+    assert [image[0, 0].tolist() for image in source] == [[50] * 3, [51] * 3]
+    windows = [source.open_parts(row) for row in (0, 1)]
+    assert [one.read(0, 0, 0, 8, 9).tolist() for one in windows] == [
+        np.full((8, 9, 1), value).tolist() for value in (50, 51)
+    ]
+
+
 def test_a_transparent_tiff_is_read_as_a_transparent_png_is(tmp_path, caplog):
     image = photograph("RGBA")
     image.putalpha(7)

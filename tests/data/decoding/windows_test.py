@@ -95,6 +95,22 @@ def test_levels_of_other_programs_are_found(tmp_path, where):
     np.testing.assert_array_equal(windows.read(2, 0, 0, 23, 33), COLORS[::4, ::4])
 
 
+def test_the_main_image_may_follow_its_thumbnail(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(DEEP[::5, ::5])
+        file.write(DEEP)
+    windows = TiffWindows(str(tmp_path / "a.tif"))
+    np.testing.assert_array_equal(windows.read(0, 8, 9, 20, 30)[..., 0], DEEP[8:28, 9:39])
+
+
+@pytest.mark.parametrize("photometric", ["miniswhite", "palette"])
+def test_parts_are_not_read_without_converted_colours(tmp_path, photometric):
+    colors = {"colormap": np.zeros((3, 2**16), "uint16")} if photometric == "palette" else {}
+    tifffile.imwrite(tmp_path / "a.tif", DEEP, photometric=photometric, **colors)
+    with pytest.raises(UnreadableImageError, match="parts cannot be read"):
+        TiffWindows(str(tmp_path / "a.tif"))
+
+
 def test_overviews_of_gdal_are_levels(tmp_path):
     rasterio = pytest.importorskip("rasterio", reason="the extra [maps]")
     bands = np.moveaxis(COLORS, 2, 0)
