@@ -1,12 +1,18 @@
 """A chain of operations, from images to views."""
 
 import keras
+import numpy as np
 
 from keras_isd.augmentation.array_namespace import NUMPY, array_namespace, is_tensorflow
 from keras_isd.augmentation.image_normalization import NormalizeImage
 from keras_isd.augmentation.intensity import Normalize, Rescale
 from keras_isd.compat.float32 import in_float32
-from keras_isd.validation.images import ANY_RANGE, PIXEL_RANGE
+from keras_isd.validation.images import (
+    ANY_RANGE,
+    PIXEL_RANGE,
+    SAMPLED_IMAGES,
+    warn_of_pixels,
+)
 
 
 @keras.saving.register_keras_serializable("keras_isd")
@@ -49,6 +55,7 @@ class Augmenter:
     def __init__(self, operations):
         self.operations = list(operations)
         self.draws = sum(operation.draws for operation in self.operations)
+        self._has_warned = False
         normalize = [o for o in self.operations if isinstance(o, Normalize)]
         self.channels = len(normalize[0].mean) if normalize else None
         rescale = [o for o in self.operations if isinstance(o, Rescale)]
@@ -79,6 +86,7 @@ class Augmenter:
                 f"statistics. Received: shape={tuple(images.shape)}"
             )
         single = len(images.shape) == 3
+        self._warn_of_deep_pixels(images)
         images = xp.cast(xp.convert_to_tensor(images), "float32")
         if single:
             images = images[None]
@@ -88,6 +96,16 @@ class Augmenter:
             numbers = numbers[None]
         views = self.apply(images, xp.convert_to_tensor(numbers))
         return views[0] if single else views
+
+    def _warn_of_deep_pixels(self, images):
+        """Warns once, if called on arrays, of pixels above the 8 bits that are expected."""
+        if self._has_warned or not isinstance(images, np.ndarray):
+            return
+        if self.value_range == PIXEL_RANGE and images.dtype != "uint8" and images.size:
+            images = images if images.ndim == 4 else images[None]
+            if images[:SAMPLED_IMAGES].max() > self.value_range[1]:
+                self._has_warned = True
+                warn_of_pixels(images)
 
     def before_crop(self, image):
         """Applies the operations before the crop to an image `(H, W, C)`, in NumPy."""

@@ -1,6 +1,7 @@
 """Measures the mean, the standard deviation and the value range of image channels."""
 
 import concurrent.futures
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -110,10 +111,13 @@ def channel_statistics(
     if value_range is not None:
         Rescale(*value_range)  # raises if the range is invalid
     read = _reader(source, normalize)
-    count, total, squares, pixels = _sum_pixels(read, rows, seed, verbose)
-    mean = total / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
-    if (constant := np.flatnonzero(std <= 1e-6 * np.maximum(np.abs(mean), 1e-6))).size:
+    mean, std, is_constant, pixels = _measure_pixels(read, rows, seed, verbose)
+    if not np.isfinite(std).all():
+        raise ValueError(
+            "Argument `source` must have finite pixels. "
+            f"Received: NaN or infinity in channel {np.flatnonzero(~np.isfinite(std))[0]}"
+        )
+    if (constant := np.flatnonzero(is_constant)).size:
         raise ValueError(
             "Argument `source` must have no constant channel, because it cannot be normalised. "
             f"Received: channel {constant[0]} of {source.channels}, constant "
@@ -144,10 +148,11 @@ def _reader(source, normalize):
     return read
 
 
-def _sum_pixels(read_one, rows, seed, verbose):
-    """Counts pixels, sums their values and squares `(C,)`, and samples some pixels `(n, C)`."""
+def _measure_pixels(read_one, rows, seed, verbose):
+    """Means, standard deviations and constancy of channels `(C,)`, and sampled pixels `(n, C)`."""
     progress = progress_bar(len(rows), verbose)
-    count, total, squares, samples = 0, 0.0, 0.0, []
+    found: list[_Moments] = []
+    samples = []
 
     def read(row):
         image, read_row = read_one(row)
@@ -155,21 +160,52 @@ def _sum_pixels(read_one, rows, seed, verbose):
             return None
         pixels = image.reshape(-1, image.shape[-1])
         sampled = np.random.default_rng([seed, row]).integers(0, len(pixels), SAMPLED_PIXELS)
-        powers = (pixels.astype("float64") ** power for power in (1, 2))
-        return len(pixels), *(values.sum(axis=0) for values in powers), pixels[sampled]
+        moments = _Moments(
+            len(pixels),
+            pixels.mean(axis=0, dtype="float64"),
+            pixels.var(axis=0, dtype="float64") * len(pixels),
+            pixels.min(axis=0),
+            pixels.max(axis=0),
+        )
+        return moments, pixels[sampled]
 
     with concurrent.futures.ThreadPoolExecutor() as readers:
         for start in range(0, len(rows), BLOCK_IMAGES):
-            for sums in readers.map(read, rows[start : start + BLOCK_IMAGES].tolist()):
-                if sums is not None:
-                    count, total, squares = (
-                        old + new for old, new in zip((count, total, squares), sums)
-                    )
-                    samples.append(sums[3])
+            for measured in readers.map(read, rows[start : start + BLOCK_IMAGES].tolist()):
+                if measured is not None:
+                    found = [functools.reduce(_join_moments, [*found, measured[0]])]
+                    samples.append(measured[1])
             progress.update(min(start + BLOCK_IMAGES, len(rows)))
     if not samples:
         raise ValueError(
             "Argument `source` must have a readable image. "
             f"Received: {len(rows)} images, none of them readable"
         )
-    return count, total, squares, np.concatenate(samples)
+    [all_pixels] = found
+    std = np.sqrt(all_pixels.squares / all_pixels.pixels)
+    return all_pixels.mean, std, all_pixels.low == all_pixels.high, np.concatenate(samples)
+
+
+class _Moments(NamedTuple):
+    pixels: int
+    mean: np.ndarray
+    squares: np.ndarray  # sums of squared deviations from the mean
+    low: np.ndarray
+    high: np.ndarray
+
+
+def _join_moments(one, other):
+    """The moments of all pixels of two sets of pixels.
+
+    A difference of sums of squares would lose small deviations from a large mean.
+
+    Source: Chan, Golub and LeVeque, Updating formulae for computing sample variances, 1979.
+    """
+    count, apart = one.pixels + other.pixels, other.mean - one.mean
+    return _Moments(
+        count,
+        one.mean + apart * (other.pixels / count),
+        one.squares + other.squares + apart**2 * (one.pixels * other.pixels / count),
+        np.minimum(one.low, other.low),
+        np.maximum(one.high, other.high),
+    )

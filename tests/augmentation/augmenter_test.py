@@ -198,3 +198,17 @@ def test_plain_images_of_another_rank_are_rejected():
     model.compile(keras_isd.optimizers.SGD(0.05))
     with pytest.raises(ValueError, match=r"plain images \(batch, height, width, channels\)"):
         model.fit(np.zeros((2, 32, 32)), verbose=0)
+
+
+def test_deep_pixels_without_a_range_are_warned_of_once(caplog):
+    deep = np.full((4, 8, 8, 3), 40_000, "uint16")
+    view = augmentation.evaluation(8)
+    with caplog.at_level("WARNING", logger="absl"):
+        view(deep)
+        view(deep[0])
+    assert caplog.text.count("Images must have pixels in [0, 255]") == 1
+    caplog.clear()
+    with caplog.at_level("WARNING", logger="absl"):
+        augmentation.evaluation(8)((deep // 256).astype("uint8"))
+        augmentation.evaluation(8, (*augmentation.IMAGENET, (0, 65535)))(deep)
+    assert caplog.text == ""

@@ -96,3 +96,22 @@ def test_invalid_arguments_are_refused(arguments, message):
         data.channel_statistics(
             **{"source": data.from_arrays(make_images()), "verbose": 0, **arguments}
         )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "offset", "spread"),
+    [("int32", 2e9, 10), ("float32", 1e6, 0.5), ("float32", 1e5, 0.05), ("float32", 0, 1e-9)],
+)
+def test_small_differences_from_a_large_offset_are_measured(dtype, offset, spread):
+    images = np.random.RandomState(0).uniform(-spread, spread, (6, 9, 8, 2)) + offset
+    images = images.astype(dtype)
+    found = data.channel_statistics(data.from_arrays(images), (0, 1), verbose=0)
+    np.testing.assert_allclose(found.std, images.std((0, 1, 2), "float64"), rtol=1e-9)
+    np.testing.assert_allclose(found.mean, images.mean((0, 1, 2), "float64"), rtol=1e-12)
+
+
+def test_pixels_that_are_not_finite_are_refused():
+    images = np.random.RandomState(0).rand(3, 8, 8, 1).astype("float32")
+    images[1, 2, 3] = np.nan
+    with pytest.raises(ValueError, match=r"`source` must have finite pixels.*Received: NaN"):
+        data.channel_statistics(data.from_arrays(images), (0, 1), verbose=0)
