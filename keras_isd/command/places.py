@@ -1,6 +1,5 @@
 """The places that subcommands read images from, each recognised by its name."""
 
-import csv
 import os
 import pathlib
 import re
@@ -110,9 +109,7 @@ def holds_image_column(place):
 
 def table_columns(place, use_labels):
     """The names of the columns of paths and of labels; the latter None if absent or not used."""
-    with open(place, newline="", encoding="utf-8-sig") as file:
-        delimiter = keras_isd.data.sources.file_table.find_delimiter(file)
-        columns = next(csv.reader(file, delimiter=delimiter), [])
+    columns, _ = keras_isd.data.sources.csv_file.read_csv(place)
     # The tables that subcommands write have a column `name`.
     is_own = "name" in columns and "path" not in columns
     return "name" if is_own else "path", "label" if use_labels and "label" in columns else None

@@ -77,9 +77,7 @@ def write_table(output, titles, rows):
 
 def read_table(place):
     """The lines of a table, as dicts."""
-    with open(place, newline="", encoding="utf-8-sig") as file:
-        delimiter = keras_isd.data.sources.file_table.find_delimiter(file)
-        return list(csv.DictReader(file, delimiter=delimiter))
+    return keras_isd.data.sources.csv_file.read_csv_rows(place)[1]
 
 
 def draw_groups(arguments, output, names, groups, titles=None, captions=None):

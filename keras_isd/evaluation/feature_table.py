@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_isd.compat.optional_imports import needs_extra
+from keras_isd.data.sources.csv_file import read_csv
 from keras_isd.evaluation.features import Features
 from keras_isd.files import atomic_path
 
@@ -208,6 +209,8 @@ def _assemble(values, labels, indices, names, about, root):
     stored, facts, classes = map(about.get, ("root", "facts", "class_names"))
     if root is not None and (names is None or stored is None):
         raise ValueError(f"the table has no names relative to a folder, but {root=} is given")
+    if names is not None and None in names:
+        raise ValueError(f"row {names.index(None)} has no name")
     folder = stored if root is None else str(root)
     if names is not None and folder is not None:
         names = [str(pathlib.Path(folder, name)) for name in names]
@@ -282,14 +285,14 @@ def _write_csv(path, features, rows):
 
 
 def _read_csv(path, root):
-    with open(path, newline="", encoding="utf-8") as file:
-        table = csv.reader(file)
-        titles = next(table)
-        rows = list(table)
-    first = titles.index("f0")
-    columns = {title: [row[i] for row in rows] for i, title in enumerate(titles[:first])}
+    titles, rows = read_csv(path)
+    first, width = titles.index("f0"), 1
+    while titles[first + width : first + width + 1] == [f"f{width}"]:
+        width += 1
+    others = (*range(first), *range(first + width, len(titles)))
+    columns = {titles[i]: [row[i] for row in rows] for i in others}
     return _assemble(
-        np.array([row[first:] for row in rows], "float32"),
+        np.array([row[first : first + width] for row in rows], "float32"),
         np.array(columns["label"], "int32") if "label" in columns else None,
         np.array(columns["index"], "int64"),
         columns.get("name"),

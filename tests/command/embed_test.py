@@ -332,6 +332,21 @@ def raise_interrupt(*_, **__):
     raise KeyboardInterrupt
 
 
+def test_a_table_of_remote_names_can_be_read_again(tmp_path, network):
+    pytest.importorskip("fsspec", reason="reads remote files")
+    images = f"file://{make_plates(tmp_path / 'images', count=2)}"
+    embed(images, network, tmp_path / "f.npz", "--labels=none")
+    names = keras_isd.evaluation.load_features(tmp_path / "f.npz").names
+    assert names[0] == f"{images}/plate1/dark/01.png"
+    status, printed = command("select", tmp_path / "f.npz", "--count=2", "--no-picture",
+        f"--output={tmp_path / 's.csv'}")  # fmt: skip
+    assert status == 0, printed
+    embed(tmp_path / "s.csv", network, tmp_path / "again.npz", "--labels=none")
+    found = keras_isd.evaluation.load_features(tmp_path / "again.npz")
+    assert set(found.names) <= set(names)
+    assert len(found.names) == 2
+
+
 def test_images_of_another_type_than_the_runs_are_refused(tmp_path, monkeypatch):
     for name, dtype in (("deep", "uint16"), ("flat", "uint8")):
         (tmp_path / name).mkdir()

@@ -17,7 +17,7 @@ DEFAULTS = {
     "labels": "auto", "channels": None, "follow_links": False, "group": None, "data_dir": None,
     "dtype": None, "raw": None, "axes": None,
     "tile": None, "stride": None, "keep": None, "level": None,
-    "each": None, "project": None, "adjacent": None, "axes": None, "raw": None, "every": None,
+    "each": None, "project": None, "adjacent": None, "every": None,
 }  # fmt: skip
 
 

@@ -168,3 +168,40 @@ def test_a_table_without_features_is_refused(tmp_path, contents):
 def test_a_missing_file_and_another_ending_are_refused(path, received):
     with pytest.raises(ValueError, match=rf"`path` must.*Received: .*{received}"):
         load_features(path)
+
+
+def test_a_csv_table_may_come_back_from_a_spreadsheet(tmp_path):
+    expected = make_features()
+    save_features(tmp_path / "a.csv", expected)
+    text = (tmp_path / "a.csv").read_text()
+    for encoding in ("utf-8-sig", "utf-16"):
+        (tmp_path / "b.csv").write_bytes(text.encode(encoding))
+        assert_equal(load_features(tmp_path / "b.csv"), expected)
+    small = make_features(names=False)
+    save_features(tmp_path / "a.csv", small)
+    lines = (tmp_path / "a.csv").read_text().splitlines()
+    more = [lines[0] + ",note", *(f"{line},{number}" for number, line in enumerate(lines[1:]))]
+    (tmp_path / "b.csv").write_text("\n".join(more))
+    assert_equal(load_features(tmp_path / "b.csv"), small)
+
+
+def test_another_encoding_is_an_error_that_names_the_file(tmp_path):
+    save_features(tmp_path / "a.csv", make_features())
+    contents = (tmp_path / "a.csv").read_text().encode("cp1252")
+    (tmp_path / "a.csv").write_bytes(contents)
+    with pytest.raises(ValueError, match=r"Received: .*a\.csv.*in UTF-8 or UTF-16.*line 3"):
+        load_features(tmp_path / "a.csv")
+
+
+def test_names_that_are_null_are_refused(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    save_features(tmp_path / "a.parquet", make_features())
+    table = pq.read_table(tmp_path / "a.parquet")
+    place = table.column_names.index("name")
+    names = table["name"].to_pylist()
+    table = table.set_column(place, "name", pa.array([*names[:4], None, *names[5:]]))
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=r"Received: .*a\.parquet.*row 4 has no name"):
+        load_features(tmp_path / "a.parquet")

@@ -1,6 +1,5 @@
 """Makes sources from lists of image files: paths, a CSV table, or the authors' list files."""
 
-import csv
 import os
 import pathlib
 import re
@@ -8,8 +7,10 @@ import re
 import numpy as np
 
 from keras_isd.data.decoding.decoder import make_decoder
+from keras_isd.data.sources.csv_file import read_csv_rows
 from keras_isd.data.sources.image_source import ImageSource
 from keras_isd.data.sources.labels import number_labels
+from keras_isd.data.sources.remote import is_remote
 from keras_isd.data.sources.slices import named_slices, parse_slice
 from keras_isd.data.sources.storage import FilesOnDisk
 from keras_isd.data.sources.tiles import parse_name, tile_source
@@ -67,11 +68,12 @@ def from_csv(
 
     Args:
         file: path of a `.csv` file, whose first line names the columns. The delimiter is a comma,
-            or a semicolon as some programs write.
+            or a semicolon or a tab as some programs write; the text is UTF-8 or UTF-16.
         directory: path of the folder to which the table's paths are relative; None for the table's
             own folder. Defaults to None.
         path, label: str, names of the two columns; a `label` of None makes a source without labels.
-            An empty label is an unknown one. Default to `"path"` and `"label"`.
+            An empty label is an unknown one; spaces around labels are dropped. Default to
+            `"path"` and `"label"`.
         class_names: see `from_paths`. Labels are class names even if they are numbers. Defaults to
             None.
         group: str, name of the column of groups, such as a plate or a patient; or None. Defaults to
@@ -82,7 +84,8 @@ def from_csv(
         An `ImageSource`.
 
     Raises:
-        ValueError: if a column is missing, the table has no rows, or a row has no path.
+        ValueError: if a column is missing, the table has no rows or another encoding, a row has no
+            path, or a path has two labels.
 
     Example:
 
@@ -95,16 +98,13 @@ def from_csv(
     ['cat']
     """
     file = pathlib.Path(file)
-    with open(file, newline="", encoding="utf-8-sig") as lines:
-        table = csv.DictReader(lines, delimiter=find_delimiter(lines))
-        columns = table.fieldnames or []
-        if missing := [c for c in (path, label, group) if c is not None and c not in columns]:
-            named = "`path` and `label`" if group is None else "`path`, `label` and `group`"
-            raise ValueError(
-                f"Arguments {named} must name columns of {file}. "
-                f"Received: {missing}, but the columns are {columns}"
-            )
-        rows = list(table)
+    columns, rows = read_csv_rows(file)
+    if missing := [c for c in (path, label, group) if c is not None and c not in columns]:
+        named = "`path` and `label`" if group is None else "`path`, `label` and `group`"
+        raise ValueError(
+            f"Arguments {named} must name columns of {file}. "
+            f"Received: {missing}, but the columns are {columns}"
+        )
     folder = file.parent if directory is None else directory
     for line, row in enumerate(rows, start=2):
         if not row[path]:
@@ -112,17 +112,25 @@ def from_csv(
                 f"Column `{path}` must have a path in each line. Received: line {line} of {file}, "
                 f"{row}"
             )
-    paths = [os.path.join(folder, row[path]) for row in rows]
-    labels = None if label is None else [row[label] or "" for row in rows]
+    names = (row[path] for row in rows)
+    paths = [name if is_remote(name) else os.path.join(folder, name) for name in names]
+    labels = None if label is None else [row[label].strip() for row in rows]
+    if labels is not None:
+        _check_one_label(file, paths, labels)
     source = from_paths(paths, labels, class_names, **options)
     return source if group is None else source.with_groups([row[group] for row in rows])
 
 
-def find_delimiter(file):
-    """Finds the delimiter of an open table: a comma, or a semicolon as some programs write."""
-    first = file.readline()
-    file.seek(0)
-    return ";" if ";" in first and "," not in first else ","
+def _check_one_label(file, paths, labels):
+    """Raises a ValueError if a path has two labels: it could be trained on and tested."""
+    known: dict[str, str] = {}
+    for path, label in zip(paths, labels):
+        other = known.setdefault(os.path.normpath(path), label)
+        if other != label:
+            raise ValueError(
+                "A table must have one label for each path. "
+                f"Received: {path} with the labels {other!r} and {label!r} in {file}"
+            )
 
 
 def from_list_file(list_file, directory, on_error="skip"):

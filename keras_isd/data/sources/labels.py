@@ -30,7 +30,7 @@ def column_labels(values, class_names=None):
 
 def number_labels(labels, class_names):
     """Converts class names to numbers; returns the numbers and the class names."""
-    labels = ["" if is_missing(label) else str(label) for label in labels]
+    labels = ["" if is_missing(label) else str(label).strip() for label in labels]
     names = sorted({*labels} - {""}) if class_names is None else list(class_names)
     number_of = {"": -1, **{name: number for number, name in enumerate(names)}}
     if unknown := sorted({*labels} - {*number_of}):
