@@ -7,8 +7,6 @@ import zlib
 
 import numpy as np
 
-from keras_isd.data.sources.file_table import containing_file
-
 SAMPLED_ROWS = 16  # rows of an array that its fingerprint depends on
 
 
@@ -52,6 +50,18 @@ def contents_fingerprint(source):
         for row in range(len(source)):
             found.update(source[row].tobytes())
     return found.hexdigest()[:16]
+
+
+def containing_file(name):
+    """The file of an image: its own, or that of a tile, slice, frame or row, or a tar file."""
+    while not os.path.exists(name):
+        if name.endswith("]") and "[" in name:
+            name = name[: name.rindex("[")]
+        elif ".tar/" in name:
+            name = name[: name.rindex("/", 0, name.rindex(".tar/") + 5)]
+        else:
+            break
+    return name
 
 
 def file_status(file):

@@ -11,7 +11,7 @@ from keras_isd import data
 from keras_isd.command.images import read_images
 from keras_isd.command.outliers import _holds_images
 from keras_isd.command.places import parse_dataset
-from keras_isd.data.sources.file_table import containing_file
+from keras_isd.data.fingerprint import containing_file
 from tests.command.command_test import command, read
 from tests.command.images_test import arguments
 from tests.data.sources import video_test

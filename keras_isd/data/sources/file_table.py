@@ -17,7 +17,7 @@ from keras_isd.data.sources.tiles import parse_name, tile_source
 from keras_isd.data.sources.video import frame_source, parse_frame
 from keras_isd.data.sources.webdataset import member_source, parse_member
 
-_ROW = re.compile(r"(.*)\[\d+\]", re.DOTALL)  # the names of `RowNames`
+_ROW = re.compile(r".*\[\d+\]", re.DOTALL)  # the names of `RowNames`
 
 
 def from_paths(paths, labels=None, class_names=None, on_error="skip", **kind):
@@ -242,14 +242,6 @@ def make_path_source(
         decoder=decoder,
         **groups,
     )
-
-
-def containing_file(name):
-    """The file that an image is in: its own, or that of a tile, slice, frame, member or row."""
-    for parse in (parse_slice, parse_name, parse_frame, parse_member, _ROW.fullmatch):
-        if not os.path.exists(name) and (parsed := parse(name)):
-            return containing_file(parsed[1] if isinstance(parsed, re.Match) else parsed[0])
-    return name
 
 
 def _parse_all(names, parse):
