@@ -17,6 +17,7 @@ from keras_isd.data.decoding.formats import (
 from keras_isd.data.decoding.stacks import ArrayStack
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
+PREAMBLE_BYTES = 132
 SERIES_TAGS = [
     "SeriesInstanceUID",
     "ImagePositionPatient",
@@ -133,12 +134,13 @@ def _parse(contents, **options):
         import pydicom
     source = io.BytesIO(contents) if isinstance(contents, bytes) else contents
     try:
-        if isinstance(contents, bytes):
-            head = contents[:4096]
-        else:
-            with open(contents, "rb") as file:
-                head = file.read(4096)
-        if DEFLATED.encode() in head:
+        with io.BytesIO(contents) if isinstance(contents, bytes) else open(contents, "rb") as file:
+            file.seek(PREAMBLE_BYTES)
+            # Group 2 alone, because reading any more would inflate the rest.
+            meta = pydicom.filereader.read_dataset(
+                file, False, True, stop_when=lambda tag, *_: tag.group != 2
+            )
+        if meta.get("TransferSyntaxUID") == DEFLATED:
             raise UnreadableImageError("it is DICOM with the deflated transfer syntax")
         return pydicom.dcmread(source, **options)
     except (OSError, pydicom.errors.InvalidDicomError) as error:

@@ -38,6 +38,7 @@ PNM = re.compile(
     rb"P([2356])" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,6})\s"
 )
 MAX_PAGES = 1_000  # of a TIFF, or frames
+MAX_SCANS = 100  # of a JPEG; progressive ones have about ten, and each takes the time of an image
 RAW_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")  # Pillow's modes of more than 8 bits
 
 
@@ -64,7 +65,7 @@ def read_image(contents):
     if is_tiff(contents):
         return _read_tiff(contents)
     if contents[:6] == b"\x93NUMPY":
-        return _read_npy(contents)
+        return _read_npy(io.BytesIO(contents))
     if contents[:4] == b"PK\x03\x04":
         return _read_npz(contents)
     if contents[:8] == b"\x89PNG\r\n\x1a\n" and contents[24:26] in DEEP_PNG:
@@ -80,6 +81,8 @@ def is_tiff(contents):
 
 
 def _read_with_pillow(contents):
+    if contents[:3] == b"\xff\xd8\xff" and contents.count(b"\xff\xda") > MAX_SCANS:
+        raise UnreadableImageError(f"it is a JPEG of more than {MAX_SCANS} scans")
     try:
         file = Image.open(io.BytesIO(contents), formats=PILLOW_FORMATS)
     except UnidentifiedImageError:
@@ -110,7 +113,7 @@ def _read_tiff(contents):
             raise UnreadableImageError(f"it has {len(file.pages)} pages, expected <= {MAX_PAGES}")
         series = main_series(file)
         page = series.keyframe
-        check_size(series.shape)
+        check_size(series.shape, series.dtype)
         # Pillow has its own codecs, and preserves 8-bit images and 16-bit grey ones.
         is_plain = len(file.pages) == 1 and page.samplesperpixel <= 4
         is_plain = is_plain and (page.samplesperpixel == 1 or page.bitspersample == 8)
@@ -199,12 +202,13 @@ def orient(array, orientation):
     return array[::rows, ::columns]
 
 
-def _read_npy(contents):
-    file = io.BytesIO(contents)
+def _read_npy(file):
     version = np.lib.format.read_magic(file)
     read = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
-    check_size(getattr(np.lib.format, read)(file)[0])
-    return add_channel_axis(np.load(io.BytesIO(contents), allow_pickle=False))
+    shape, _, dtype = getattr(np.lib.format, read)(file)
+    check_size(shape, dtype)
+    file.seek(0)
+    return add_channel_axis(np.lib.format.read_array(file, allow_pickle=False))
 
 
 def _read_npz(contents):
@@ -214,8 +218,8 @@ def _read_npz(contents):
             raise UnreadableImageError(
                 f"it is an archive of {len(members)} files, expected one array"
             )
-        check_size((members[0].file_size // 4,))
-        return _read_npy(archive.read(members[0]))
+        with archive.open(members[0]) as file:  # read into the array, without a copy of the bytes
+            return _read_npy(file)
 
 
 def add_channel_axis(array):
@@ -232,7 +236,7 @@ def _read_deep_png(contents):
     with needs_extra("formats"):
         import imagecodecs
     width, height = (int.from_bytes(contents[at : at + 4]) for at in (16, 20))
-    check_size((height, width, 4))
+    check_size((height, width, 4), "uint16")
     array = imagecodecs.png_decode(contents)
     return array[..., : 3 if array.shape[-1] >= 3 else 1]
 
@@ -243,18 +247,21 @@ def _read_deep_pnm(contents, header):
     if kind not in b"56":
         raise UnreadableImageError("it is a PGM or PPM with numbers in plain text")
     shape = (height, width, 1 if kind == b"5" else 3)
-    check_size(shape)
+    check_size(shape, "uint16")
     count = height * width * shape[2]
     return np.frombuffer(contents, ">u2", count, header.end()).reshape(shape)
 
 
-def check_size(shape):
-    """Raises an UnreadableImageError if an image has too many numbers.
+def check_size(shape, dtype="uint8"):
+    """Raises an UnreadableImageError if an image has too many numbers, or takes too many bytes.
 
-    The limit is that of Pillow, twice `PIL.Image.MAX_IMAGE_PIXELS`, for three channels.
+    The limit is that of Pillow, twice `PIL.Image.MAX_IMAGE_PIXELS`, for three channels of at most
+    16 bits.
     """
+    dtype = np.dtype(dtype)
     count = int(np.prod([int(size) for size in shape], dtype=object))
-    if Image.MAX_IMAGE_PIXELS and count > 6 * Image.MAX_IMAGE_PIXELS:
+    numbers = count * max(1.0, dtype.itemsize / 2)
+    if Image.MAX_IMAGE_PIXELS and numbers > 6 * Image.MAX_IMAGE_PIXELS:
         raise UnreadableImageError(
-            f"it has {count} numbers, more than `PIL.Image.MAX_IMAGE_PIXELS` allows"
+            f"it has {count} numbers ({dtype}), more than `PIL.Image.MAX_IMAGE_PIXELS` allows"
         )

@@ -30,10 +30,12 @@ def find_reader(path):
     """
     if os.path.isdir(path):
         return open_zarr if is_zarr(path) else None
+    if not os.path.isfile(path):  # also if it is remote or a pipe; reading it gives the reason
+        return None
     try:
         with open(path, "rb") as file:
             head = file.read(352)
-    except OSError:  # also if it is remote; reading it gives the reason
+    except OSError:
         return None
     ending = os.path.splitext(path)[1].lower()
     if ending in SLIDES:

@@ -1,6 +1,8 @@
 """Contents of image files from values of other kinds: arrays, Pillow's images, paths, entries."""
 
 import io
+import os
+import stat
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -8,6 +10,7 @@ from PIL import Image, ImageOps
 from keras_isd.data.decoding.formats import UnreadableImageError
 from keras_isd.data.sources.remote import is_remote, read_remote
 
+MAX_FILE_BYTES = 2**32  # of a file that is read whole; a sparse file takes no disk, but memory
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")  # which PNG stores without loss
 
 
@@ -43,15 +46,36 @@ def read_file(path):
     """Reads the contents of a file, local or remote.
 
     Raises:
-        UnreadableImageError: if the file does not exist, or permission is missing.
+        UnreadableImageError: if the file does not exist, permission is missing, or `check_file`
+            refuses it.
     """
     try:
         if is_remote(path):
             return read_remote(path)
+        check_file(path)
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
         raise UnreadableImageError(f"{error.strerror or error}") from None
+    except MemoryError:
+        raise UnreadableImageError("it needs more memory than there is") from None
+
+
+def check_file(path):
+    """Checks that a local file can be read whole: pipes never end, and devices may not.
+
+    Raises:
+        OSError: if it does not exist.
+        UnreadableImageError: if it is not a regular file, or larger than `MAX_FILE_BYTES`.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableImageError("it is not a regular file")
+    if status.st_size > MAX_FILE_BYTES:
+        raise UnreadableImageError(
+            f"it has {status.st_size:,} bytes, more than the {MAX_FILE_BYTES:,} of "
+            "`keras_isd.data.sources.contents.MAX_FILE_BYTES`"
+        )
 
 
 def write_array(image):

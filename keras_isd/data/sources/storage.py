@@ -3,6 +3,8 @@
 TensorFlow is imported only when tf.data reads an image.
 """
 
+import concurrent.futures
+import itertools
 import math
 import os
 import threading
@@ -14,8 +16,10 @@ from keras_isd.data.decoding.formats import UnreadableImageError
 from keras_isd.data.decoding.part_readers import find_reader, is_parts_only, open_parts
 from keras_isd.data.decoding.stacks import read_whole
 from keras_isd.data.decoding.windows import TiffWindows, converted_dtype
-from keras_isd.data.sources.contents import read_file, to_contents, write_array
+from keras_isd.data.sources.contents import check_file, read_file, to_contents, write_array
+from keras_isd.data.sources.remote import is_remote
 
+STAT_THREADS, STAT_FILES = 16, 256  # that check sizes, since a network disk answers slowly
 LARGE_PIXELS = 2**26  # of a TIFF whose header is read for its channels, instead of its pixels
 
 
@@ -237,6 +241,16 @@ class LazyTensor:
             self._tensor = error
 
 
+def _quick_path(path):
+    """The path for TensorFlow, or an empty one, so that `read_bytes` reports the reason."""
+    if not is_remote(path):
+        try:
+            check_file(path)
+        except (UnreadableImageError, OSError):
+            return b""
+    return os.fsencode(path)
+
+
 def to_storage(images):
     """Converts the argument `images` of `ImageSource` to `ArrayImages` or `ImageFiles`."""
     if isinstance(images, (ArrayImages, ImageFiles)):
@@ -252,9 +266,12 @@ def row_tensor(rows):
 def _join_paths(paths):
     """Joins paths to one string with end positions, half the size of a tensor of strings."""
     text, ends = bytearray(), np.zeros(len(paths) + 1, "int64")
-    for row, path in enumerate(paths):
-        text += os.fsencode(path)
-        ends[row + 1] = len(text)
+    starts = range(0, len(paths), STAT_FILES)
+    with concurrent.futures.ThreadPoolExecutor(STAT_THREADS) as checkers:
+        blocks = checkers.map(lambda at: [*map(_quick_path, paths[at : at + STAT_FILES])], starts)
+        for row, path in enumerate(itertools.chain.from_iterable(blocks), start=1):
+            text += path
+            ends[row] = len(text)
     return _make_variable(bytes(text)), _make_constant(ends)
 
 
