@@ -68,6 +68,13 @@ def run(arguments):
     if arguments.grid:
         model, facts["grid"] = evaluation.grid_model(model, arguments.grid), str(arguments.grid)
     output, rows = _shard(arguments, len(source))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with keras_isd.files.lock(output):
+        _write(arguments, output, rows, source, controls, model, view, facts)
+
+
+def _write(arguments, output, rows, source, controls, model, view, facts):
+    evaluation, fingerprint = keras_isd.evaluation, keras_isd.data.fingerprint
     began = _begin(output)
     part = source.subset(rows)
     names = None if part.names is None else [*map(fingerprint.absolute_name, part.names)]
@@ -119,7 +126,6 @@ def _begin(output):
     """The file whose time is when a table was begun, also if that was interrupted."""
     file = output.with_name(f".{output.name}.begun")
     if not file.exists():
-        output.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
     return file
 

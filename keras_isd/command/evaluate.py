@@ -182,10 +182,10 @@ def _write(arguments, results, features, labels, class_names):
     output = pathlib.Path(arguments.output)
     text = json.dumps(results, indent=1)
     if output.suffix == ".json":
-        output.write_text(text)
+        keras_isd.files.write_text(output, text)
         return
     output.mkdir(parents=True, exist_ok=True)
-    (output / "results.json").write_text(text)
+    keras_isd.files.write_text(output / "results.json", text)
     figures = {}
     for name in ("student", "teacher"):
         if name in features:

@@ -38,9 +38,15 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    exploration = keras_isd.exploration
     if not pathlib.Path(arguments.output).absolute().parent.is_dir():
         raise ValueError(f"--output must lie in an existing folder. Received: {arguments.output}")
+    with keras_isd.files.lock(arguments.output):
+        _explore(arguments)
+    print(f"written to {arguments.output}: open it in a browser")
+
+
+def _explore(arguments):
+    exploration = keras_isd.exploration
     found = keras_isd.evaluation.load_features(arguments.features, arguments.root)
     if found.names is None:
         raise ValueError("The table must have the images' names. Received: a table without names")
@@ -78,4 +84,3 @@ def run(arguments):
         title=arguments.title,
         seed=arguments.seed,
     )
-    print(f"written to {arguments.output}: open it in a browser")

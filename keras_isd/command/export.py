@@ -42,7 +42,8 @@ def run(arguments):
     plain = keras_isd.backbones.to_plain_keras(network)
     view = _view(arguments.folder) if arguments.include_view else None
     if output.suffix == ".keras":
-        (plain if view is None else _functional(plain, view)).save(output)
+        with keras_isd.files.atomic_path(output) as unfinished:
+            (plain if view is None else _functional(plain, view)).save(unfinished)
     elif output.suffix in FORMATS:
         whole = plain if view is None else _subclassed(plain, view)
         whole(np.zeros((1, *plain.input_shape[1:]), "float32"))  # the ONNX export needs a call

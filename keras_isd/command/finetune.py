@@ -16,7 +16,6 @@ the same network trained from scratch is judged as well. The output folder gets 
 
 import json
 import pathlib
-import shutil
 
 import numpy as np
 
@@ -60,10 +59,12 @@ def run(arguments):
     model, view = keras_isd.training.load_run(arguments.model)
     others = arguments.classify and read_images(arguments.classify, arguments)
     classifier = _choose(arguments, model.student_backbone, view, train, test)
-    classifier.save(folder / "classifier.keras")
+    with keras_isd.files.atomic_path(folder / "classifier.keras") as unfinished:
+        classifier.save(unfinished)
     names = train.class_names or [str(label) for label in range(train.labels.max() + 1)]
-    (folder / "classes.json").write_text(json.dumps(names, indent=1))
-    shutil.copy(pathlib.Path(arguments.model, "view.json"), folder)
+    keras_isd.files.write_text(folder / "classes.json", json.dumps(names, indent=1))
+    view_file = pathlib.Path(arguments.model, "view.json")
+    keras_isd.files.write_bytes(folder / "view.json", view_file.read_bytes())
     print(f"saved {folder / 'classifier.keras'}")
     if others:
         _classify(classifier, others, view, names, folder / "labels.csv")

@@ -1,6 +1,7 @@
 """Tables of features that subcommands read, tables that they write, and their pictures."""
 
 import csv
+import io
 import pathlib
 
 import numpy as np
@@ -67,11 +68,12 @@ def output_path(arguments, default):
 
 def write_table(output, titles, rows):
     """Writes a table with a header line, and prints its path."""
-    with open(output, "w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(titles)
-        for row in rows:
-            table.writerow([f"{x:.4f}" if isinstance(x, float) else x for x in row])
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
+    table.writerow(titles)
+    for row in rows:
+        table.writerow([f"{x:.4f}" if isinstance(x, float) else x for x in row])
+    keras_isd.files.write_bytes(output, text.getvalue().encode("utf-8", "backslashreplace"))
     print(f"written to {output}")
 
 

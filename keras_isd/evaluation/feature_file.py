@@ -16,7 +16,7 @@ from absl import logging
 from keras_isd.data import ViewBatches
 from keras_isd.data.fingerprint import contents_fingerprint
 from keras_isd.evaluation.features import extract_features
-from keras_isd.files import write_text
+from keras_isd.files import lock, write_text
 from keras_isd.validation.arguments import check_positive_integer
 
 PIECE_IMAGES = 4096  # largest number of images between two notes of the progress
@@ -48,6 +48,7 @@ def cache_features(model, source, view, path, batch_size=64, dtype="float32", ve
         `(N, F)` array, a read-only memory map of the file.
 
     Raises:
+        BlockingIOError: if another process writes the file.
         ValueError: if the file or its unfinished part belongs to another model, view or dtype, or
             to other images, if `path` does not end in `.npy`, or if a feature is not finite.
 
@@ -66,10 +67,12 @@ def cache_features(model, source, view, path, batch_size=64, dtype="float32", ve
     if path.suffix != ".npy":
         raise ValueError(f"Argument `path` must end in .npy. Received: path={path}")
     images = contents_fingerprint(source)
-    if not path.exists():
-        _write(model, source, view, path, batch_size, dtype, verbose, images)
-    else:
-        _check_same(model, source, view, path, path, dtype, images)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with lock(path):
+        if not path.exists():
+            _write(model, source, view, path, batch_size, dtype, verbose, images)
+        else:
+            _check_same(model, source, view, path, path, dtype, images)
     return np.load(path, mmap_mode="r")
 
 
@@ -116,7 +119,6 @@ def _read_note(path):
 
 def _write(model, source, view, path, batch_size, dtype, verbose, images):
     part, note = _part(path), _read_note(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     done, features, unreadable = 0, None, []
     if note and part.exists():  # neither serves without the other
         _check_same(model, source, view, path, part, dtype, images)

@@ -5,6 +5,7 @@ import argparse
 import numpy as np
 from keras import ops
 
+from keras_isd.files import atomic_path
 from keras_isd.interop.architecture import build
 from keras_isd.interop.methods import script_arguments, script_method
 from keras_isd.interop.state_dict import entries, import_torch, read_state_dict, to_keras, to_torch
@@ -83,7 +84,8 @@ def save_torch_checkpoint(model, path, epoch=0):
         state[name.replace("running_var", "num_batches_tracked")] = np.array(0)
     tensors = {_parallel_name(method, name): torch.tensor(array) for name, array in state.items()}
     options = argparse.Namespace(**script_arguments(method, model))
-    torch.save({"opt": options, "state_dict": tensors, "epoch": epoch}, path)
+    with atomic_path(path) as unfinished:
+        torch.save({"opt": options, "state_dict": tensors, "epoch": epoch}, unfinished)
 
 
 def _method_and_state(model):

@@ -17,7 +17,7 @@ from keras_isd.data import ImageBatches, ViewBatches
 from keras_isd.data.batches.view_batches import readable_views
 from keras_isd.evaluation import cache_features
 from keras_isd.evaluation.feature_file import discard_other_images
-from keras_isd.files import atomic_path
+from keras_isd.files import atomic_path, lock
 from keras_isd.models import QueueModel
 from keras_isd.optimizers import from_recipe
 from keras_isd.recipes import get_recipe
@@ -144,11 +144,15 @@ class Run:
             The trained model.
 
         Raises:
+            BlockingIOError: if another process trains in the folder.
             ValueError: if the folder is of another run, or one epoch takes longer than `minutes`.
         """
-        start = time.monotonic() if self.started is None else self.started
-        run_folder.check_same_run(self)  # before a teacher sees an image
         self.folder.mkdir(parents=True, exist_ok=True)
+        with lock(self.folder / "run"):
+            return self._train(time.monotonic() if self.started is None else self.started)
+
+    def _train(self, start):
+        run_folder.check_same_run(self)  # before a teacher sees an image
         self.teacher_features = self._teacher_features()
         resume = Resume(self.folder / "checkpoints", every_n_steps=CHECKPOINT_STEPS)
         is_resumed = bool(resume.initial_epoch or resume.initial_step)

@@ -1,8 +1,10 @@
 """Grids of panels, colours and saving, which all figures share."""
 
 import colorsys
+import pathlib
 
 from keras_isd.compat.optional_imports import needs_extra
+from keras_isd.files import atomic_path
 
 
 def new_grid(rows, columns, width, height, ticks=True):
@@ -21,7 +23,9 @@ def new_grid(rows, columns, width, height, ticks=True):
 def save(figure, path):
     """Saves a figure to `path`, unless that is None."""
     if path is not None:
-        figure.savefig(path, dpi=150)
+        path = pathlib.Path(path)
+        with atomic_path(path if path.suffix else path.with_suffix(".png")) as unfinished:
+            figure.savefig(unfinished, dpi=150)
 
 
 # matplotlib's first ten, which most eyes distinguish.

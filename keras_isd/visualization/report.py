@@ -3,7 +3,8 @@
 import base64
 import html
 import io
-import pathlib
+
+from keras_isd.files import write_text
 
 
 def write_report(path, title, facts, tables, figures):
@@ -59,7 +60,7 @@ def write_page(path, title, parts, styles=(), head=()):
         *parts,
         "</body>\n</html>\n",
     ]
-    pathlib.Path(path).write_text("\n".join(lines), "utf-8")
+    write_text(path, "\n".join(lines))
 
 
 def fact_list(facts):

@@ -377,6 +377,41 @@ def test_whole_groups_are_held_out_if_there_are_enough():
     assert 9 not in large[rows]
 
 
+def test_features_of_a_teacher_begin_anew_if_the_images_have_changed(tmp_path, monkeypatch):
+    (tmp_path / "images").mkdir()
+    for number, pixels in enumerate(images()):
+        PIL.Image.fromarray(pixels).save(tmp_path / f"images/{number:02}.png")
+    keras_isd.backbones.ConvNet((16, 16, 3), (4,)).save(tmp_path / "teacher.keras")
+    given = {"teacher": str(tmp_path / "teacher.keras"), "teacher_size": 16}
+    feature_file = keras_isd.evaluation.feature_file
+    monkeypatch.setattr(feature_file, "PIECE_IMAGES", 30)
+    pieces = iter([feature_file.extract_features])
+    source = data.from_folder(tmp_path / "images")
+    settings = training.choose_settings(source, method="distillation", **SMALL)
+    with monkeypatch.context() as patch:
+        patch.setattr(feature_file, "extract_features", lambda *a, **k: next(pieces)(*a, **k))
+        with pytest.raises(StopIteration):
+            train(source, tmp_path / "run", settings, **given)
+    (tmp_path / "images/39.png").rename(tmp_path / "images/09b.png")
+    for name in ("run", "whole"):
+        train(data.from_folder(tmp_path / "images"), tmp_path / name, settings, **given)
+    found, expected = (
+        np.load(tmp_path / name / "teacher_features.npy") for name in ("run", "whole")
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_one_process_at_a_time_trains_in_a_folder(tmp_path):
+    settings = training.choose_settings(arrays(), **SMALL)
+    tmp_path.joinpath("run").mkdir()
+    with (
+        keras_isd.files.lock(tmp_path / "run" / "run"),
+        pytest.raises(BlockingIOError, match="Another process is writing"),
+    ):
+        train(arrays(), tmp_path / "run", settings)
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
 def test_held_out_images_are_trained_on_only_with_a_teacher(tmp_path):
     source = arrays(labels=np.arange(40) % 2)
     np.save(tmp_path / "seen.npy", np.ones((40, 6), "float32"))

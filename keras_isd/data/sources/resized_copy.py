@@ -14,7 +14,7 @@ from keras_isd.data.decoding.decoder import Decoder
 from keras_isd.data.decoding.resizing import limit_shorter_side
 from keras_isd.data.fingerprint import is_changed_since, source_fingerprint
 from keras_isd.data.sources.storage import FilesOnDisk
-from keras_isd.files import atomic_path, write_text
+from keras_isd.files import lock, write_bytes, write_text
 from keras_isd.validation.arguments import check_positive_integer
 
 NOTE_NAME = "resized.json"  # the file that identifies the images and the settings of a copy
@@ -29,7 +29,6 @@ def write_resized(source, size, folder, verbose="auto"):
     check_positive_integer("size", size)
     folder = pathlib.Path(folder).expanduser()
     is_jpeg = source.channels == 3 and source.dtype == "uint8"
-    _check_note(folder, _describe_copy(source, size))
     ending = "jpg" if is_jpeg else "tif"
     paths = [folder / f"{row // 1000:05}" / f"{row:09}.{ending}" for row in range(len(source))]
 
@@ -42,12 +41,13 @@ def write_resized(source, size, folder, verbose="auto"):
             if read_row != row:  # unreadable; the next call tries again
                 return
             contents = _encode(limit_shorter_side(image, size), is_jpeg)
-            with atomic_path(path) as unfinished:
-                unfinished.write_bytes(contents)
-                os.utime(unfinished, ns=(began, began))  # an image may change while it is read
+            write_bytes(path, contents)
+            os.utime(path, ns=(began, began))  # an image may change while it is read
 
     progress = progress_bar(len(source), verbose)
-    with concurrent.futures.ThreadPoolExecutor() as writers:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with lock(folder), concurrent.futures.ThreadPoolExecutor() as writers:
+        _check_note(folder, _describe_copy(source, size))
         for start in range(0, len(source), BLOCK_IMAGES):
             rows = range(start, min(start + BLOCK_IMAGES, len(source)))
             for part in {paths[row].parent for row in rows}:
