@@ -11,13 +11,15 @@ from keras_isd.validation.features import check_features
 METHODS = ("typiclust", "k_center")
 MAX_CLUSTERS = 500  # of TypiClust
 TYPICALITY_NEIGHBORS = 20
+MIN_CLUSTER_IMAGES = 5  # clusters of at most so many images have no turn, as in the authors' code
 
 
 def select_rows(features, count, method="typiclust", labelled=(), seed=0):
     """Selects the images that are most worth labelling.
 
     `"typiclust"` is for few labels: it makes as many clusters as there will be labels, and takes
-    the most typical image of each cluster without one, the largest cluster first. `"k_center"` is
+    the most typical image of each cluster, those with the fewest labels and the largest first, in
+    turn. Clusters of at most five images, which are mostly outliers, have no turn. `"k_center"` is
     for many labels: each next image is the farthest from all selected ones, so that every image is
     near a label. It also selects outliers.
 
@@ -89,21 +91,23 @@ def _typiclust(features, count, labelled, seed):
     free = np.ones(len(features), bool)
     free[labelled] = False
     members = [np.flatnonzero(cluster_of == number) for number in range(clusters)]
-    ranked = [_rank_by_typicality(features, rows) for rows in members]
-    waiting = [[row for row in rows if free[row]] for rows in ranked]
-    taken = np.array([len(rows) for rows in members]) - [len(rows) for rows in waiting]
+    large = [rows for rows in members if len(rows) > MIN_CLUSTER_IMAGES]
+    # The fewest labels first, then the largest. Small clusters are mostly of outliers.
+    order = sorted(large or members, key=lambda rows: (np.count_nonzero(~free[rows]), -len(rows)))
     chosen: list[int] = []
     while len(chosen) < count:
-        # The largest of the clusters with the fewest labels; clusters are ordered by size.
-        number = min((n for n in range(clusters) if waiting[n]), key=lambda n: (taken[n], n))
-        chosen.append(waiting[number].pop(0))
-        taken[number] += 1
+        order = [rows for rows in order if free[rows].any()] or [np.flatnonzero(free)]
+        for rows in order[: count - len(chosen)]:
+            chosen.append(_most_typical(features, rows[free[rows]]))
+            free[chosen[-1]] = False
     return np.array(chosen, "int64")
 
 
-def _rank_by_typicality(features, rows):
-    """Orders the rows of a cluster by similarity to their nearest neighbours in it."""
+def _most_typical(features, rows):
+    """The row with the smallest mean distance to its nearest neighbours among others."""
     if len(rows) < 2:
-        return rows
-    _, similarities = find_neighbors(features[rows], k=min(TYPICALITY_NEIGHBORS, len(rows) - 1))
-    return rows[np.argsort(-similarities.mean(axis=1), kind="stable")]
+        return int(rows[0])
+    count = min(TYPICALITY_NEIGHBORS, len(rows) // 2)
+    _, similarities = find_neighbors(features[rows], k=count)
+    distances = np.sqrt(np.maximum(2 - 2 * similarities, 0))
+    return int(rows[distances.mean(axis=1).argmin()])

@@ -278,3 +278,29 @@ def test_copies_and_outliers_are_found_approximately_too():
         ValueError, match=r"`approximate` must .*Received: approximate=True, similarity=0.9"
     ):
         find_duplicates(features, similarity=0.9, approximate=True)
+
+
+def test_typiclust_selects_what_the_authors_code_selects(monkeypatch):
+    """The authors' loop (TypiClust/deep-al, `typiclust.py`), on the same clusters."""
+    random = np.random.RandomState(0)
+    features = random.randn(200, 6)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    cluster_of = np.sort(np.r_[np.arange(12), random.randint(0, 8, 188)])  # four clusters of one
+    monkeypatch.setattr(
+        "keras_isd.exploration.selection.cluster_features", lambda *_, **__: cluster_of
+    )
+    labels, expected = cluster_of.copy(), []
+    labels[[3, 50]] = -1
+    sizes = {n: (cluster_of == n).sum() for n in range(12)}
+    existing = {n: np.isin(np.flatnonzero(cluster_of == n), [3, 50]).sum() for n in range(12)}
+    order = sorted((n for n in sizes if sizes[n] > 5), key=lambda n: (existing[n], -sizes[n]))
+    for turn in range(10):
+        rows = np.flatnonzero(labels == order[turn % len(order)])
+        apart = np.linalg.norm(features[rows][:, None] - features[rows], axis=-1)
+        nearest = np.sort(apart, axis=1)[:, 1 : min(20, len(rows) // 2) + 1]
+        expected.append(rows[nearest.mean(axis=1).argmin()])
+        labels[expected[-1]] = -1
+    found = select_rows(features, 10, labelled=[3, 50])
+    assert found.tolist() == expected
+    everything = select_rows(features, 198, labelled=[3, 50])
+    assert sorted(everything.tolist()) == [row for row in range(200) if row not in (3, 50)]
