@@ -31,7 +31,7 @@ from keras_isd.command.images import (
     read_images,
     remembered_reading,
 )
-from keras_isd.command.values import natural_int, path, positive_float, positive_int
+from keras_isd.command.values import natural_int, path, positive_float, positive_int, share
 
 METHODS = ("isd", "moco", "byol", "msf")
 NETWORKS = ("convnet", "resnet18", "resnet50")
@@ -63,6 +63,7 @@ def add_arguments(parser):
     add("--minutes", type=positive_float, help="time limit; no limit if not given")
     add("--start", type=path, help="finished run to start from, with a new schedule")
     add("--seed", type=natural_int, default=0, help="fixes weights, order and views")
+    add("--max_unreadable", type=share, default=0.5, help="share of unreadable images to accept")
     add("--plot_views", action="store_true", help="draw views of some images, RUN/views.jpg")
     add("--teacher", help="frozen teacher: keras.applications, keras-hub preset, or .keras file")
     add("--teacher_size", type=positive_int, default=224, help="side of the teacher's images")
@@ -111,6 +112,7 @@ def run(arguments):
         plot_views=arguments.plot_views,
         start=arguments.start,
         started=arguments.started,
+        max_unreadable=arguments.max_unreadable,
     )
     trained.train()
     if report := trained.write_report():

@@ -14,6 +14,7 @@ import numpy as np
 from absl import logging
 
 from keras_isd.data import ViewBatches
+from keras_isd.data.decoding.formats import UnreadableImageError
 from keras_isd.data.fingerprint import contents_fingerprint
 from keras_isd.evaluation.features import extract_features
 from keras_isd.files import lock, write_text
@@ -128,8 +129,11 @@ def _write(model, source, view, path, batch_size, dtype, verbose, images):
     # Pieces have about equal sizes: a last piece of a few files might have no readable image.
     ends = np.linspace(0, len(source), -(-len(source) // PIECE_IMAGES) + 1).astype("int64")
     for start, end in itertools.pairwise(ends[ends >= done]):
-        rows = np.arange(start, end)
-        batches = _make_batches(source.subset(rows), view, batch_size)
+        piece = source.subset(np.arange(start, end))
+        if (reason := _why_unreadable(piece)) is not None:
+            unreadable += range(start, end)
+            continue
+        batches = _make_batches(piece, view, batch_size)
         found = extract_features(model, batches, dtype=dtype, verbose=verbose)
         if features is None:
             shape = (len(source), found.features.shape[1])
@@ -137,9 +141,33 @@ def _write(model, source, view, path, batch_size, dtype, verbose, images):
         features[start + found.indices] = found.features
         features.flush()
         unreadable += sorted((start + found.unreadable).tolist())
-        note = {"images": images, "rows": int(end), "unreadable": unreadable}
-        write_text(_note(path), json.dumps(note))
+        _write_note(path, images, end, unreadable)
+    if features is None:
+        raise ValueError(
+            "Argument `source` must have a readable image. "
+            f"Received: {len(source)} images, such as {reason}"
+        )
+    _write_note(path, images, len(source), unreadable)
     os.replace(part, path)
+
+
+def _write_note(path, images, rows, unreadable):
+    note = {"images": images, "rows": int(rows), "unreadable": [*map(int, unreadable)]}
+    write_text(_note(path), json.dumps(note))
+
+
+def _why_unreadable(source):
+    """The name of an image with the reason if none can be read; None if one can."""
+    reason = None
+    for row in range(len(source)):
+        try:
+            source.read_exactly(row)
+        except UnreadableImageError as error:
+            name = f"row {row}" if source.names is None else source.names[row]
+            reason = reason or f"{name}: {error}"
+        else:
+            return None
+    return reason
 
 
 def _create(path, dtype, shape):

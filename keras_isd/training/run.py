@@ -15,6 +15,7 @@ from keras_isd.backbones import ConvNet, ResNet18, ResNet50
 from keras_isd.callbacks import HealthMonitor, KNNEvaluation, ReportUnreadable, Resume
 from keras_isd.data import ImageBatches, ViewBatches
 from keras_isd.data.batches.view_batches import readable_views
+from keras_isd.data.decoding.formats import UnreadableImageError
 from keras_isd.evaluation import cache_features
 from keras_isd.evaluation.feature_file import discard_other_images
 from keras_isd.files import atomic_path, lock
@@ -34,6 +35,7 @@ MAX_BANK = 5000  # labelled images that k-NN compares held-out images with
 REPORTS_PER_RUN = 50  # epochs with health metrics and a line of progress, about
 CHECKPOINT_STEPS = 500
 DRAWN_IMAGES = 8  # with their views
+READ_FIRST = 32  # images that show before the training how many cannot be read
 # Shares of a time limit for the report: a tenth, and of a short one up to 45 seconds.
 REPORT_SHARE, MAX_REPORT_SHARE, REPORT_SECONDS = 0.1, 0.25, 45
 
@@ -73,6 +75,8 @@ class Run:
             begins anew. Defaults to None.
         started: float, the value of `time.monotonic()` from which on `minutes` count. Defaults to
             None: the call of `train`.
+        max_unreadable: float in [0, 1], the share of unreadable images, of a sample, above which
+            nothing is trained. Defaults to 0.5.
 
     Attributes:
         model: the trained model after `train`, such as a `keras_isd.ISDModel`; None before.
@@ -82,7 +86,8 @@ class Run:
 
     Raises:
         ValueError: if `minutes` is not positive, the method is distillation and `teacher` is
-            None, another method has a teacher, or `start` is no finished run.
+            None, another method has a teacher, or `start` is no finished run; by `train`, if too
+            many images cannot be read.
 
     Example:
 
@@ -113,6 +118,7 @@ class Run:
         plot_views=False,
         start=None,
         started=None,
+        max_unreadable=0.5,
     ):
         if minutes is not None:
             check_positive("minutes", minutes)
@@ -133,6 +139,7 @@ class Run:
         self.reading = dict(reading or {})
         self.plot_views = plot_views
         self.started = started
+        self.max_unreadable = max_unreadable
         self.start = None if start is None else run_folder.check_finished(start)
         self.images = source
         self.model: Any = None
@@ -153,6 +160,7 @@ class Run:
 
     def _train(self, start):
         run_folder.check_same_run(self)  # before a teacher sees an image
+        self._check_readable()
         self.teacher_features = self._teacher_features()
         resume = Resume(self.folder / "checkpoints", every_n_steps=CHECKPOINT_STEPS)
         is_resumed = bool(resume.initial_epoch or resume.initial_step)
@@ -180,6 +188,23 @@ class Run:
         with atomic_path(self.folder / "model.keras") as unfinished:
             self.model.save(unfinished)
         return self.model
+
+    def _check_readable(self):
+        """Raises a ValueError if too many of some images cannot be read."""
+        rows = np.linspace(0, len(self.source) - 1, min(READ_FIRST, len(self.source))).astype(int)
+        reasons = []
+        for row in rows.tolist():
+            try:
+                self.source.read_exactly(row)
+            except UnreadableImageError as error:
+                name = f"row {row}" if self.source.names is None else self.source.names[row]
+                reasons.append(f"{name}: {error}")
+        if len(reasons) > self.max_unreadable * len(rows):
+            raise ValueError(
+                f"Argument `max_unreadable` allows at most {self.max_unreadable:.0%} of the images "
+                f"to be unreadable. Received: {len(reasons)} of a sample of {len(rows)}, such as "
+                f"{reasons[0]}"
+            )
 
     def write_report(self):
         """Writes `report.html` into the folder: the verdict, tables, and a map of the images.

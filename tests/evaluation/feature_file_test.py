@@ -180,3 +180,27 @@ def test_a_file_of_other_images_model_view_or_dtype_is_refused(backbone, tmp_pat
             change(tmp_path / "features.npy")
     with pytest.raises(ValueError, match=r"`path` must.*Received: path=.*features\.csv"):
         extract_to_file(backbone, tmp_path / "features.csv")
+
+
+def test_a_piece_without_a_readable_image_has_rows_of_zeros(tmp_path, monkeypatch):
+    from PIL import Image
+
+    monkeypatch.setattr(feature_file, "PIECE_IMAGES", 4)
+    for number in range(12):
+        file = tmp_path / f"{number:02}.png"
+        Image.fromarray(np.full((8, 8, 3), 20 * number, "uint8")).save(file)
+        if number < 4 or number >= 8:
+            file.write_bytes(b"no image")
+    source = keras_isd.data.from_folder(tmp_path, channels=3, dtype="uint8")
+    backbone = keras_isd.backbones.ConvNet((8, 8, 3), (4,))
+    view = augmentation.evaluation(8)
+    features = feature_file.cache_features(backbone, source, view, tmp_path / "f.npy", verbose=0)
+    assert feature_file.unreadable_rows(tmp_path / "f.npy").tolist() == [0, 1, 2, 3, 8, 9, 10, 11]
+    assert not features[[0, 3, 8, 11]].any()
+    expected = feature_file.cache_features(
+        backbone, source.subset(np.arange(4, 8)), view, tmp_path / "g.npy", verbose=0
+    )
+    np.testing.assert_allclose(features[4:8], expected, rtol=1e-5)
+    none = source.subset(np.arange(4))
+    with pytest.raises(ValueError, match=r"readable image.*4 images, such as .*00\.png: it is no"):
+        feature_file.cache_features(backbone, none, view, tmp_path / "h.npy", verbose=0)

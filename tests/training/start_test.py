@@ -176,3 +176,23 @@ def test_the_error_for_more_epochs_of_a_finished_run_names_the_next_phase(tmp_pa
     run = f"{tmp_path}/run"
     assert main(["train", f"{tmp_path}/images", f"--output={run}", "--epochs=30"]) == 1
     assert f"--start={run} --output={run}-2 --epochs=20" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("damaged", "status"), [(24, 1), (5, None)])
+def test_nothing_is_trained_if_most_images_cannot_be_read(damaged, status, tmp_path, capsys):
+    from keras_isd.command.main import main
+
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(40):
+        file = images / f"{(7 * number) % 40:02}.png"
+        Image.fromarray(np.full((12, 12, 3), 6 * number, "uint8")).save(file)
+        if number < damaged:
+            file.write_bytes(b"no image")
+    line = ["train", str(images), f"--output={tmp_path}/run", "--size=12", "--epochs=1"]
+    assert (main([*line, "--batch_size=8"]) or None) == status
+    printed = capsys.readouterr().err
+    if status:
+        assert "--max_unreadable allows at most 50% of the images to be unreadable" in printed
+        assert not (tmp_path / "run" / "run.json").exists()
+        assert not main([*line, "--batch_size=8", "--max_unreadable=0.9"])
