@@ -104,10 +104,12 @@ def _typiclust(features, count, labelled, seed):
 
 
 def _most_typical(features, rows):
-    """The row with the smallest mean distance to its nearest neighbours among others."""
+    """The row with the smallest mean squared distance to its nearest neighbours among others.
+
+    Squared, as faiss gives the distances to the authors: it is the largest mean cosine.
+    """
     if len(rows) < 2:
         return int(rows[0])
     count = min(TYPICALITY_NEIGHBORS, len(rows) // 2)
     _, similarities = find_neighbors(features[rows], k=count)
-    distances = np.sqrt(np.maximum(2 - 2 * similarities, 0))
-    return int(rows[distances.mean(axis=1).argmin()])
+    return int(rows[similarities.mean(axis=1).argmax()])
