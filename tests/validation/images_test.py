@@ -91,9 +91,11 @@ FORMS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_fit_warns_of_an_implausible_range(form, kind, caplog):
     pixels, is_wrong = KINDS[kind]
+    views = make_two_views(pixels)
+    caplog.clear()  # of the warning of the function that made the views
     with caplog.at_level("WARNING", logger="absl"):
         make_augmenting_model().fit(FORMS[form](pixels), verbose=0)
-        make_model().fit(FORMS[form](make_two_views(pixels)), verbose=0)
+        make_model().fit(FORMS[form](views), verbose=0)
     expected = ["Images", "Views ", "Views "] if is_wrong else []  # one for the query, one the key
     assert warnings(caplog) == expected
 
