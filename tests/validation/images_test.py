@@ -92,7 +92,7 @@ FORMS = {
 def test_fit_warns_of_an_implausible_range(form, kind, caplog):
     pixels, is_wrong = KINDS[kind]
     views = make_two_views(pixels)
-    caplog.clear()  # of the warning of the function that made the views
+    caplog.clear()  # of the warning of the function that made the views, which warns once
     with caplog.at_level("WARNING", logger="absl"):
         make_augmenting_model().fit(FORMS[form](pixels), verbose=0)
         make_model().fit(FORMS[form](views), verbose=0)
@@ -105,6 +105,8 @@ def test_fit_warns_of_an_implausible_range(form, kind, caplog):
 def test_pipelines_and_feature_extraction_warn_of_an_implausible_range(kind, caplog):
     tf = pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's")
     pixels, is_wrong = KINDS[kind]
+    views = make_views(pixels)
+    caplog.clear()  # of the warning of the function that made the views, which warns once
     dataset = tf.data.Dataset.from_tensor_slices(pixels)
     with caplog.at_level("WARNING", logger="absl"):
         batches = keras_isd.data.two_view_dataset(dataset, EVALUATION, EVALUATION, 8)
@@ -113,9 +115,7 @@ def test_pipelines_and_feature_extraction_warn_of_an_implausible_range(kind, cap
     assert warnings(caplog) == (["Images"] * 2 if is_wrong else [])
     caplog.clear()
     with caplog.at_level("WARNING", logger="absl"):
-        keras_isd.evaluation.extract_features(
-            golden.small_backbone(), [make_views(pixels)], verbose=0
-        )
+        keras_isd.evaluation.extract_features(golden.small_backbone(), [views], verbose=0)
     assert warnings(caplog) == (["Views "] if is_wrong else [])
 
 
