@@ -163,8 +163,7 @@ def _why_unreadable(source):
         try:
             source.read_exactly(row)
         except UnreadableImageError as error:
-            name = f"row {row}" if source.names is None else source.names[row]
-            reason = reason or f"{name}: {error}"
+            reason = reason or f"{source.row_name(row)}: {error}"
         else:
             return None
     return reason

@@ -65,7 +65,7 @@ def grid_names(source, view, cells):
     """
     names = []
     for row in range(len(source)):
-        name = f"row {row}" if source.names is None else source.names[row]
+        name = source.row_name(row)
         try:
             height, width = source.read_exactly(row).shape[:2]
         except UnreadableImageError:

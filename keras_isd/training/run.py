@@ -197,8 +197,7 @@ class Run:
             try:
                 self.source.read_exactly(row)
             except UnreadableImageError as error:
-                name = f"row {row}" if self.source.names is None else self.source.names[row]
-                reasons.append(f"{name}: {error}")
+                reasons.append(f"{self.source.row_name(row)}: {error}")
         if len(reasons) > self.max_unreadable * len(rows):
             raise ValueError(
                 f"Argument `max_unreadable` allows at most {self.max_unreadable:.0%} of the images "

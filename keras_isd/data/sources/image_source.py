@@ -138,6 +138,10 @@ class ImageSource:
             return self._storage.read_image(self._rows[row]), row
         return self._read_first_readable(row, shift)
 
+    def row_name(self, row):
+        """The name of a row's image, such as `row 7` if images have no names."""
+        return f"row {row}" if self.names is None else self.names[row]
+
     def read_exactly(self, row):
         """Reads the image of a row, never another one.
 
@@ -250,7 +254,7 @@ class ImageSource:
             try:
                 return self._decode(candidate, shift), np.int64(candidate)
             except UnreadableImageError as error:
-                name = f"row {candidate}" if self.names is None else self.names[candidate]
+                name = self.row_name(candidate)
                 last = f"{name} cannot be read: {error}"
                 if self.on_error == "raise":
                     raise ValueError(last) from None

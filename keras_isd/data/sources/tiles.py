@@ -235,8 +235,7 @@ class LargeImages:
 
     def name(self, row):
         """The name of an image."""
-        names = self.source.names
-        return f"row {row}" if names is None else names[row]
+        return self.source.row_name(row)
 
     def open(self, row):
         """Opens the image of a row: `DecodedImage`, or `TiffWindows` or one like it."""
