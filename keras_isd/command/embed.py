@@ -166,8 +166,9 @@ def _compute_all(arguments, output, model, view, source):
     """
     evaluation = keras_isd.evaluation
     unfinished = output.with_name(f".{output.name}.npy")
-    evaluation.feature_file.discard_other_images(unfinished, source)
-    features = evaluation.cache_features(model, source, view, unfinished, arguments.batch_size)
+    features = evaluation.cache_features(
+        model, source, view, unfinished, arguments.batch_size, replace=True
+    )
     read = np.ones(len(source), bool)
     read[evaluation.feature_file.unreadable_rows(unfinished)] = False
     return features, read

@@ -5,7 +5,6 @@ written and the rows of images that could not be read.
 """
 
 import importlib.util
-import itertools
 import json
 import os
 import pathlib
@@ -16,7 +15,7 @@ from absl import logging
 from keras_isd.data import ViewBatches
 from keras_isd.data.decoding.formats import UnreadableImageError
 from keras_isd.data.fingerprint import contents_fingerprint
-from keras_isd.evaluation.features import extract_features
+from keras_isd.evaluation.features import extract_features, iterate_features
 from keras_isd.files import lock, write_text
 from keras_isd.validation.arguments import check_positive_integer
 
@@ -24,7 +23,9 @@ PIECE_IMAGES = 4096  # largest number of images between two notes of the progres
 CHECKED_ROWS = 8  # that are computed again to check that a file belongs to a model
 
 
-def cache_features(model, source, view, path, batch_size=64, dtype="float32", verbose="auto"):
+def cache_features(
+    model, source, view, path, batch_size=64, dtype="float32", verbose="auto", replace=False
+):
     """Computes the features of all images of a source once and writes them to a `.npy` file.
 
     It serves for a teacher's features (see `keras_isd.DistillationModel`) and for sets larger than
@@ -44,6 +45,8 @@ def cache_features(model, source, view, path, batch_size=64, dtype="float32", ve
         batch_size: int. Defaults to 64.
         dtype: `"float32"`, or `"float16"`, which takes half of the space. Defaults to `"float32"`.
         verbose: `"auto"`, 0 for no progress bar, 1, or 2. Defaults to `"auto"`.
+        replace: bool, whether a file of other images, or of changed ones, is computed anew instead
+            of refused. Defaults to False.
 
     Returns:
         `(N, F)` array, a read-only memory map of the file.
@@ -70,6 +73,10 @@ def cache_features(model, source, view, path, batch_size=64, dtype="float32", ve
     images = contents_fingerprint(source)
     path.parent.mkdir(parents=True, exist_ok=True)
     with lock(path):
+        if replace and _read_note(path).get("images") != images:
+            for file in filter(pathlib.Path.exists, (path, _part(path))):
+                logging.info("%s is of other images, or of changed ones, and begins anew", file)
+                file.unlink()
         if not path.exists():
             _write(model, source, view, path, batch_size, dtype, verbose, images)
         else:
@@ -87,21 +94,6 @@ def unreadable_rows(path):
         int64 array.
     """
     return np.array(_read_note(path).get("unreadable", []), "int64")
-
-
-def discard_other_images(path, source):
-    """Deletes a file of features, or its unfinished part, that is not noted to be of these images.
-
-    Args:
-        path: path of a file for `cache_features`.
-        source: `keras_isd.data.ImageSource`.
-    """
-    path = pathlib.Path(path)
-    files = [file for file in (path, _part(path)) if file.exists()]
-    if files and _read_note(path).get("images") != contents_fingerprint(source):
-        logging.info("%s is of other images, or of changed ones, and begins anew", path)
-        for file in files:
-            file.unlink()
 
 
 def _part(path):
@@ -126,27 +118,32 @@ def _write(model, source, view, path, batch_size, dtype, verbose, images):
         features = np.lib.format.open_memmap(part, "r+")
         done, unreadable = note["rows"], note["unreadable"]
         logging.info("%s: resuming after %d of %d images", path, done, len(source))
-    # Pieces have about equal sizes: a last piece of a few files might have no readable image.
-    ends = np.linspace(0, len(source), -(-len(source) // PIECE_IMAGES) + 1).astype("int64")
-    for start, end in itertools.pairwise(ends[ends >= done]):
-        piece = source.subset(np.arange(start, end))
-        if (reason := _why_unreadable(piece)) is not None:
-            unreadable += range(start, end)
-            continue
-        batches = _make_batches(piece, view, batch_size)
-        found = extract_features(model, batches, dtype=dtype, verbose=verbose)
-        if features is None:
-            shape = (len(source), found.features.shape[1])
-            features = _create(part, dtype, shape)
-        features[start + found.indices] = found.features
-        features.flush()
-        unreadable += sorted((start + found.unreadable).tolist())
-        _write_note(path, images, end, unreadable)
+    noted = start = done
+    rest = source.subset(np.arange(start, len(source))) if start < len(source) else ()
+    reason = _why_unreadable(rest)
+    if reason is not None:
+        unreadable += range(start, len(source))
+    elif len(rest):
+        # All batches come from one pipeline: the functions that tf.data compiles for each new one
+        # stay in memory, about 1.8 MB.
+        batches = _make_batches(rest, view, batch_size)
+        for batch in iterate_features(model, batches, dtype, verbose):
+            done += len(batch.indices) + len(batch.unreadable)
+            unreadable += sorted((start + batch.unreadable).tolist())
+            if len(batch.indices):
+                if features is None:
+                    features = _create(part, dtype, (len(source), batch.features.shape[1]))
+                features[start + batch.indices] = batch.features
+            if features is not None and done - noted >= PIECE_IMAGES:
+                features.flush()
+                _write_note(path, images, done, unreadable)
+                noted = done
     if features is None:
         raise ValueError(
             "Argument `source` must have a readable image. "
             f"Received: {len(source)} images, such as {reason}"
         )
+    features.flush()
     _write_note(path, images, len(source), unreadable)
     os.replace(part, path)
 

@@ -106,9 +106,33 @@ def extract_features(model, dataset, dtype="float32", verbose="auto", names=None
     >>> found.features.shape, found.labels.tolist()
     ((6, 8), [0, 1, 2, 3, 4, 5])
     """
+    batches = [*iterate_features(model, dataset, dtype, verbose)]
+    missing = [index for batch in batches for index in batch.unreadable]
+    parts = [batch[:3] for batch in batches if len(batch.indices)]
+    if not parts:
+        raise ValueError(
+            "Argument `dataset` must have at least one readable image. "
+            f"Received: {len(batches)} batches, {len(missing)} images"
+        )
+    return _join(parts, missing, names)
+
+
+def iterate_features(model, dataset, dtype="float32", verbose="auto"):
+    """Computes the features of a data set batch by batch, in bounded memory.
+
+    Args:
+        model, dataset, dtype, verbose: see `extract_features`.
+
+    Yields:
+        `Features` of each batch. Images that could not be read have no row, and their indices are
+        in `unreadable`; a batch without a readable image has arrays of length 0.
+
+    Raises:
+        ValueError: as `extract_features`.
+    """
     _check_dataset(dataset)
     progress = progress_bar(_count_batches(dataset), verbose)
-    parts, missing, batch_size, count, number = [], [], 0, 0, 0
+    batch_size, count, number = 0, 0, 0
     for number, batch in enumerate(dataset, start=1):
         images, *rest = batch if isinstance(batch, (tuple, list)) else (batch,)
         _check_batch(dataset, images)
@@ -118,25 +142,21 @@ def extract_features(model, dataset, dtype="float32", verbose="auto", names=None
         batch_size = max(batch_size, len(images))
         labels, indices = [*map(ops.convert_to_numpy, rest), *[None, places][len(rest) :]][:2]
         is_readable = _find_readable(images)
-        if not is_readable.all():
-            missing.extend(indices[~is_readable])
+        missing = indices[~is_readable]
+        if len(missing):
             images = ops.take(images, np.flatnonzero(is_readable), axis=0)
             labels = labels if labels is None else labels[is_readable]
             indices = indices[is_readable]
         if number == 1:
             warn_of_views(ops.convert_to_numpy(images[:SAMPLED_IMAGES]))
+        features = np.zeros((0, 0), dtype)
         if len(indices):
             features = _predict(model, images, batch_size).astype(dtype)
             _check_features(features, number - 1)
-            parts.append((features, labels, indices))
+        yield Features(features, labels, indices, unreadable=missing)
         progress.update(number)
-    if not parts:
-        raise ValueError(
-            "Argument `dataset` must have at least one readable image. "
-            f"Received: {number} batches, {count} images"
-        )
-    progress.update(number, finalize=True)
-    return _join(parts, missing, names)
+    if count:
+        progress.update(number, finalize=True)
 
 
 def _find_readable(images):

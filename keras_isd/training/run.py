@@ -17,7 +17,6 @@ from keras_isd.data import ImageBatches, ViewBatches
 from keras_isd.data.batches.view_batches import readable_views
 from keras_isd.data.decoding.formats import UnreadableImageError
 from keras_isd.evaluation import cache_features
-from keras_isd.evaluation.feature_file import discard_other_images
 from keras_isd.files import atomic_path, lock
 from keras_isd.models import QueueModel
 from keras_isd.optimizers import from_recipe
@@ -317,9 +316,9 @@ class Run:
         path = self.folder / "teacher_features.npy"
         network = make_teacher(self.teacher, self.teacher_size)
         pixels = Augmenter([CentralCrop(self.teacher_size)])
-        if not run_folder.find_checkpoints(self):  # which depend on the features
-            discard_other_images(path, self.source)
-        cache_features(network, self.source, pixels, path)
+        # Checkpoints depend on the features.
+        is_new = not run_folder.find_checkpoints(self)
+        cache_features(network, self.source, pixels, path, replace=is_new)
         return path
 
     def _split(self):

@@ -8,6 +8,7 @@ pytest.importorskip("tensorflow", reason="tf.data reads the sources")
 import keras_isd
 from keras_isd import augmentation, data, evaluation
 from keras_isd.evaluation import feature_file
+from tests.support.interrupts import InterruptedFeatures
 
 pytestmark = pytest.mark.slow
 
@@ -46,35 +47,39 @@ def test_the_file_holds_the_features_of_all_images(backbone, tmp_path):
     np.testing.assert_allclose(half, extract_in_memory(backbone), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("stops", [[2], [0, 1, 3], [4]])
-def test_an_interrupted_run_resumes(backbone, tmp_path, monkeypatch, stops):
-    computed = []
-
-    def extract(model, batches, **arguments):
-        if len(computed) in stops:
-            stops.remove(len(computed))
-            raise KeyboardInterrupt
-        computed.append(1)
-        return evaluation.extract_features(model, batches, **arguments)
-
-    monkeypatch.setattr(feature_file, "_check_same", lambda *arguments: None)
-    monkeypatch.setattr(feature_file, "extract_features", extract)
-    for _ in range(len(stops)):
-        with pytest.raises(KeyboardInterrupt):
-            extract_to_file(backbone, tmp_path / "features.npy")
-        assert not (tmp_path / "features.npy").exists()
-    found = extract_to_file(backbone, tmp_path / "features.npy")
-    np.testing.assert_allclose(found, extract_in_memory(backbone), atol=1e-6)
-    assert len(computed) == 5  # 23 images in pieces of 5, each piece once
+def test_all_pieces_share_one_pipeline_because_each_leaves_its_functions_in_memory(
+    backbone, tmp_path, monkeypatch
+):
+    made, make = [], feature_file._make_batches
+    monkeypatch.setattr(
+        feature_file, "_make_batches", lambda *a: made.append(len(a[0])) or make(*a)
+    )
     extract_to_file(backbone, tmp_path / "features.npy")
-    assert len(computed) == 5
+    assert made == [23]
+
+
+@pytest.mark.parametrize("stops", [[3], [0, 3, 2], [5]])
+@pytest.mark.parametrize("batch_size", [4, 7])
+def test_an_interrupted_run_resumes(backbone, tmp_path, monkeypatch, stops, batch_size):
+    iterate = InterruptedFeatures(monkeypatch, stops)
+    path = tmp_path / "features.npy"
+    for _ in stops:
+        with pytest.raises(KeyboardInterrupt):
+            extract_to_file(backbone, path)
+        assert not path.exists()
+    before = iterate.batches
+    monkeypatch.setattr(feature_file, "_check_same", lambda *arguments: None)
+    found = evaluation.cache_features(backbone, SOURCE, VIEW, path, batch_size, verbose=0)
+    np.testing.assert_allclose(found, extract_in_memory(backbone), atol=1e-6)
+    # A note is written after two batches of 4, because a piece has 5 images.
+    noted = 8 * sum(stop // 2 for stop in stops)
+    assert iterate.batches - before == -(-(23 - noted) // batch_size)
 
 
 def interrupt_after_one_piece(backbone, path, source=SOURCE):
-    pieces = iter([evaluation.extract_features])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(feature_file, "extract_features", lambda *a, **k: next(pieces)(*a, **k))
-        with pytest.raises(StopIteration):
+        InterruptedFeatures(patch, [2])
+        with pytest.raises(KeyboardInterrupt):
             extract_to_file(backbone, path, source)
 
 
@@ -92,12 +97,10 @@ def test_a_part_of_another_list_of_images_is_refused(backbone, tmp_path):
     changed = data.from_folder(tmp_path / "images")
     with pytest.raises(ValueError, match=r"`path` must.*Received: .*of other images"):
         extract_to_file(backbone, tmp_path / "features.npy", changed)
-    feature_file.discard_other_images(tmp_path / "features.npy", source)
-    extract_to_file(backbone, tmp_path / "features.npy", source.subset(range(23)))
+    extract_to_file(backbone, tmp_path / "features.npy", source.subset(range(23)), replace=True)
     with pytest.raises(ValueError, match=r"`path` must.*Received: .*of other images"):
         extract_to_file(backbone, tmp_path / "features.npy", changed)
-    feature_file.discard_other_images(tmp_path / "features.npy", changed)
-    found = extract_to_file(backbone, tmp_path / "features.npy", changed)
+    found = extract_to_file(backbone, tmp_path / "features.npy", changed, replace=True)
     order = [*range(3), 20, *range(3, 20), 21, 22]
     np.testing.assert_allclose(found, extract_in_memory(backbone)[order], atol=1e-6)
 
@@ -194,13 +197,13 @@ def test_a_piece_without_a_readable_image_has_rows_of_zeros(tmp_path, monkeypatc
     source = keras_isd.data.from_folder(tmp_path, channels=3, dtype="uint8")
     backbone = keras_isd.backbones.ConvNet((8, 8, 3), (4,))
     view = augmentation.evaluation(8)
-    features = feature_file.cache_features(backbone, source, view, tmp_path / "f.npy", verbose=0)
+    found = feature_file.cache_features(backbone, source, view, tmp_path / "f.npy", 2, verbose=0)
     assert feature_file.unreadable_rows(tmp_path / "f.npy").tolist() == [0, 1, 2, 3, 8, 9, 10, 11]
-    assert not features[[0, 3, 8, 11]].any()
+    assert not found[[0, 3, 8, 11]].any()
     expected = feature_file.cache_features(
         backbone, source.subset(np.arange(4, 8)), view, tmp_path / "g.npy", verbose=0
     )
-    np.testing.assert_allclose(features[4:8], expected, rtol=1e-5)
+    np.testing.assert_allclose(found[4:8], expected, rtol=1e-5)
     none = source.subset(np.arange(4))
     with pytest.raises(ValueError, match=r"readable image.*4 images, such as .*00\.png: it is no"):
         feature_file.cache_features(backbone, none, view, tmp_path / "h.npy", verbose=0)

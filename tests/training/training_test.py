@@ -15,6 +15,7 @@ import pytest
 import keras_isd
 from keras_isd import data, training
 from keras_isd.training import progress, report, run, run_folder
+from tests.support.interrupts import InterruptedFeatures
 
 pytestmark = pytest.mark.slow
 SMALL = {"size": 12, "epochs": 2, "batch_size": 12, "queue_size": 24, "accelerator": False}
@@ -385,12 +386,11 @@ def test_features_of_a_teacher_begin_anew_if_the_images_have_changed(tmp_path, m
     given = {"teacher": str(tmp_path / "teacher.keras"), "teacher_size": 16}
     feature_file = keras_isd.evaluation.feature_file
     monkeypatch.setattr(feature_file, "PIECE_IMAGES", 30)
-    pieces = iter([feature_file.extract_features])
     source = data.from_folder(tmp_path / "images")
     settings = training.choose_settings(source, method="distillation", **SMALL)
     with monkeypatch.context() as patch:
-        patch.setattr(feature_file, "extract_features", lambda *a, **k: next(pieces)(*a, **k))
-        with pytest.raises(StopIteration):
+        InterruptedFeatures(patch, [1])
+        with pytest.raises(KeyboardInterrupt):
             train(source, tmp_path / "run", settings, **given)
     (tmp_path / "images/39.png").rename(tmp_path / "images/09b.png")
     for name in ("run", "whole"):
