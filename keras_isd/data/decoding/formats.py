@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from keras_isd.compat.optional_imports import needs_extra
+from keras_isd.data.decoding.missing_pixels import fill_missing, read_nodata
 
 # Only formats that hold pixels: EPS, for example, is a program. "JPEG" includes MPO.
 PILLOW_FORMATS = (
@@ -117,6 +118,7 @@ def _read_tiff(contents):
         # Pillow has its own codecs, and preserves 8-bit images and 16-bit grey ones.
         is_plain = len(file.pages) == 1 and page.samplesperpixel <= 4
         is_plain = is_plain and (page.samplesperpixel == 1 or page.bitspersample == 8)
+        is_plain = is_plain and "GDAL_NODATA" not in page.tags
         if is_plain and page.photometric in OTHER_COLORS and page.bitspersample <= 8:
             return _read_with_pillow(contents)
         if page.compression > 1:
@@ -133,6 +135,9 @@ def _read_tiff(contents):
                 f"it is truncated: shape {array.shape}, expected {series.shape}"
             )
         array = _convert_colors(channels_last(array, series.axes), series)
+        nodata = read_nodata(page.tags.get("GDAL_NODATA"))
+        if nodata is not None:
+            array = fill_missing(array, nodata)
         orientation = page.tags.get("Orientation")
         array = orient(array, 1 if orientation is None else int(orientation.value))
         if (

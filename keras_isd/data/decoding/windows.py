@@ -15,6 +15,7 @@ from keras_isd.data.decoding.formats import (
     main_series,
     suppress_logs,
 )
+from keras_isd.data.decoding.missing_pixels import find_missing, read_nodata
 
 BLOCK_PIXELS = 2**22  # read at once to reduce an image
 MIN_BYTES = 2**24  # that an open file counts, so that a gibibyte holds at most 64 of them
@@ -97,7 +98,7 @@ class TiffWindows:
         self.lengths = dict(zip((axes or series.axes)[:others], series.shape[:others]))
         self.dtype = first.dtype
         self.is_georeferenced = first.is_geotiff
-        self.nodata = _read_nodata(first.tags.get("GDAL_NODATA"))
+        self.nodata = read_nodata(first.tags.get("GDAL_NODATA"))
         segments = sum(len(pages) * math.prod(pages[0].chunked) for pages in self._levels)
         # Places and lengths are Python integers. The minimum limits the number of open files.
         self.num_bytes = MIN_BYTES + 80 * segments
@@ -177,14 +178,6 @@ class TiffWindows:
         if len(part) < count * dtype.itemsize:
             raise UnreadableImageError("it is truncated")
         return part.view(dtype).reshape(planes, length, breadth, samples)
-
-
-def _read_nodata(tag):
-    """The value of GDAL's tag; None if there is none, or it is no number."""
-    try:
-        return float(tag.value.strip("\0 "))
-    except (AttributeError, ValueError):
-        return None
 
 
 def _check_codec(page):
@@ -365,31 +358,6 @@ def _cell_means(image, nodata, tops, lefts):
 def _cell_sums(image, tops, lefts):
     rows = np.add.reduceat(image.reshape(len(image), -1), tops, axis=0)
     return np.add.reduceat(rows.reshape(len(tops), *image.shape[1:]), lefts, axis=1)
-
-
-def find_missing(image, nodata):
-    """Finds missing pixels: `(H, W)` array of bool; None if there are none.
-
-    A pixel is missing if one of its channels is not finite, or all have the value `nodata`.
-    """
-    missing = None
-    if image.dtype.kind == "f":
-        missing = ~np.isfinite(image).all(axis=-1)
-    if nodata is not None and not np.isnan(nodata):
-        is_nodata = (image == nodata).all(axis=-1)
-        missing = is_nodata if missing is None else missing | is_nodata
-    return missing if missing is not None and missing.any() else None
-
-
-def fill_missing(image, nodata):
-    """Replaces missing pixels by the median of the others, or by 0 if all are missing."""
-    missing = find_missing(image, nodata)
-    if missing is None:
-        return image
-    filled = np.array(image)
-    known = image[~missing]
-    filled[missing] = np.median(known, axis=0).astype(image.dtype) if len(known) else 0
-    return filled
 
 
 def converted_dtype(dtype):

@@ -12,7 +12,8 @@ from keras_isd.data.sources.remote import is_remote, list_remote
 def list_files(folder, extensions=None, follow_links=False):
     """Lists the files in a folder and its subfolders, relative to it, in alphabetical order.
 
-    Hidden files and folders are ignored. Links that lead out of the folder are skipped, unless
+    Hidden files and folders are ignored. Names that are not UTF-8, which no table could hold, are
+    skipped. Links that lead out of the folder are skipped, unless
     `follow_links` is True.
 
     Args:
@@ -38,6 +39,15 @@ def list_files(folder, extensions=None, follow_links=False):
     return files, skipped
 
 
+def _is_utf8(name):
+    """Whether a name can be written to a table, and so be found again."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # of the bytes that `os.scandir` could not decode
+        return False
+    return True
+
+
 def log_skipped(folder, skipped):
     """Logs how many entries of a folder were skipped, by reason."""
     if skipped:
@@ -59,6 +69,9 @@ def _list_local(folder, follow_links, skipped):
         with entries:
             for entry in entries:
                 if entry.name.startswith("."):
+                    continue
+                if not _is_utf8(entry.name):
+                    skipped["names that are not UTF-8"] += 1
                     continue
                 path = inside + entry.name
                 if entry.is_symlink():

@@ -11,7 +11,8 @@ from absl import logging
 
 from keras_isd.data.decoding.decoder import Decoder
 from keras_isd.data.decoding.formats import UnreadableImageError
-from keras_isd.data.decoding.windows import converted_dtype, fill_missing
+from keras_isd.data.decoding.missing_pixels import fill_missing
+from keras_isd.data.decoding.windows import converted_dtype
 from keras_isd.data.sources.contents import read_array, write_array
 from keras_isd.data.sources.image_source import ImageSource
 from keras_isd.data.sources.storage import FilesInPython

@@ -10,7 +10,8 @@ from absl import logging
 
 from keras_isd.data.decoding.decoder import Decoder
 from keras_isd.data.decoding.formats import UnreadableImageError
-from keras_isd.data.decoding.windows import DecodedImage, fill_missing
+from keras_isd.data.decoding.missing_pixels import fill_missing
+from keras_isd.data.decoding.windows import DecodedImage
 from keras_isd.data.groups import short_names
 from keras_isd.data.sources.contents import read_array, write_array
 from keras_isd.data.sources.foreground import foreground_shares

@@ -165,6 +165,16 @@ def test_white_is_zero_is_inverted_at_every_depth_and_in_every_page():
             np.testing.assert_array_equal(np.squeeze(np.asarray(found)), expected)
 
 
+@pytest.mark.parametrize(("dtype", "nodata"), [("int16", -9999), ("uint8", 0), ("float32", "nan")])
+def test_gdals_value_for_missing_pixels_is_no_pixel_value(dtype, nodata):
+    image = np.arange(1, 13).astype(dtype).reshape(3, 4)
+    marked = image.copy()
+    marked[0, :3] = nodata  # the others are 4 to 12, with a median of 8
+    file = tiff(marked, extratags=[(42113, "s", 0, f"{nodata}", True)])
+    image[0, :3] = 8
+    np.testing.assert_array_equal(Decoder(1, dtype)(file)[..., 0], image)
+
+
 def test_every_page_of_a_palette_has_its_colours():
     colors = [photograph().rotate(angle).quantize(16) for angle in (0, 90)]
     contents = saved(colors[0], "TIFF", save_all=True, append_images=colors[1:])

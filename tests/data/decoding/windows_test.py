@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from keras_isd.data.decoding.decoder import Decoder
 from keras_isd.data.decoding.formats import UnreadableImageError
+from keras_isd.data.decoding.missing_pixels import fill_missing, find_missing
 from keras_isd.data.decoding.windows import (
     DecodedImage,
     TiffWindows,
-    fill_missing,
-    find_missing,
     reduce_image,
 )
 

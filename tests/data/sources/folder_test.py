@@ -86,15 +86,14 @@ def test_links_within_a_folder_are_followed_once_and_circles_end(tmp_path, caplo
     assert "3 links to files or folders listed elsewhere" in caplog.text
 
 
-def test_files_whose_names_are_not_utf8_are_read(tmp_path):
-    name = os.fsencode(tmp_path) + b"/\xe4.png"
-    make_files(tmp_path, "a.png")
-    os.rename(tmp_path / "a.png", name)
-    source = data.from_folder(tmp_path)
-    assert source.names == [f"{tmp_path}/\\xe4.png"]
-    assert source[0].shape == (8, 9, 3)
-    assert len(list(source.dataset())) == 1
-    assert source.unreadable() == []
+def test_files_whose_names_no_table_could_hold_are_left_out_with_a_warning(tmp_path, caplog):
+    make_files(tmp_path, "a.png", "b.png", "ü/c.png", "d/e.png")
+    os.rename(tmp_path / "a.png", os.fsencode(tmp_path) + b"/\xe4.png")
+    os.rename(tmp_path / "d", os.fsencode(tmp_path) + b"/\xf6")
+    with caplog.at_level("WARNING", logger="absl"):
+        source = data.from_folder(tmp_path)
+    assert list_names(source, tmp_path) == ["b.png", "ü/c.png"]
+    assert "2 names that are not UTF-8" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "none", "splits"])
