@@ -64,7 +64,7 @@ def _read_tiles(arguments, names):
     """The source of the tiles of a table, for `--regions`; None without."""
     if arguments.regions is None:
         return None
-    source = keras_isd.data.from_paths(names)
+    source = tables.open_images(arguments, names)
     if source.large_images is None:
         arguments.fail(
             "--regions needs a table of tiles, see keras-isd train --tile. "

@@ -64,7 +64,9 @@ def run(arguments):
 def _find_verified(arguments, found, rows, sizes):
     """Verified groups among the rows whose files exist, and the lines of the table."""
     copies = keras_isd.exploration.find_copies(
-        keras_isd.data.from_paths([found.names[row] for row in rows], channels=arguments.channels),
+        tables.open_images(
+            arguments, [found.names[row] for row in rows], channels=arguments.channels
+        ),
         found.features[rows],
         arguments.ratio or CANDIDATE_RATIO,
         arguments.k,

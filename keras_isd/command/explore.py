@@ -11,12 +11,13 @@ keras-isd outliers --kind=local. For tiles it shows the clusters on the large im
 """
 
 import datetime
+import os
 import pathlib
 
 import numpy as np
 
 import keras_isd
-from keras_isd.command.tables import add_root_argument
+from keras_isd.command.tables import add_root_argument, open_images
 from keras_isd.command.values import fraction, natural_int, path, positive_int
 
 DRAWN_OUTLIERS = 20  # with a heat map, or a frame on their large image
@@ -45,12 +46,18 @@ def run(arguments):
     print(f"written to {arguments.output}: open it in a browser")
 
 
+def _short_names(found):
+    """The names relative to the images' folder: the page may be sent to others."""
+    inside = "" if found.root is None else f"{found.root}{os.sep}"
+    return [name.removeprefix(inside) for name in found.names]
+
+
 def _explore(arguments):
     exploration = keras_isd.exploration
     found = keras_isd.evaluation.load_features(arguments.features, arguments.root)
     if found.names is None:
         raise ValueError("The table must have the images' names. Received: a table without names")
-    source = keras_isd.data.from_paths(found.names, channels=arguments.channels)
+    source = open_images(arguments, found.names, channels=arguments.channels)
     figures = {}
     if arguments.local_outliers:
         outliers = exploration.find_local_outliers(source, seed=arguments.seed)
@@ -67,7 +74,7 @@ def _explore(arguments):
         arguments.output,
         found.features,
         source,
-        found.names,
+        _short_names(found),
         found.labels,
         found.class_names,
         clusters=clusters,

@@ -22,6 +22,10 @@ TILE_OPTIONS = ("tile", "stride", "keep", "level")
 SLICE_OPTIONS = ("each", "project", "adjacent", "axes")
 REMEMBERED = ("labels", "group", "every", "raw", "dtype", *TILE_OPTIONS, *SLICE_OPTIONS)
 STATISTICS = ("imagenet", "cifar10")  # of keras_isd.augmentation, in upper case
+VALUES = {
+    "none": "pixels in [0, 255], which its first layers rescale",
+    "imagenet": "pixels normalised by ImageNet's mean and standard deviation",
+}
 
 
 def add_image_arguments(parser, images_help=PLACES):
@@ -335,9 +339,9 @@ def add_model_arguments(parser, required=True):
     parser.add_argument("--size", type=positive_int, help="side of the images that a file takes")
     parser.add_argument(
         "--statistics",
-        choices=STATISTICS,
-        default="imagenet",
-        help="normalisation of the images that a file takes",
+        choices=(*STATISTICS, "none"),
+        help="normalisation of the images that a file takes; none if its first layers rescale "
+        "them, else imagenet",
     )
 
 
@@ -352,9 +356,15 @@ def load_model(arguments):
         arguments.fail("--size must be given with a .keras file. Received: None")
     import keras
 
-    augmentation = keras_isd.augmentation
-    statistics = getattr(augmentation, arguments.statistics.upper())
-    return keras.models.load_model(place), augmentation.evaluation(arguments.size, statistics)
+    augmentation, model = keras_isd.augmentation, keras.models.load_model(place)
+    name = arguments.statistics
+    if name is None:
+        name = "none" if keras_isd.training.teachers.takes_pixels(model) else "imagenet"
+        print(f"{place} gets {VALUES[name]} (--statistics={name})")
+    if name == "none":
+        return model, augmentation.Augmenter([augmentation.CentralCrop(arguments.size)])
+    statistics = getattr(augmentation, name.upper())
+    return model, augmentation.evaluation(arguments.size, statistics)
 
 
 def _with_labels(source, place):

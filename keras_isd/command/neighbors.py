@@ -163,8 +163,9 @@ def _in_words(similarities, digits):
 
 
 def _find_row(names, end, arguments):
-    """The row of the only image whose name ends so."""
-    rows = [row for row, name in enumerate(names) if name.endswith(end)]
+    """The row of the only image whose name ends so, with whole names of folders if possible."""
+    paths = [row for row, name in enumerate(names) if f"/{name}".endswith(f"/{end}")]
+    rows = paths or [row for row, name in enumerate(names) if name.endswith(end)]
     if len(rows) != 1:
         arguments.fail(
             f"--query must name one image each. Received: {end}, the end of {len(rows)} names"

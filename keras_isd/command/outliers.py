@@ -109,7 +109,7 @@ def _read_source(arguments):
     names = keras_isd.evaluation.load_features(places, arguments.root).names
     if names is None:
         raise ValueError("The table must have the images' names. Received: a table without names")
-    return keras_isd.data.from_paths(names, channels=arguments.channels)
+    return tables.open_images(arguments, names, channels=arguments.channels)
 
 
 def _holds_images(place):

@@ -10,6 +10,8 @@ from absl import logging
 import keras_isd
 from keras_isd.command.values import path
 
+FORMULAS = ("=", "+", "-", "@")  # what a spreadsheet takes for the beginning of a formula
+
 
 def add_feature_arguments(parser):
     """Adds tables of features, the table to write, and its picture."""
@@ -26,6 +28,9 @@ def add_feature_arguments(parser):
 def add_root_argument(parser):
     """Adds the folder of images that were moved since their table was written."""
     parser.add_argument("--root", type=path, help="folder of the images, if they were moved")
+    parser.add_argument(
+        "--remote", action="store_true", help="read images that the table names by URL"
+    )
 
 
 def add_output_arguments(parser):
@@ -54,6 +59,21 @@ def load_features(arguments):
     return found
 
 
+def open_images(arguments, names, **options):
+    """The `ImageSource` of the files that a table names.
+
+    URLs need `--remote`: a table of somebody else could make this computer connect to any address,
+    with this user's credentials.
+    """
+    urls = [name for name in names if keras_isd.data.sources.remote.is_remote(name)]
+    if urls and not getattr(arguments, "remote", True):
+        raise ValueError(
+            "--remote must be given to read images by URL. "
+            f"Received: {len(urls):,} names such as {urls[0]}, and no --remote"
+        )
+    return keras_isd.data.from_paths(names, **options)
+
+
 def output_path(arguments, default):
     """Path of the table to write; raises a ValueError if filled-in labels would be lost."""
     output = pathlib.Path(arguments.output or default)
@@ -71,8 +91,17 @@ def write_table(output, titles, rows):
     text = io.StringIO(newline="")
     table = csv.writer(text)
     table.writerow(titles)
+    formulas: list[str] = []
     for row in rows:
         table.writerow([f"{x:.4f}" if isinstance(x, float) else x for x in row])
+        formulas += (x for x in row if isinstance(x, str) and x.startswith(FORMULAS))
+    if formulas:
+        logging.warning(
+            "A spreadsheet would run %d cells of %s as formulas, such as %s: import them as text",
+            len(formulas),
+            output,
+            formulas[0],
+        )
     keras_isd.files.write_bytes(output, text.getvalue().encode("utf-8", "backslashreplace"))
     print(f"written to {output}")
 
@@ -92,7 +121,7 @@ def draw_groups(arguments, output, names, groups, titles=None, captions=None):
     groups = [[place[int(row)] for row in group] for group in groups]
     picture = output.with_suffix(".jpg")
     try:
-        source = keras_isd.data.from_paths([names[row] for row in drawn])
+        source = open_images(arguments, [names[row] for row in drawn])
         images = [_image_or_grey(source, number) for number in range(len(drawn))]
         keras_isd.visualization.plot_image_rows(
             images, groups, titles, captions=captions, path=picture

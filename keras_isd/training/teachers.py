@@ -4,8 +4,13 @@ import inspect
 import sys
 
 import keras
+from absl import logging
 
 from keras_isd.compat.optional_imports import needs_extra
+
+FIRST_LAYERS = 8
+# Layers of Keras, and operations of a view that `keras-isd export --include_view` adds.
+RESCALING = {"Rescaling", "Normalization", "Subtract", "Multiply", "Divide", "TrueDivide"}
 
 
 def make_teacher(name, size, weights="imagenet"):
@@ -36,10 +41,34 @@ def make_teacher(name, size, weights="imagenet"):
     (None, 576)
     """
     if name.endswith(".keras"):
-        return keras.models.load_model(name)
+        network = keras.models.load_model(name)
+        if not takes_pixels(network):
+            logging.warning(
+                "%s gets images in [0, 255], and no first layer of it rescales them: was it "
+                "trained on other values? `keras-isd export --include_view` adds a run's view.",
+                name,
+            )
+        return network
     if inspect.isfunction(getattr(keras.applications, name, None)):
         return _load_application(getattr(keras.applications, name), size, weights)
     return _load_preset(name, size)
+
+
+def takes_pixels(network):
+    """Whether one of a network's first layers rescales images, so that it takes pixels.
+
+    Args:
+        network: `keras.Model`.
+
+    Returns:
+        bool; False also for a subclassed model, whose order of layers is unknown.
+    """
+    for layer in getattr(network, "operations", ())[:FIRST_LAYERS]:
+        if type(layer).__name__ in RESCALING or (
+            isinstance(layer, keras.Model) and takes_pixels(layer)
+        ):
+            return True
+    return False
 
 
 def _load_application(make, size, weights):

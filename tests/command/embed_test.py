@@ -15,8 +15,10 @@ from PIL import Image
 import keras_isd
 from keras_isd.command.images import read_images
 from keras_isd.command.main import main
-from keras_isd.command.neighbors import _in_words
+from keras_isd.command.neighbors import _find_row, _in_words
+from keras_isd.command.tables import write_table
 from keras_isd.compat.progress_bar import progress_bar
+from tests.support.interrupts import InterruptedFeatures
 
 pytestmark = pytest.mark.one_backend("tables are the same under any backend")
 
@@ -232,9 +234,9 @@ def count_embedded(monkeypatch):
     """A list that gets the number of images of each call that computes features."""
     counts, compute = [], keras_isd.evaluation.cache_features
 
-    def counted(model, source, *others):
+    def counted(model, source, *others, **options):
         counts.append(len(source))
-        return compute(model, source, *others)
+        return compute(model, source, *others, **options)
 
     monkeypatch.setattr(keras_isd.evaluation, "cache_features", counted)
     return counts
@@ -297,10 +299,10 @@ def test_rows_keep_their_images_if_files_change_after_an_interrupt(tmp_path, net
     images, table = make_plates(tmp_path / "images"), tmp_path / "f.npz"
     feature_file = keras_isd.evaluation.feature_file
     monkeypatch.setattr(feature_file, "PIECE_IMAGES", 16)
-    pieces = iter([feature_file.extract_features, raise_interrupt])
     line = ["embed", images, f"--model={network}", "--size=8", f"--output={table}"]
+    line.append("--batch_size=8")
     with monkeypatch.context() as patch:
-        patch.setattr(feature_file, "extract_features", lambda *a, **k: next(pieces)(*a, **k))
+        InterruptedFeatures(patch, [3])
         assert command(*line)[0] == 130
     (images / "plate1/dark/23.png").rename(images / "plate1/dark/04b.png")
     assert command(*line)[0] == 0
@@ -347,6 +349,92 @@ def test_a_table_of_remote_names_can_be_read_again(tmp_path, network):
     assert len(found.names) == 2
 
 
+@pytest.mark.one_backend("NumPy reads tables")
+def test_a_table_of_others_reads_urls_on_request_only(tmp_path, monkeypatch):
+    folder, table = make_plates(tmp_path / "images", count=4), tmp_path / "f.npz"
+    names = [f"file://{path}" for path in sorted(folder.rglob("*.png"))]
+    features = np.random.RandomState(0).rand(8, 3).astype("float32")
+    keras_isd.evaluation.save_features(
+        table, keras_isd.evaluation.Features(features, None, np.arange(8), names)
+    )
+    lines = {
+        "explore": f"--output={tmp_path / 'page.html'}",
+        "duplicates": f"--output={tmp_path / 'd.csv'}",
+        "neighbors": f"--output={tmp_path / 'n.csv'}",
+    }
+    read = keras_isd.data.sources.contents.read_remote
+    for name, option in lines.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(keras_isd.data.sources.contents, "read_remote", raise_interrupt)
+            status, printed = command(name, table, option)
+        assert (status, "--remote" in printed) == ((0, False) if name == "neighbors" else (1, True))
+    assert not (tmp_path / "n.jpg").exists()
+    pytest.importorskip("fsspec", reason="reads remote files")
+    opened = []
+    monkeypatch.setattr(
+        keras_isd.data.sources.contents, "read_remote", lambda n: opened.append(n) or read(n)
+    )
+    assert command("neighbors", table, lines["neighbors"], "--remote")[0] == 0
+    assert (tmp_path / "n.jpg").exists()
+    assert set(opened) == set(names)
+
+
+@pytest.mark.one_backend("NumPy writes tables")
+def test_cells_that_a_spreadsheet_would_run_are_said(tmp_path, caplog):
+    with caplog.at_level("WARNING", logger="absl"):
+        write_table(tmp_path / "t.csv", ["name", "score"], [("a=b.png", -1.5), ("b.png", -2)])
+        assert not caplog.records
+        write_table(tmp_path / "t.csv", ["name", "score"], [("=cmd()", 1.5), ("@x.png", 2)])
+    assert "2 cells" in caplog.text
+    assert "=cmd()" in caplog.text
+    assert [row["name"] for row in read(tmp_path / "t.csv")] == ["=cmd()", "@x.png"]
+
+
+def test_a_page_names_images_relative_to_their_folder(tmp_path, network):
+    images, page = make_plates(tmp_path / "images", count=4), tmp_path / "page.html"
+    embed(images, network, tmp_path / "f.npz")
+    status, printed = command("explore", tmp_path / "f.npz", f"--output={page}", "--method=pca")
+    assert status == 0, printed
+    written = page.read_text(encoding="utf-8")
+    assert "plate1/dark/01.png" in written
+    assert str(tmp_path) not in written
+
+
+@pytest.mark.one_backend("names are compared")
+def test_a_query_names_whole_files_before_ends_of_names():
+    arguments = types.SimpleNamespace(fail=lambda text: pytest.fail(text))
+    names = ["/a/11.png", "/a/1.png", "/b/21.png"]
+    assert [_find_row(names, end, arguments) for end in ("1.png", "a/1.png", "b/21.png")] == [
+        1,
+        1,
+        2,
+    ]
+    assert _find_row(names, "21.png", arguments) == 2
+    with pytest.raises(pytest.fail.Exception, match="the end of 3 names"):
+        _find_row(names, "png", arguments)
+
+
+def test_a_network_file_gets_the_values_that_it_takes(tmp_path):
+    import keras
+
+    images = make_plates(tmp_path / "images", count=3)
+    pixels = keras.Input((8, 8, 3))
+    means = keras.layers.GlobalAveragePooling2D()
+    keras.Model(pixels, means(pixels)).save(tmp_path / "plain.keras")
+    scaled = keras.layers.Rescaling(1 / 255)(pixels)
+    keras.Model(pixels, means(scaled)).save(tmp_path / "scaled.keras")
+    printed = embed(images, tmp_path / "plain.keras", tmp_path / "plain.npz")
+    assert "--statistics=imagenet" in printed
+    printed = embed(images, tmp_path / "scaled.keras", tmp_path / "scaled.npz")
+    assert "--statistics=none" in printed
+    plain, scaled = (
+        keras_isd.evaluation.load_features(tmp_path / f"{name}.npz").features
+        for name in ("plain", "scaled")
+    )
+    mean, std = (np.array(values) for values in keras_isd.augmentation.IMAGENET[:2])
+    np.testing.assert_allclose(plain, (scaled - mean) / std, atol=1e-4)
+
+
 def test_images_of_another_type_than_the_runs_are_refused(tmp_path, monkeypatch):
     for name, dtype in (("deep", "uint16"), ("flat", "uint8")):
         (tmp_path / name).mkdir()
@@ -388,7 +476,7 @@ def test_files_of_two_types_are_converted_by_a_flag(tmp_path, network):
 def test_an_unexpected_error_is_a_sentence_and_a_trace_on_request(tmp_path, network, monkeypatch):
     images = make_plates(tmp_path / "images", count=2)
 
-    def raise_memory_error(*_):
+    def raise_memory_error(*_, **__):
         raise MemoryError
 
     monkeypatch.setattr(keras_isd.evaluation, "cache_features", raise_memory_error)

@@ -6,6 +6,7 @@ import pytest
 
 import keras_isd
 from keras_isd.training import make_teacher
+from keras_isd.training.teachers import takes_pixels
 
 
 def test_a_preset_of_keras_hub_has_its_own_preprocessing(tmp_path):
@@ -35,8 +36,34 @@ def test_an_unknown_teacher_is_named_in_the_error():
         make_teacher("no_such_network", 32)
 
 
-def test_a_model_file_can_be_a_teacher(tmp_path):
-    keras_isd.backbones.ConvNet((16, 16, 3), filters=(4,)).save(tmp_path / "teacher.keras")
-    teacher = make_teacher(str(tmp_path / "teacher.keras"), 16)
+def test_a_model_file_can_be_a_teacher(tmp_path, caplog):
+    network = keras_isd.backbones.ConvNet((16, 16, 3), filters=(4,))
+    network.save(tmp_path / "teacher.keras")
+    with caplog.at_level("WARNING", logger="absl"):
+        teacher = make_teacher(str(tmp_path / "teacher.keras"), 16)
     assert isinstance(teacher, keras.Model)
     assert teacher.output_shape == (None, 4)
+    assert "teacher.keras gets images in [0, 255], and no first layer" in caplog.text
+    caplog.clear()
+    pixels = keras.Input((16, 16, 3))
+    scaled = keras.Model(pixels, network(keras.layers.Rescaling(1 / 255)(pixels)))
+    scaled.save(tmp_path / "teacher.keras")
+    make_teacher(str(tmp_path / "teacher.keras"), 16)
+    assert not caplog.records
+
+
+def test_networks_that_rescale_pixels_are_recognised():
+    applications = keras.applications
+    for make, expected in {
+        applications.EfficientNetV2B0: True,
+        applications.MobileNetV3Small: True,
+        applications.MobileNetV2: False,
+    }.items():
+        network = make(weights=None, include_top=False, pooling="avg", input_shape=(32, 32, 3))
+        assert takes_pixels(network) == expected
+        pixels = keras.Input((32, 32, 3))
+        assert takes_pixels(keras.Model(pixels, network(pixels))) == expected
+    pixels = keras.Input((16, 16, 3))
+    backbone = keras_isd.backbones.ConvNet((16, 16, 3), filters=(4,))
+    assert not takes_pixels(backbone)
+    assert takes_pixels(keras.Model(pixels, backbone((pixels - 120) / 60)))
