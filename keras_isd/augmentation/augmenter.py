@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_isd.augmentation.array_namespace import NUMPY, array_namespace, is_tensorflow
+from keras_isd.augmentation.geometry import RandomResizedCrop
 from keras_isd.augmentation.image_normalization import NormalizeImage
 from keras_isd.augmentation.intensity import Normalize, Rescale
 from keras_isd.compat.float32 import in_float32
@@ -106,6 +107,34 @@ class Augmenter:
             if images[:SAMPLED_IMAGES].max() > self.value_range[1]:
                 self._has_warned = True
                 warn_of_pixels(images)
+
+    def with_crop(self, size, area):
+        """Makes an augmenter with another crop and the same other operations.
+
+        Small views of a part of the image, for `small_views` of a model, are
+        `strong(32).with_crop(16, (0.05, 0.4))`.
+
+        Args:
+            size: int, side of the views in pixels.
+            area: pair, the share of the image's area that a crop has.
+
+        Returns:
+            An `Augmenter`.
+
+        Raises:
+            ValueError: if this augmenter has no crop, or an argument is outside its range.
+
+        Example:
+
+        >>> view = keras_isd.augmentation.weak(32).with_crop(16, (0.05, 0.4))
+        >>> tuple(view(np.zeros((4, 40, 50, 3), "uint8")).shape)
+        (4, 16, 16, 3)
+        """
+        if self.crop is None:
+            raise ValueError(f"The augmenter must have a crop. Received: {self.operations}")
+        operations = [*self.operations]
+        operations[self.crop_index] = RandomResizedCrop(size, area)
+        return Augmenter(operations)
 
     def before_crop(self, image):
         """Applies the operations before the crop to an image `(H, W, C)`, in NumPy."""

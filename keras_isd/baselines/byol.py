@@ -36,5 +36,6 @@ class BYOLModel(MomentumModel):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
         """Computes the squared distance of query and key, mean over the batch."""
-        distance = ops.sum(ops.square(y_pred["query"] - y_pred["key"]), axis=-1)
+        keys = self.repeat_keys(y_pred["key"])
+        distance = ops.sum(ops.square(y_pred["query"] - keys), axis=-1)
         return self.mean_loss(distance, sample_weight)

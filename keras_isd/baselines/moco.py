@@ -83,7 +83,8 @@ class MoCoModel(QueueModel):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
         """Computes InfoNCE, mean over the batch; in training, enqueues the keys."""
         query, key, anchors = y_pred["query"], y_pred["key"], self.queue.embeddings
-        loss = self.mean_loss(contrastive(query, key, anchors, self.temperature), sample_weight)
+        per_query = contrastive(query, self.repeat_keys(key), anchors, self.temperature)
+        loss = self.mean_loss(per_query, sample_weight)
         if y is not None:
             self.update_purity(y, nearest_anchors(key, anchors, self.num_nearest(y)), training)
         if training:

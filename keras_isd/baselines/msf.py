@@ -71,7 +71,7 @@ class MSFModel(QueueModel):
         self.num_neighbors = int(num_neighbors)
 
     def check_training_sizes(self, sizes):
-        keys = {self.pairs_per_image(training=True) * size for size in sizes() - {None}}
+        keys = {self.keys_per_image(training=True) * size for size in sizes() - {None}}
         if max(keys, default=0) > self.queue.size:
             raise ValueError(
                 "Argument `queue_size` must be at least the number of keys of a batch. "
@@ -84,11 +84,13 @@ class MSFModel(QueueModel):
         if training:
             # Keys enter the bank before the search. The loss will be finite if the distance to the
             # key itself is.
-            to_own_key = ops.stop_gradient(2 - 2 * ops.sum(query * key, axis=-1))
+            distances = 2 - 2 * ops.sum(query * self.repeat_keys(key), axis=-1)
+            to_own_key = ops.stop_gradient(distances)
             self.enqueue(x, y, key, self.mean_loss(to_own_key, sample_weight))
         nearest = nearest_anchors(key, self.queue.embeddings, self.num_neighbors)
         neighbors = ops.cast(ops.take(self.queue.embeddings, nearest, axis=0), "float32")
-        similarity = ops.sum(query[:, None, :] * ops.stop_gradient(neighbors), axis=-1)
+        neighbors = self.repeat_keys(ops.stop_gradient(neighbors))
+        similarity = ops.sum(query[:, None, :] * neighbors, axis=-1)
         self.update_purity(y, nearest, training)
         return self.mean_loss(ops.mean(2 - 2 * similarity, axis=-1), sample_weight)
 

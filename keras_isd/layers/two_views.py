@@ -7,6 +7,12 @@ from keras_isd.augmentation import Augmenter
 from keras_isd.augmentation.layer_chain import LayerChain, as_views
 from keras_isd.validation.arguments import check_seed
 
+ARGUMENTS = {
+    "query": "query_augmenter",
+    "key": "key_augmenter",
+    "small": "small_query_augmenter",
+}
+
 
 @keras.saving.register_keras_serializable("keras_isd")
 class TwoViews(keras.layers.Layer):
@@ -23,21 +29,33 @@ class TwoViews(keras.layers.Layer):
         query_views: int, number of queries of an image; several are `(B, n, H, W, C)`. Defaults
             to 1.
         channels: int, channels of the images, for layers that are not built yet. Defaults to 3.
+        small: the same for small views, further queries, or None. Defaults to None.
+        small_views: int, number of small views of an image, as `query_views`. Defaults to 0.
+        key_views: int, number of keys of an image, as `query_views`. Defaults to 1.
 
     Raises:
         ValueError: if a view is of another type, or `seed` is out of range.
     """
 
-    def __init__(self, query, key, seed=None, query_views=1, channels=3, **kwargs):
+    def __init__(
+        self,
+        query,
+        key,
+        seed=None,
+        query_views=1,
+        channels=3,
+        small=None,
+        small_views=0,
+        key_views=1,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
-        augmenters = {"query": query, "key": key}
-        if key is None:
-            del augmenters["key"]
-        augmenters = as_views(augmenters)
+        given = {"query": query, "key": key, "small": small}
+        augmenters = as_views({name: view for name, view in given.items() if view is not None})
         for name, augmenter in augmenters.items():
             if not isinstance(augmenter, (Augmenter, LayerChain)):
                 raise ValueError(
-                    f"Argument `{name}_augmenter` must be a `keras_isd.augmentation.Augmenter`, "
+                    f"Argument `{ARGUMENTS[name]}` must be a `keras_isd.augmentation.Augmenter`, "
                     "such as `keras_isd.augmentation.strong(32)`, or a Keras layer or a list of "
                     "them; other functions can make views in the data pipeline. "
                     f"Received: {augmenter!r}"
@@ -50,7 +68,11 @@ class TwoViews(keras.layers.Layer):
             for layer in self.view_layers:
                 if not layer.built:
                     layer.build((None, None, None, channels))
-        self.query_views = query_views
+        counts = {"query": query_views, "key": key_views, "small": small_views}
+        # Further views come last, so that the numbers of the others stay the same.
+        self.drawn = [*augmenters]
+        for name in augmenters:
+            self.drawn += [name] * (counts[name] - 1)
         # Keras' generator takes no larger seed on PyTorch.
         self.seeds = keras.random.SeedGenerator(None if seed is None else seed % 2**31)
         self.built = True
@@ -58,15 +80,14 @@ class TwoViews(keras.layers.Layer):
     def call(self, images, training=False):
         # One draw for all views, so that a step advances the seeds once.
         seed = self.seeds if training else 0
-        views = [*self.augmenters] + ["query"] * (self.query_views - 1)
-        draws = sum(self.augmenters[name].draws for name in views)
+        draws = sum(self.augmenters[name].draws for name in self.drawn)
         # All replicas have the same seeds: each draws for the whole batch and uses its own rows.
         first, whole = backend.batch_offset(images)
         numbers = keras.random.uniform((whole, draws), seed=seed, dtype="float32")
         numbers = keras.ops.slice(numbers, (first, 0), (keras.ops.shape(images)[0], draws))
-        made: dict[str, list] = {name: [] for name in views}
+        made: dict[str, list] = {name: [] for name in self.drawn}
         used = 0
-        for name in views:
+        for name in self.drawn:
             augmenter = self.augmenters[name]
             own = numbers[:, used : used + augmenter.draws]
             if isinstance(augmenter, LayerChain):

@@ -20,9 +20,9 @@ class Distillation(NamedTuple):
     Attributes:
         loss: `(B,)` float32, KL(teacher || student) of each query, in nats.
             Only this field carries a gradient, and only to the queries.
-        teacher_entropy: `(B,)` float32, entropy of the teacher's distribution
-            over the anchors, in nats: 0 if it is one-hot, `log(K)` if it is uniform.
-        nearest: `(B, n)` int32, rows of the anchors nearest to the key, most similar
+        teacher_entropy: `(M,)` float32, entropy of the teacher's distribution
+            over the anchors for each key, in nats: 0 if it is one-hot, `log(K)` if it is uniform.
+        nearest: `(M, n)` int32, rows of the anchors nearest to each key, most similar
             first.
     """
 
@@ -41,6 +41,7 @@ def similarity_distillation(
     num_nearest=0,
     block_size=None,
     own_key_anchor=False,
+    queries_per_key=1,
 ):
     """Computes the loss of ISD: KL divergence of two similarity distributions.
 
@@ -57,7 +58,8 @@ def similarity_distillation(
 
     Args:
         query: `(B, D)`, the student's embeddings, unit rows.
-        key: `(B, D)`, the teacher's embeddings of the other views, unit rows.
+        key: `(M, D)`, the teacher's embeddings of the other views, unit rows; M is
+            `B / queries_per_key`.
         anchors: `(K, D)`, unit rows, float32 or bfloat16. Neither anchors nor keys get a
             gradient.
         teacher_temperature: float > 0. Small values sharpen the target. Defaults to 0.01.
@@ -67,6 +69,7 @@ def similarity_distillation(
             Defaults to None: all anchors of a queue of up to 32,768, blocks of a larger one.
         own_key_anchor: bool, whether each query's own key is an additional anchor, for this query
             alone. Defaults to False.
+        queries_per_key: int, the number of queries of each key, next to each other. Defaults to 1.
 
     Returns:
         A `Distillation`.
@@ -94,9 +97,9 @@ def similarity_distillation(
     own = key if own_key_anchor else None
     sums = (key / teacher_temperature, query / student_temperature, anchors, num_nearest, own)
     value, gradient, negative_entropy, nearest = (
-        _dense_distillation(*sums)
+        _dense_distillation(*sums, queries_per_key)
         if block_size >= size
-        else streamed_distillation(*sums, block_size)
+        else _streamed_distillation(*sums, queries_per_key, block_size)
     )
     return Distillation(
         loss=with_gradient(value, differentiable_query, gradient / student_temperature),
@@ -105,22 +108,37 @@ def similarity_distillation(
     )
 
 
-def _dense_distillation(key, query, anchors, num_nearest, own):
-    """Like `streamed_distillation`, from whole batch x queue matrices."""
+def _streamed_distillation(key, query, anchors, num_nearest, own, n, block_size):
+    """Like `streamed_distillation`, with n queries of each key, which is repeated for them."""
+    key, own = (x if x is None or n == 1 else ops.repeat(x, n, axis=0) for x in (key, own))
+    value, gradient, negative_entropy, nearest = streamed_distillation(
+        key, query, anchors, num_nearest, own, block_size
+    )
+    return value, gradient, negative_entropy[::n], nearest[::n]
+
+
+def _dense_distillation(key, query, anchors, num_nearest, own, n):
+    """Like `_streamed_distillation`, from whole batch x queue matrices: each key's is made once."""
+
+    def of_queries(rows):  # of keys
+        return rows if n == 1 else ops.repeat(rows, n, axis=0)
+
     anchors = ops.cast(anchors, "float32")
     teacher_logits = ops.matmul(key, ops.transpose(anchors))
     student_logits = ops.matmul(query, ops.transpose(anchors))
     nearest = ops.top_k(teacher_logits, num_nearest)[1] if num_nearest else None
     if own is not None:
         teacher_logits = append_own_key(teacher_logits, key, own)
+        own = of_queries(own)
         student_logits = append_own_key(student_logits, query, own)
     teacher_log_p = ops.log_softmax(teacher_logits, axis=-1)
     student_log_p = ops.log_softmax(student_logits, axis=-1)
     teacher_p = exp_of_log(teacher_log_p)
 
     negative_entropy = ops.sum(teacher_p * teacher_log_p, axis=-1)
-    value = negative_entropy - ops.sum(teacher_p * student_log_p, axis=-1)
-    difference = exp_of_log(student_log_p) - teacher_p
+    target = of_queries(teacher_p)
+    value = of_queries(negative_entropy) - ops.sum(target * student_log_p, axis=-1)
+    difference = exp_of_log(student_log_p) - target
     if own is None:
         gradient = ops.matmul(difference, anchors)
     else:

@@ -4,10 +4,11 @@ import keras
 from keras import ops
 
 from keras_isd.heads import linear
-from keras_isd.layers import Centering, FrozenTeacher, TwoViews
+from keras_isd.layers import Centering, FrozenTeacher
 from keras_isd.models import encoder
 from keras_isd.models.isd_model import ISDModel
-from keras_isd.validation.arguments import check_positive_integer, to_finite_array
+from keras_isd.models.momentum_model import PIXELS
+from keras_isd.validation.arguments import to_finite_array
 from keras_isd.validation.batches import check_shapes
 
 
@@ -31,7 +32,9 @@ class DistillationModel(ISDModel):
       training. With a `query_augmenter` the batches are
       `{"images": (B, H, W, C), "key": (B, D)}`.
 
-    With `query_views=n` the queries are `(B, n, H, W, C)`: n views of each image share one key.
+    With `query_views=n` the queries are `(B, n, H, W, C)`: n views of each image share one key, and
+    so do `small_views`. With `key_views=m` and given features the key is `(B, m, D)`, such as
+    features of several crops, whose mean direction is used.
 
     Labels, metrics and `predict` are those of `ISDModel`.
 
@@ -52,11 +55,11 @@ class DistillationModel(ISDModel):
         query_augmenter: `keras_isd.augmentation.Augmenter`, for views made inside the step.
             Defaults to None.
         teacher_augmenter: the same for the teacher's images. Defaults to None.
-        query_views: int >= 1, the number of student views of each image. Defaults to 1.
         save_teacher: bool, whether a `.keras` file of this model includes the teacher. Otherwise a
             loaded model has none, and needs `attach_teacher` for further training. Defaults to
             False.
-        **kwargs: `queue_dtype`, `queue_indices` and `own_key_anchor`, see `ISDModel`; `seed`,
+        **kwargs: `queue_dtype`, `queue_indices` and `own_key_anchor`, see `ISDModel`;
+            `query_views`, `small_views`, `key_views`, `small_query_augmenter`, `seed`,
             `synchronized_batch_norm`, `name` and `dtype`, see `MomentumModel`.
 
     Attributes:
@@ -96,18 +99,15 @@ class DistillationModel(ISDModel):
         anchors=None,
         query_augmenter=None,
         teacher_augmenter=None,
-        query_views=1,
         save_teacher=False,
         **kwargs,
     ):
-        check_positive_integer("query_views", query_views)
         if kwargs.get("symmetric"):
             raise ValueError(
                 "Argument `symmetric` must not be given: the teacher is another network, so query "
                 "and key cannot be swapped. Use `query_views` for more views of each image. "
                 f"Received: symmetric={kwargs['symmetric']}"
             )
-        self.query_views = query_views  # `make_views` reads it
         dim = encoder.feature_width("teacher", teacher)
         if projector is None:
             width = encoder.feature_width("backbone", backbone)
@@ -182,39 +182,22 @@ class DistillationModel(ISDModel):
                 "Argument `teacher_augmenter` must be given together with `query_augmenter`. "
                 f"Received: query_augmenter=None, teacher_augmenter={teacher}"
             )
-        return query and TwoViews(
-            query, teacher, self.seed, self.query_views, encoder.channels(self.student_backbone)
-        )
+        self._check_small_augmenter()
+        return query and self.make_view_layer(teacher)
 
     def update_teacher(self):
         """Step 1: does nothing."""
-
-    def embed_query(self, images, training=False):
-        """Embeds queries with the student: `(B n, D)`, an image's n views next to each other."""
-        if self.query_views > 1:
-            images = ops.reshape(images, (-1, *ops.shape(images)[2:]))
-        return super().embed_query(images, training=training)
 
     def embed_key(self, images, training=False):
         """Embeds images, or the teacher's features of them: `(B, D)`, unit rows."""
         teacher = None if len(images.shape) == 2 else self.teacher
         return ops.stop_gradient(encoder.embed((teacher, self.center), images, training))
 
-    def call(self, inputs, training=False):
-        """Step 2, with the image's key repeated for each of its queries."""
-        embeddings = super().call(inputs, training=training)
-        if isinstance(inputs, dict) and self.query_views > 1:
-            embeddings["key"] = ops.repeat(embeddings["key"], self.query_views, axis=0)
-        return embeddings
-
-    def pairs_per_image(self, training):
-        return self.query_views
-
     def enqueue(self, x, labels, keys, loss):
         """Step 4: enqueues each image's key once, unless the anchors are fixed."""
         if not self.fixed_anchors:
             indices = x.get("index") if isinstance(x, dict) else None
-            self.queue.enqueue(keys[:: self.query_views], labels, self.is_healthy(loss), indices)
+            self.queue.enqueue(keys, labels, self.is_healthy(loss), indices)
 
     def parameter_pairs(self):
         """No pairs: no parameter of the teacher follows one of the student."""
@@ -236,13 +219,14 @@ class DistillationModel(ISDModel):
     def check_views(self, views):
         """Raises a ValueError unless the batch has a query, and a key that the teacher accepts."""
         plain = self.query_augmenter is not None and "images" in views
-        several = () if plain or self.query_views == 1 else (self.query_views,)
-        pixels = ("height", "width", "channels")
-        wanted = {"images" if plain else "query": ("images", ("batch", *several, *pixels))}
-        if not (plain and self.key_augmenter is not None):
-            features = ("the teacher's features", ("batch", self.embedding_dim))
-            images = ("images", ("batch", *pixels))
-            wanted["key"] = features if self.teacher is None else images
+        wanted = self.wanted_views()
+        if plain:
+            wanted = {"images": ("images", ("batch", *PIXELS)), "key": wanted["key"]}
+        if self.teacher is None:
+            batch = wanted["key"][1][: -len(PIXELS)]  # and several views, if there are any
+            wanted["key"] = ("the teacher's features", (*batch, self.embedding_dim))
+        if plain and self.key_augmenter is not None:
+            del wanted["key"]
         check_shapes(views, wanted)
 
     def takes_plain_images(self):
@@ -264,7 +248,6 @@ class DistillationModel(ISDModel):
             "teacher_center": self._center_config(),
             "fixed_anchors": self.fixed_anchors,
             "teacher_augmenter": teacher_augmenter,
-            "query_views": self.query_views,
             "save_teacher": self.save_teacher,
         }
 
@@ -278,8 +261,9 @@ class DistillationModel(ISDModel):
         config = dict(config)
         fixed_anchors = config.pop("fixed_anchors")
         names = ("backbone", "projector", "predictor", "teacher", "query_augmenter")
-        for name in (*names, "teacher_augmenter"):
-            config[name] = keras.saving.deserialize_keras_object(config[name])
+        for name in (*names, "teacher_augmenter", "small_query_augmenter"):
+            if name in config:  # files of earlier versions have no small views
+                config[name] = keras.saving.deserialize_keras_object(config[name])
         model = cls(**config)
         model.fixed_anchors = fixed_anchors  # the rows are loaded with the weights
         return model

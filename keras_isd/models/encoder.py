@@ -120,8 +120,19 @@ def _is_shape(shape):
     )
 
 
+def _has_size_of(submodel, images):
+    """Whether images have the height and width for which a functional model was built."""
+    shape = getattr(submodel, "input_shape", None)
+    if not _is_shape(shape) or len(shape) != 4 or len(images.shape) != 4:
+        return True
+    return all(None in (a, b) or a == b for a, b in zip(shape[1:3], images.shape[1:3]))
+
+
 def embed(submodels, images, training):
     """Runs sub-models in turn (None is the identity): `(B, D)`, float32 unit rows.
+
+    Images may have another height and width than the first sub-model was built for, if its layers
+    allow it: convolutions and pooling do.
 
     An image that is not finite gets a NaN embedding, so that the loss shows it: a ReLU or
     max-pooling may drop a NaN on the way and hide it until the gradient.
@@ -129,7 +140,9 @@ def embed(submodels, images, training):
     x = images
     for submodel in submodels:
         if submodel is not None:
-            x = submodel(x, training=training)
+            # Keras compares sizes with those of the model's input, but no layer depends on them.
+            run = submodel if _has_size_of(submodel, x) else submodel.call
+            x = run(x, training=training)
     # 1e-12 as in PyTorch's `normalize`.
     x = ops.normalize(ops.cast(x, "float32"), axis=-1, epsilon=1e-12)
     # 0 for a finite image, NaN for others: a constant NaN in the graph would stop healthy runs

@@ -124,6 +124,7 @@ class ISDModel(QueueModel):
             num_nearest=self.num_nearest(y),
             block_size=self.queue.size if backend.is_sharded(self.queue.embeddings) else None,
             own_key_anchor=self.own_key_anchor,
+            queries_per_key=self.queries_per_key,
         )
         loss = self.mean_loss(distillation.loss, sample_weight)
 

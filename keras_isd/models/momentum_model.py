@@ -19,7 +19,10 @@ from keras_isd.models.teacher import clone, freeze, match_freezing, pair_paramet
 from keras_isd.models.validated_model import ValidatedModel
 from keras_isd.optimizers.schedules import fraction_or_schedule
 from keras_isd.recipes import build_parts, get_recipe
-from keras_isd.validation.arguments import check_bool
+from keras_isd.validation.arguments import check_bool, check_natural, check_positive_integer
+from keras_isd.validation.batches import check_shapes, check_two_views
+
+PIXELS = ("height", "width", "channels")  # the axes of an image
 
 
 class MomentumModel(ValidatedModel):
@@ -32,7 +35,8 @@ class MomentumModel(ValidatedModel):
     training, and its moving statistics follow its own batches; they are not averaged.
 
     A subclass defines `compute_loss`, which receives as `y_pred` the embeddings of
-    the two views, `{"query": (B, D), "key": (B, D)}`, unit rows in float32. `fit` logs
+    the two views, `{"query": (B, D), "key": (B, D)}`, unit rows in float32; with several student
+    views each key has `queries_per_key` queries, next to each other. `fit` logs
     `loss` and `embedding_std`, the standard deviation of a coordinate of the student's
     embeddings: about `1 / sqrt(D)` in a healthy run, 0 in a collapse.
 
@@ -45,6 +49,12 @@ class MomentumModel(ValidatedModel):
     `(B, H, W, C)` in the augmenters' value range, and makes both views itself, on the
     accelerator; `predict` still takes the backbone's input, such as
     `keras_isd.augmentation.evaluation` makes.
+
+    With `query_views=n` a batch has n views of each image for the student, `"query"`
+    `(B, n, H, W, C)`, and with `small_views=s` also s smaller ones, `"small"` `(B, s, h, w, C)`:
+    all of them share the image's key. A small view of half the side costs a quarter of a view, and
+    shows a part of an image of which the key shows more. With `key_views=m` the key is the mean of
+    the teacher's embeddings of m views, `"key"` `(B, m, H, W, C)`.
 
     A training step whose loss is not finite changes nothing, and `fit` then stops
     with an error that names the step.
@@ -61,6 +71,11 @@ class MomentumModel(ValidatedModel):
         predictor: built `keras.Model`, `(B, D)` to `(B, D)`. Defaults to None.
         teacher_momentum: float in `[0, 1]`, or a schedule of it over the number of updates, such as
             `keras_isd.optimizers.momentum_cosine(0.99, total_steps)`. Defaults to 0.99.
+        query_views, key_views: ints >= 1, the number of views of each image for the student and for
+            the teacher. Default to 1.
+        small_views: int, the number of small student views of each image. Defaults to 0.
+        small_query_augmenter: `keras_isd.augmentation.Augmenter`, or Keras layers, for small views
+            made inside the training step. Defaults to None.
         query_augmenter, key_augmenter: `keras_isd.augmentation.Augmenter`s, or Keras layers or
             lists of them, for views made inside the training step; both or neither. Defaults to
             None.
@@ -70,8 +85,9 @@ class MomentumModel(ValidatedModel):
             processes, instead of those of a replica's part. On JAX it always does. Defaults to
             False.
         symmetric: bool, whether in training each view serves once as query and once as key, at
-            nearly twice the cost. `compute_loss` then receives `(2 B, D)` embeddings, an image's
-            two pairs next to each other. Defaults to False.
+            nearly twice the cost. `compute_loss` then receives two keys of each image, next to each
+            other, and small views are compared with both. It excludes several queries or keys.
+            Defaults to False.
         **kwargs: `name`, and `dtype`, which defaults to float32: mixed precision is set for the
             sub-models.
 
@@ -83,10 +99,11 @@ class MomentumModel(ValidatedModel):
     Raises:
         ValueError: if a sub-model is not built, or its output has a wrong rank or a
             width that does not fit the next, `teacher_momentum` is outside `[0, 1]`,
-            or one augmenter is given without the other.
+            one augmenter is given without the others, or `symmetric` with several queries or keys.
 
     Source: `ISD.__init__` and `_momentum_update_key_encoder` in the authors'
-    `train_isd_plus.py`; He et al., "Momentum Contrast", 2020, for the update.
+    `train_isd_plus.py`; He et al., "Momentum Contrast", 2020, for the update; Caron et al., SwAV,
+    2020, for small views; Pototzky et al., FastSiam, 2022, for the mean of several keys.
 
     Example of a method without a queue (BYOL's loss):
 
@@ -107,9 +124,21 @@ class MomentumModel(ValidatedModel):
         seed=None,
         synchronized_batch_norm=False,
         symmetric=False,
+        query_views=1,
+        small_views=0,
+        key_views=1,
+        small_query_augmenter=None,
         **kwargs,
     ):
         check_bool("symmetric", symmetric)
+        check_positive_integer("query_views", query_views)
+        check_positive_integer("key_views", key_views)
+        check_natural("small_views", small_views)
+        if symmetric and (query_views, key_views) != (1, 1):
+            raise ValueError(
+                "Argument `symmetric` must be False with several queries or keys. "
+                f"Received: symmetric=True, {query_views=}, {key_views=}"
+            )
         check_bool("synchronized_batch_norm", synchronized_batch_norm)
         teacher_momentum = fraction_or_schedule("teacher_momentum", teacher_momentum)
         embedding_dim = encoder.check_chain(backbone, projector, predictor)
@@ -131,6 +160,10 @@ class MomentumModel(ValidatedModel):
         self.key_augmenter = as_view(key_augmenter)
         self.seed = seed
         self.symmetric = symmetric
+        self.query_views = query_views
+        self.small_views = small_views
+        self.key_views = key_views
+        self.small_query_augmenter = as_view(small_query_augmenter)
         self.two_views = self.make_views()
         self.embedding_std = keras.metrics.Mean(name="embedding_std", dtype="float32")
 
@@ -190,12 +223,30 @@ class MomentumModel(ValidatedModel):
                 "Arguments `query_augmenter` and `key_augmenter` must be given together. Received: "
                 f"query_augmenter={self.query_augmenter}, key_augmenter={self.key_augmenter}"
             )
-        return self.query_augmenter and TwoViews(
+        self._check_small_augmenter()
+        return self.query_augmenter and self.make_view_layer(self.key_augmenter)
+
+    def make_view_layer(self, key_augmenter):
+        return TwoViews(
             self.query_augmenter,
-            self.key_augmenter,
+            key_augmenter,
             self.seed,
-            channels=encoder.channels(self.student_backbone),
+            self.query_views,
+            encoder.channels(self.student_backbone),
+            self.small_query_augmenter,
+            self.small_views,
+            self.key_views,
         )
+
+    def _check_small_augmenter(self):
+        has_small = self.query_augmenter is not None and self.small_views > 0
+        if has_small != (self.small_query_augmenter is not None):
+            raise ValueError(
+                "Argument `small_query_augmenter` must be given with `query_augmenter` and "
+                "`small_views`, and not without them. Received: "
+                f"small_query_augmenter={self.small_query_augmenter}, "
+                f"query_augmenter={self.query_augmenter}, small_views={self.small_views}"
+            )
 
     # The training step, in the paper's order
 
@@ -236,9 +287,26 @@ class MomentumModel(ValidatedModel):
         pairs = [("query", "key")]
         if self.symmetric and training:
             pairs.append(("key", "query"))
-        queries = [self.embed_query(inputs[query], training=training) for query, _ in pairs]
-        keys = [self.embed_key(inputs[key], training=training) for _, key in pairs]
+        queries = [
+            self._embed_views(self.embed_query, inputs[query], self.query_views, training)
+            for query, _ in pairs
+        ]
+        if self.small_views:
+            small = self._embed_views(self.embed_query, inputs["small"], self.small_views, training)
+            queries = [ops.concatenate([query, small], axis=1) for query in queries]
+        keys = [
+            self._embed_views(self.embed_key, inputs[key], self.key_views, training)
+            for _, key in pairs
+        ]
+        if self.key_views > 1:
+            keys = [ops.normalize(ops.mean(k, axis=1, keepdims=True), axis=-1) for k in keys]
         return {"query": self.interleave(queries), "key": self.interleave(keys)}
+
+    def _embed_views(self, embed, images, views, training):
+        """Embeds `(B, H, W, C)`, or `(B, views, H, W, C)`, with a function: `(B, views, D)`."""
+        if views > 1:
+            images = ops.reshape(images, (-1, *ops.shape(images)[2:]))
+        return ops.reshape(embed(images, training=training), (-1, views, self.embedding_dim))
 
     def embed_query(self, images, training=False):
         """Embeds images with the student: `(B, D)`, unit rows."""
@@ -251,11 +319,11 @@ class MomentumModel(ValidatedModel):
         return ops.stop_gradient(encoder.embed(teacher, images, training))
 
     def interleave(self, embeddings):
-        """Joins one or several `(B, D)` so that the rows of an image are next to each other.
+        """Joins one or several `(B, n, D)` so that the rows of an image are next to each other.
 
         In this order replicas that share a batch enqueue their keys as one device would.
         """
-        return ops.reshape(ops.stack(embeddings, axis=1), (-1, self.embedding_dim))
+        return ops.reshape(ops.concatenate(embeddings, axis=1), (-1, self.embedding_dim))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
         """Steps 3 and 4, which each method defines."""
@@ -263,22 +331,31 @@ class MomentumModel(ValidatedModel):
 
     # Building blocks for losses and metrics
 
-    def repeat_for_pairs(self, values, training):
-        """Repeats `values` `(B,)` of images for each row of embeddings; None stays None."""
-        pairs = self.pairs_per_image(training)
-        return values if values is None or pairs == 1 else ops.repeat(values, pairs)
+    def repeat_for_keys(self, values, training):
+        """Repeats `values` `(B,)` of images for each of their keys; None stays None."""
+        keys = self.keys_per_image(training)
+        return values if values is None or keys == 1 else ops.repeat(values, keys)
 
-    def pairs_per_image(self, training):
-        """The number of rows of embeddings that `compute_loss` receives for each image."""
+    def keys_per_image(self, training):
+        """The number of keys that `compute_loss` receives for each image."""
         return 2 if self.symmetric and training else 1
+
+    @property
+    def queries_per_key(self):
+        """The number of queries that `compute_loss` receives for each key, next to each other."""
+        return self.query_views + self.small_views
+
+    def repeat_keys(self, keys):
+        """Repeats rows of keys `(M, ...)` for each of their queries."""
+        return keys if self.queries_per_key == 1 else ops.repeat(keys, self.queries_per_key, axis=0)
 
     def mean_loss(self, per_image, sample_weight=None):
         """Averages the losses of images `(B,)`, weighted by `sample_weight` `(B,)`.
 
-        In a symmetric method `per_image` has two rows per image, `(2 B,)`, whose mean is the
-        image's loss. Losses of the sub-models, such as regularizers, are added. In a step of a
-        `tf.distribute` strategy the result is each replica's share of the whole batch's loss: equal
-        on all replicas, with gradients that add up to the whole batch's.
+        If `per_image` has several rows for each image, their mean is the image's loss. Losses of
+        the sub-models, such as regularizers, are added. In a step of a `tf.distribute` strategy the
+        result is each replica's share of the whole batch's loss: equal on all replicas, with
+        gradients that add up to the whole batch's.
         """
         if sample_weight is not None:
             per_image = ops.reshape(per_image, (ops.shape(sample_weight)[0], -1))
@@ -311,6 +388,22 @@ class MomentumModel(ValidatedModel):
         if self.compiled:
             healthy = ops.logical_and(healthy, ops.isfinite(epoch_loss(self)))
         return healthy
+
+    def check_views(self, views):
+        """Raises a ValueError unless the batch has the views that the model takes."""
+        if self.query_views == self.key_views == 1 and not self.small_views:
+            check_two_views(views)
+            return
+        check_shapes(views, self.wanted_views())
+
+    def wanted_views(self):
+        """The views of a batch, see `check_shapes`."""
+        counts = {"query": self.query_views, "key": self.key_views, "small": self.small_views}
+        return {
+            name: ("images", ("batch", *((count,) if count > 1 else ()), *PIXELS))
+            for name, count in counts.items()
+            if count
+        }
 
     def takes_plain_images(self):
         return self.two_views is not None
@@ -397,6 +490,10 @@ class MomentumModel(ValidatedModel):
             "query_augmenter": serialize(self.query_augmenter),
             "key_augmenter": serialize(self.key_augmenter),
             "seed": self.seed,
+            "small_query_augmenter": serialize(self.small_query_augmenter),
+            "query_views": self.query_views,
+            "small_views": self.small_views,
+            "key_views": self.key_views,
             "synchronized_batch_norm": self.synchronized_batch_norm,
             "symmetric": self.symmetric,
         }
@@ -405,5 +502,7 @@ class MomentumModel(ValidatedModel):
     def from_config(cls, config):
         deserialize = keras.saving.deserialize_keras_object
         names = ("backbone", "projector", "predictor", "query_augmenter", "key_augmenter")
+        # A file of version 0.1 has no small views.
+        names += ("small_query_augmenter",) if "small_query_augmenter" in config else ()
         parts = {name: deserialize(config[name]) for name in names}
         return cls(**{**config, **parts})

@@ -75,7 +75,7 @@ class QueueModel(MomentumModel):
         """Updates purity with the keys' labels `(B,)` and the rows of their nearest anchors."""
         if labels is None:
             return
-        labels = ops.cast(self.repeat_for_pairs(labels, training), "int32")
+        labels = ops.cast(self.repeat_for_keys(labels, training), "int32")
         matches = ops.equal(ops.take(self.queue.labels, nearest, axis=0), labels[:, None])
         known = ops.cast(labels >= 0, "float32")
         self.purity.update_state(ops.mean(ops.cast(matches, "float32"), axis=-1), known)
@@ -83,7 +83,7 @@ class QueueModel(MomentumModel):
     def enqueue(self, x, labels, keys, loss):
         """Step 4: enqueues the keys of a training step, after its loss has read the queue."""
         indices = x.get("index") if isinstance(x, dict) else None
-        labels, indices = self.repeat_for_pairs(labels, True), self.repeat_for_pairs(indices, True)
+        labels, indices = self.repeat_for_keys(labels, True), self.repeat_for_keys(indices, True)
         self.queue.enqueue(keys, labels, self.is_healthy(loss), indices)
 
     def check_training_images(self, count):

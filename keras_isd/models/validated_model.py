@@ -13,7 +13,6 @@ from keras_isd.models.fit_errors import explain_errors, with_finite_check
 from keras_isd.validation.batches import (
     batch_sizes,
     check_batch,
-    check_two_views,
     image_count,
     tuple_batches,
 )
@@ -32,6 +31,7 @@ class ValidatedModel(keras.Model):
     def fit(self, *args, **kwargs):
         call = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
         given = call.arguments
+        _check_weights(given.get("y"), given.get("sample_weight"))
         given["x"] = tuple_batches(given.get("x"))
         split = given.get("validation_split")
         training = (given.get("x"), given.get("batch_size"), split)
@@ -54,6 +54,7 @@ class ValidatedModel(keras.Model):
     @in_float32
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self, x=None, y=None, batch_size=None, *args, **kwargs):
+        _check_weights(y, kwargs.get("sample_weight"))
         x = tuple_batches(x)
         self._check_sizes(x, batch_size)
         with backend.values_kept(self):
@@ -89,7 +90,6 @@ class ValidatedModel(keras.Model):
 
     def check_views(self, views):
         """Raises a ValueError unless the method accepts the dict of a batch."""
-        check_two_views(views)
 
     def state_variables(self):
         """The variables that a checkpoint must hold to resume a run."""
@@ -122,3 +122,16 @@ class ValidatedModel(keras.Model):
     def _check_sizes(self, x, *sizes):
         """Raises a ValueError for batches that cannot be split among all devices."""
         backend.check_batch_sizes(self, lambda: batch_sizes(x, *sizes))
+
+
+def _check_weights(labels, weights):
+    """Raises a ValueError for weights without labels, which Keras drops silently.
+
+    See `pack_x_y_sample_weight` in Keras' `trainers/data_adapters/data_adapter_utils.py`.
+    """
+    if weights is not None and labels is None:
+        raise ValueError(
+            "Argument `sample_weight` must be given with labels `y`, without which Keras drops it: "
+            "give -1 for unknown labels. Received: y=None, sample_weight of "
+            f"{type(weights).__name__}"
+        )

@@ -26,6 +26,12 @@ def check_positive_integer(name, value):
         )
 
 
+def check_natural(name, value):
+    """Raises a ValueError unless `value` is an integer of at least 0."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"Argument `{name}` must be an integer >= 0. Received: {name}={value!r}")
+
+
 def check_seed(name, seed):
     """Raises a ValueError unless `seed` is None or an integer that every generator accepts."""
     if seed is None or (isinstance(seed, numbers.Integral) and 0 <= int(seed) < 2**32):

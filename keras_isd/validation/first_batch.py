@@ -38,8 +38,11 @@ class FirstBatchCheck:
         if not isinstance(views, dict):
             views = {"images": views} if self.value_range else {}
         for name, images in views.items():
-            if len(getattr(images, "shape", ())) != 4:  # a key may be features
+            rank = len(getattr(images, "shape", ()))
+            if rank not in (4, 5):  # a key may be features
                 continue
+            if rank == 5:  # several views of each image
+                images = images[:, 0]
             if name in VIEWS:
                 warn_of_views(ops.convert_to_numpy(images[:SAMPLED_IMAGES]))
             elif name == "images" and self.value_range:

@@ -211,7 +211,7 @@ def test_several_views_are_made_in_the_step_and_weighted_by_image(tmp_path):
     made = as_numpy(model.two_views(PIXELS, training=True)["query"])
     assert made.shape == (32, 3, 8, 8, 3)
     assert np.abs(made[:, 0] - made[:, 1]).max() > 0.1
-    model.fit(batch, sample_weight=weights, batch_size=8, verbose=0)
+    model.fit(batch, np.full(32, -1), sample_weight=weights, batch_size=8, verbose=0)
     assert int(as_numpy(model.queue.filled)) == 24
     assert int(as_numpy(model.queue.pointer)) == 32 % 24
     model.save(tmp_path / "model.keras")

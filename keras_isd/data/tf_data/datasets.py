@@ -12,7 +12,7 @@ from keras_isd.data.sources.image_source import ImageSource
 from keras_isd.data.teacher_features import TeacherFeatures
 from keras_isd.data.tf_data.order import EpochOrder
 from keras_isd.data.tf_data.views import ViewMaker
-from keras_isd.validation.arguments import check_positive_integer
+from keras_isd.validation.arguments import check_natural, check_positive_integer
 from keras_isd.validation.first_batch import FirstBatchCheck, check_in_graph
 from keras_isd.validation.images import PIXEL_RANGE, warn_of_pixels
 
@@ -35,6 +35,9 @@ def two_view_dataset(
     with_index=False,
     teacher_features=None,
     query_views=1,
+    key_views=1,
+    small_query=None,
+    small_views=0,
 ):
     """Makes batches of two views of each image, for `ISDModel.fit`.
 
@@ -75,21 +78,27 @@ def two_view_dataset(
         teacher_features: `(N, D)` array of floats, a teacher's features of each image by its row,
             or the path of a `.npy` file, which may be larger than memory. They replace the key: see
             `keras_isd.DistillationModel`. Defaults to None.
-        query_views: int >= 1, the number of student views of each image, for a
-            `keras_isd.DistillationModel` with the same number. Defaults to 1.
+        query_views, key_views: ints >= 1, the number of views of each image for the student and for
+            the teacher, as in the model: see `keras_isd.MomentumModel`. Default to 1.
+        small_query: the same as `query`, for small views for the student, such as
+            `keras_isd.augmentation.strong(32).with_crop(16, (0.05, 0.4))`; or None. Defaults to
+            None.
+        small_views: int, the number of small views of each image. Defaults to 0.
 
     Returns:
         `tf.data.Dataset` of `{"query": (B, size, size, C), "key": (B, size, size, C)}`, or of pairs
         of that dict and labels `(B,)`. With `teacher_features` the key has the shape `(B, D)`; with
-        several queries the query has the shape `(B, query_views, size, size, C)`. The length of the
-        result, that of a complete pass, is known if the length of `dataset` is known.
+        several queries the query has the shape `(B, query_views, size, size, C)`, and so have the
+        others; small views are in `"small"`. The length of the result, that of a complete pass, is
+        known if the length of `dataset` is known.
 
     Raises:
         ValueError: if `batch_size` is not positive or larger than the number of images,
             `initial_step` is outside the epoch, `shard_index` is not in `[0, num_shards)`, or there
             are several shards without `drop_remainder`, whose last batches would differ in size; if
             both or neither of `key` and `teacher_features` are given; or if the features differ in
-            number from the images or are not finite.
+            number from the images or are not finite; or if one of `small_query` and `small_views`
+            is given without the other.
 
     Example:
 
@@ -105,7 +114,15 @@ def two_view_dataset(
             f"but not both. Received: {key=}, teacher_features="
             f"{'None' if teacher_features is None else type(teacher_features).__name__}"
         )
+    counts = {"query": query_views, "key": key_views, "small": small_views}
     check_positive_integer("query_views", query_views)
+    check_positive_integer("key_views", key_views)
+    check_natural("small_views", small_views)
+    if (small_query is None) != (small_views == 0):
+        raise ValueError(
+            "Arguments `small_query` and `small_views` must be given together. "
+            f"Received: {small_query=}, {small_views=}"
+        )
     order = EpochOrder(
         batch_size,
         seed,
@@ -116,8 +133,9 @@ def two_view_dataset(
         num_shards,
         shard_index,
     )
-    views = {"query": query} if key is None else {"query": query, "key": key}
-    outputs = {"with_index": with_index, "query_views": query_views}
+    views = {"query": query, "key": key, "small": small_query}
+    views = {name: view for name, view in views.items() if view is not None}
+    outputs = {"with_index": with_index, "counts": {name: counts[name] for name in views}}
     if teacher_features is not None:
         count = _count(dataset)
         outputs["teacher_features"] = TeacherFeatures(teacher_features, count)

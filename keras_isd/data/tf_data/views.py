@@ -31,15 +31,19 @@ class ViewMaker:
         seed: int. Random numbers depend only on (seed, epoch, row, view).
         with_index: bool, whether to add row numbers as `"index"`. Defaults to False.
         teacher_features: `TeacherFeatures` to add as `"key"`, or None. Defaults to None.
-        query_views: int, the number of views in `"query"`; several views have their own axis before
-            the height. Defaults to 1.
+        counts: dict from names to the number of views; several views of a name have their own axis
+            before the height. Defaults to None: one view each.
     """
 
-    def __init__(self, augmenters, seed, with_index=False, teacher_features=None, query_views=1):
-        # Further queries come last, so that the numbers of the other views stay the same.
-        more = {f"query {i}": augmenters["query"] for i in range(1, query_views)}
+    def __init__(self, augmenters, seed, with_index=False, teacher_features=None, counts=None):
+        # Further views come last, so that the numbers of the other views stay the same.
+        self.more = {
+            name: [f"{name} {i}" for i in range(1, count)]
+            for name, count in (counts or {}).items()
+            if count > 1
+        }
+        more = {view: augmenters[name] for name, views in self.more.items() for view in views}
         self.augmenters = {**augmenters, **more}
-        self.more_queries = list(more)
         self.seed = seed
         self.with_index = with_index
         self.teacher_features = teacher_features
@@ -145,10 +149,9 @@ class ViewMaker:
         return augmenter.apply(images, numbers, slice(0, augmenter.crop_index))[0]
 
     def _add_outputs(self, rows, views, labels):
-        """Stacks several queries; adds row numbers, teacher features and labels."""
-        if self.more_queries:
-            queries = [views["query"], *(views.pop(name) for name in self.more_queries)]
-            views["query"] = tf.stack(queries, axis=-4)
+        """Stacks several views of a name; adds row numbers, teacher features and labels."""
+        for name, more in self.more.items():
+            views[name] = tf.stack([views[name], *map(views.pop, more)], axis=-4)
         if self.with_index:
             views["index"] = tf.cast(rows, tf.int32)
         if self.teacher_features is not None:
