@@ -130,7 +130,7 @@ class Augmenter:
         >>> tuple(view(np.zeros((4, 40, 50, 3), "uint8")).shape)
         (4, 16, 16, 3)
         """
-        if self.crop is None:
+        if self.crop_index is None:
             raise ValueError(f"The augmenter must have a crop. Received: {self.operations}")
         operations = [*self.operations]
         operations[self.crop_index] = RandomResizedCrop(size, area)

@@ -122,7 +122,7 @@ def _is_shape(shape):
 
 def _has_size_of(submodel, images):
     """Whether images have the height and width for which a functional model was built."""
-    shape = getattr(submodel, "input_shape", None)
+    shape = getattr(submodel, "input_shape", None) or ()
     if not _is_shape(shape) or len(shape) != 4 or len(images.shape) != 4:
         return True
     return all(None in (a, b) or a == b for a, b in zip(shape[1:3], images.shape[1:3]))

@@ -53,7 +53,7 @@ class MomentumModel(ValidatedModel):
     With `query_views=n` a batch has n views of each image for the student, `"query"`
     `(B, n, H, W, C)`, and with `small_views=s` also s smaller ones, `"small"` `(B, s, h, w, C)`:
     all of them share the image's key. A small view of half the side costs a quarter of a view, and
-    shows a part of an image of which the key shows more. With `key_views=m` the key is the mean of
+    usually shows less of an image than its key. With `key_views=m` the key is the mean of
     the teacher's embeddings of m views, `"key"` `(B, m, H, W, C)`.
 
     A training step whose loss is not finite changes nothing, and `fit` then stops
@@ -502,7 +502,7 @@ class MomentumModel(ValidatedModel):
     def from_config(cls, config):
         deserialize = keras.saving.deserialize_keras_object
         names = ("backbone", "projector", "predictor", "query_augmenter", "key_augmenter")
-        # A file of version 0.1 has no small views.
-        names += ("small_query_augmenter",) if "small_query_augmenter" in config else ()
         parts = {name: deserialize(config[name]) for name in names}
+        small = deserialize(config.get("small_query_augmenter"))  # None in files of version 0.1
+        parts["small_query_augmenter"] = small
         return cls(**{**config, **parts})
