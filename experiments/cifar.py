@@ -44,6 +44,8 @@ MAY_DIFFER = ["output", "resume", "configuration", "data_dir", "arrays", "policy
 MAY_DIFFER += ["teacher_features", "plot_views", "epochs", "minutes"]
 MAY_DIFFER += ["set", "learning_rate", "views"]
 
+SEVERAL = ("query_views", "key_views", "small_views")  # arguments that batches must fit
+
 CONFIGURATION = flags.DEFINE_enum(
     "configuration", None, configurations.names("experiments/cifar.py"), "Flags to set."
 )
@@ -188,7 +190,7 @@ def main(_):
         features,
         views,
         batch_size,
-        settings["model"].get("query_views", 1),
+        {n: settings["model"][n] for n in SEVERAL if n in settings["model"]},
         **start,
     )
     model = cifar_model.make_model(preset, settings, features, len(batches))

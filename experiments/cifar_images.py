@@ -44,6 +44,9 @@ TRAIN_IMAGES = flags.DEFINE_integer(
     "Train on only the first ones of the preset's images; the bank of neighbours stays the same.",
     1,
 )
+SMALL_AREA = flags.DEFINE_list(
+    "small_area", ["0.05", "0.4"], "Smallest and largest share of the image in a small view."
+)
 SEED = flags.DEFINE_integer("seed", 0, "Determines weights, order and views, and so the run.")
 
 
@@ -130,8 +133,13 @@ def two_view_batches(train, views, batch_size, features=None, **kwargs):
     )
 
 
-def training_batches(train, features, views, batch_size, query_views, initial_epoch, initial_step):
-    """Batches for `fit`, from that epoch and step on."""
+def small_view(query):
+    """The small view that goes with a query: of half the side, and of a part of the image."""
+    return query.with_crop(16, tuple(map(float, SMALL_AREA.value)))
+
+
+def training_batches(train, features, views, batch_size, several, initial_epoch, initial_step):
+    """Batches for `fit`, from that epoch and step on; `several` has the numbers of views."""
     if VIEWS_ON.value == "device":
         images, labels = train
         if features is not None:
@@ -139,7 +147,9 @@ def training_batches(train, features, views, batch_size, query_views, initial_ep
         order = {"seed": SEED.value, "drop_remainder": True, "initial_epoch": initial_epoch}
         return data.ArrayBatches(images, labels, batch_size=batch_size, **order)
     start = {"initial_epoch": initial_epoch, "initial_step": initial_step}
-    return two_view_batches(train, views, batch_size, features, query_views=query_views, **start)
+    if several.get("small_views"):
+        start["small_query"] = small_view(make_augmenters(views)[0])
+    return two_view_batches(train, views, batch_size, features, **several, **start)
 
 
 def evaluation_batches(images, labels):

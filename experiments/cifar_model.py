@@ -29,6 +29,9 @@ VIEWS = flags.DEFINE_list(
     "views", None, "The query's and the key's view, such as strong,weak; by default the recipe's."
 )
 HEADS_OF = flags.DEFINE_string("heads_of", None, "Recipe to take projector and predictor from.")
+EMBEDDING_DIM = flags.DEFINE_integer(
+    "embedding_dim", None, "Width of the embeddings of ISD, BYOL and MSF, instead of the recipe's."
+)
 POLICY = flags.DEFINE_string("policy", "float32", "Or mixed_bfloat16, mixed_float16.")
 SET = flags.DEFINE_multi_string(
     "set",
@@ -108,8 +111,10 @@ def make_model(preset, settings, features, steps_per_epoch):
     elif preset.filters:
         arguments["backbone"] = keras_isd.backbones.ConvNet((32, 32, 3), preset.filters)
     width = arguments["backbone"].output_shape[-1] if arguments else 512
-    if HEADS_OF.value:
-        heads = keras_isd.recipes.get_recipe(HEADS_OF.value).heads(width)
+    if HEADS_OF.value or EMBEDDING_DIM.value:
+        recipe = keras_isd.recipes.get_recipe(HEADS_OF.value or name)
+        dim = {"dim": EMBEDDING_DIM.value} if EMBEDDING_DIM.value else {}
+        heads = recipe.heads(width, **dim)
         arguments |= {"projector": None, "predictor": None, **heads}
     if features is not None:
         arguments |= _distillation_arguments(width, features)
@@ -119,6 +124,8 @@ def make_model(preset, settings, features, steps_per_epoch):
         arguments |= {"query_augmenter": query, "seed": cifar_images.SEED.value}
         if features is None:
             arguments["key_augmenter"] = key
+        if arguments.get("small_views"):
+            arguments["small_query_augmenter"] = cifar_images.small_view(query)
     model = keras_isd.recipes.get_recipe(name).method.from_recipe(name, **arguments)
     model.compile(
         keras_isd.optimizers.from_recipe(

@@ -45,6 +45,7 @@ SETTINGS = (
     "batch_size",
     "queue_size",
     "query_views",
+    "small_views",
     "domain",
     "normalize",
     "epochs",
@@ -78,7 +79,8 @@ def add_arguments(parser):
     add("--network", choices=NETWORKS, help="network to train")
     add("--batch_size", type=positive_int, help="images a step")
     add("--queue_size", type=positive_int, help="anchors in the queue")
-    add("--query_views", type=positive_int, help="student views an image, with a teacher")
+    add("--query_views", type=positive_int, help="student views an image")
+    add("--small_views", type=natural_int, help="further student views an image, of half the side")
     add("--epochs", type=positive_int, help="passes over the images")
     add("--learning_rate", type=positive_float, help="initial learning rate")
 
@@ -188,10 +190,6 @@ def _check(arguments):
         arguments.fail(
             "--method must not be given with a teacher. Received: "
             f"--method={arguments.method} and a teacher"
-        )
-    if arguments.query_views and not has_teacher:
-        arguments.fail(
-            f"--query_views needs a teacher. Received: --query_views={arguments.query_views}"
         )
     _check_epochs(arguments)
     folder, output = (pathlib.Path(p).resolve() for p in (arguments.images, arguments.output))

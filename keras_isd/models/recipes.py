@@ -10,11 +10,12 @@ from keras_isd.models.isd_model import ISDModel
 from keras_isd.recipes import Recipe, register_recipe
 
 
-def projector_and_predictor(width):
-    """Heads of "ISD+": F to 2F to F/4, and F/4 to 2F to F/4."""
+def projector_and_predictor(width, dim=None):
+    """Heads of "ISD+": F to 2F to D, and D to 2F to D; D is F/4 if it is not given."""
+    dim = dim or width // 4
     return {
-        "projector": mlp(width, 2 * width, width // 4, name="projector"),
-        "predictor": mlp(width // 4, 2 * width, width // 4, name="predictor"),
+        "projector": mlp(width, 2 * width, dim, name="projector"),
+        "predictor": mlp(dim, 2 * width, dim, name="predictor"),
     }
 
 

@@ -29,6 +29,7 @@ from keras_isd.training.teachers import make_teacher
 from keras_isd.validation.arguments import check_positive
 
 MAX_HELD_OUT = 1000  # images
+SMALL_AREA = (0.05, 0.4)  # of small views, as local crops have in DINO (Caron et al., 2021)
 MIN_GROUPS = 10  # from which on whole groups are held out
 MAX_BANK = 5000  # labelled images that k-NN compares held-out images with
 REPORTS_PER_RUN = 50  # epochs with health metrics and a line of progress, about
@@ -240,6 +241,12 @@ class Run:
         # BYOL's recipe has two strong views of its own, which differ in blur and solarisation.
         return [make["weak" if name == "weak" else "strong"]() for name in names]
 
+    def small_view(self, query):
+        """The random small view that goes with a query, or None."""
+        if not self.settings.small_views:
+            return None
+        return query.with_crop(self.settings.size // 2, SMALL_AREA)
+
     def held_out_views(self):
         """Two views of each held-out image, drawn once: two arrays; None for under three images."""
         views = []
@@ -280,12 +287,15 @@ class Run:
         query, key = self.query_and_key_view()
         key = key if self.teacher_features is None else None
         options["query_views"] = self.settings.query_views
+        options["small_query"] = self.small_view(query)
+        options["small_views"] = self.settings.small_views
         return two_view_dataset(self.training, query, key, batch_size, **options)
 
     def make_model(self, steps_per_epoch):
         """The compiled model."""
         settings, recipe = self.settings, get_recipe(self.settings.recipe)
         arguments = {"backbone": _make_backbone(settings, self.training.channels)}
+        arguments |= {"query_views": settings.query_views, "small_views": settings.small_views}
         if issubclass(recipe.method, QueueModel):
             arguments["queue_size"] = settings.queue_size
         if "shuffle_groups" in recipe.model:  # MoCo's groups of a batch have several images each
@@ -294,10 +304,10 @@ class Run:
         if makes_views_in_step():
             query, key = self.query_and_key_view()
             arguments |= {"query_augmenter": query, "seed": self.seed}
+            arguments["small_query_augmenter"] = self.small_view(query)
             if self.teacher_features is None:
                 arguments["key_augmenter"] = key
         if self.teacher_features is not None:
-            arguments["query_views"] = settings.query_views
             arguments["teacher"] = np.load(self.teacher_features, mmap_mode="r").shape[1]
         model = recipe.method.from_recipe(settings.recipe, **arguments)
         optimizer = from_recipe(

@@ -6,7 +6,12 @@ import functools
 import numpy as np
 
 from keras_isd import backend
-from keras_isd.validation.arguments import check_in_range, check_positive, check_positive_integer
+from keras_isd.validation.arguments import (
+    check_in_range,
+    check_natural,
+    check_positive,
+    check_positive_integer,
+)
 
 SAMPLED_IMAGES = 32  # that are read to see how large images are
 NETWORKS = ("convnet", "resnet18", "resnet50")
@@ -37,8 +42,9 @@ class TrainingSettings:
         network: `"convnet"`, `"resnet18"` or `"resnet50"`.
         batch_size, queue_size, epochs: ints.
         learning_rate: float, initial learning rate; it falls to 0 along a cosine.
-        query_views: int, student views of each image, for the method `"distillation"`. Defaults
-            to 1.
+        query_views: int, student views of each image. Defaults to 1.
+        small_views: int, further student views of half the side, see `keras_isd.MomentumModel`.
+            Defaults to 0.
         domain: `"photo"` for the recipe's views, or `"microscopy"`, `"pathology"`, `"satellite"` or
             `"industry"` for those of that name in `keras_isd.augmentation`. Defaults to `"photo"`.
         normalize: `"none"`, or how each image is normalised by itself: `"image"` or `"background"`,
@@ -65,6 +71,7 @@ class TrainingSettings:
     query_views: int = 1
     domain: str = "photo"
     normalize: str = "none"
+    small_views: int = 0
 
     @property
     def recipe(self):
@@ -76,9 +83,9 @@ class TrainingSettings:
         found = dataclasses.asdict(self)
         del found["reasons"]
         # Left out if they are the default, so that runs from before these settings are resumed.
-        for name, default in (("query_views", 1), ("domain", "photo"), ("normalize", "none")):
-            if found[name] == default:
-                del found[name]
+        for field in dataclasses.fields(self):
+            if field.name in found and found[field.name] == field.default:
+                del found[field.name]
         return found
 
 
@@ -255,6 +262,7 @@ def _check(given):
                 f"Argument `{name}` must be one of {choices}. Received: {name}={given[name]!r}"
             )
     check_in_range("stored_size", given.get("stored_size", 0), 0)
+    check_natural("small_views", given.get("small_views", 0))
     for name in ("size", "batch_size", "queue_size", "epochs", "query_views"):
         check_positive_integer(name, given.get(name, 1))
     check_positive("learning_rate", given.get("learning_rate", 1.0))

@@ -406,7 +406,6 @@ def test_errors_are_one_line_with_their_exit_status(photos, tmp_path):
         (["train", photos, "--output=x", "--size=0"], 2, "size"),
         (["train", photos, f"--output={photos}/run"], 1, "must not lie in the folder of images"),
         (["train", photos, "--output=x", "--minutes=0"], 2, "--minutes: must be a number above 0"),
-        (["train", photos, "--output=x", "--query_views=2"], 2, "--query_views needs a teacher"),
         (["embed", photos, f"--model={tmp_path}", "--output=f.txt"], 1, "must end in"),
         (["embed", photos, f"--model={tmp_path}"], 1, "finished run"),
         (["embed", photos, "--model=nowhere"], 1, "existing folder or file"),

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import json
 import math
 import re
@@ -148,6 +149,26 @@ def test_every_method_trains_and_is_loaded(tmp_path, method):
     views = view(images(5))
     np.testing.assert_allclose(
         loaded.predict(views, verbose=0), model.predict(views, verbose=0), rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("without_tensorflow", [False, True])
+def test_a_run_has_several_views_of_an_image(tmp_path, monkeypatch, without_tensorflow):
+    monkeypatch.setattr(run, "makes_views_in_step", lambda: without_tensorflow)
+    source = arrays()
+    settings = training.choose_settings(source, **SMALL, query_views=2, small_views=3)
+    model = train(source, tmp_path, settings)
+    assert (model.query_views, model.small_views) == (2, 3)
+    written = json.loads((tmp_path / "run.json").read_text())["settings"]
+    assert (written["query_views"], written["small_views"]) == (2, 3)
+    with open(tmp_path / "metrics.csv", newline="") as file:
+        assert all(math.isfinite(float(line["loss"])) for line in csv.DictReader(file))
+    loaded, view = training.load_run(tmp_path)
+    np.testing.assert_allclose(
+        loaded.predict(view(images(5)), verbose=0),
+        model.predict(view(images(5)), verbose=0),
+        rtol=1e-5,
+        atol=1e-6,
     )
 
 
@@ -389,7 +410,9 @@ def test_features_of_a_teacher_begin_anew_if_the_images_have_changed(tmp_path, m
     source = data.from_folder(tmp_path / "images")
     settings = training.choose_settings(source, method="distillation", **SMALL)
     with monkeypatch.context() as patch:
-        InterruptedFeatures(patch, [1])
+        compute = functools.partial(run.cache_features, batch_size=8)
+        patch.setattr(run, "cache_features", compute)
+        InterruptedFeatures(patch, [4])  # after a note of the first 32 images
         with pytest.raises(KeyboardInterrupt):
             train(source, tmp_path / "run", settings, **given)
     (tmp_path / "images/39.png").rename(tmp_path / "images/09b.png")
