@@ -3,6 +3,7 @@
     KERAS_BACKEND=jax python benchmarks/scaling.py --measure=growth --figures=docs/figures
     KERAS_BACKEND=jax python benchmarks/scaling.py --measure=loss --anchors=4096,131072,1048576
     KERAS_BACKEND=jax python benchmarks/scaling.py --measure=queue
+    KERAS_BACKEND=jax python benchmarks/scaling.py --measure=views
 
 `growth`: milliseconds of a step and peak memory of the process, as Markdown and figures.
 
@@ -27,6 +28,10 @@ with the queue before the first loss.
 
 The cost of the queue in addition to its products is `step, K` - `step, 64` - `products`.
 
+`views`: whole steps of the ConvNet of RESULTS.md on views of 32 pixels in the batch, with more
+views of each image, as `queue` interleaved in one process: the time of a second query and of a
+small view of half the side, and their ratio.
+
 In `growth` and `loss` each case is a process of its own, and they take turns.
 """
 
@@ -44,7 +49,7 @@ from step_setting import (
     split_queue_scope,
 )
 
-MEASURE = flags.DEFINE_enum("measure", "growth", ["growth", "loss", "queue"], "See above.")
+MEASURE = flags.DEFINE_enum("measure", "growth", ["growth", "loss", "queue", "views"], "See above.")
 PLOTS = flags.DEFINE_list("plots", ["queue", "batch", "devices"], "Plots of `growth`.")
 ANCHORS = flags.DEFINE_list("anchors", None, "Sizes of the queue.")
 BATCHES = flags.DEFINE_list("batches", None, "Sizes of the batch.")
@@ -70,7 +75,9 @@ DEFAULTS = {
         "steps": 5,
     },
     "queue": {"anchors": ["131072"], "batches": ["16", "256"], "rounds": 7, "steps": 2},
+    "views": {"anchors": ["4096"], "batches": ["64"], "rounds": 7, "steps": 5},
 }
+SMALL_VIEWS = 4
 GROWTH_DIM = 128
 SPLIT_OVER = 4
 WARMUP_ROUNDS = 2  # rounds of `queue` that are not counted
@@ -304,6 +311,49 @@ def make_products(anchors, batch):
     return timed(lambda: float(products(query, key, bank)))
 
 
+def interleaved_medians(parts):
+    """Median milliseconds of each of the functions of a count, in turns in this process."""
+    times = {name: [] for name in parts}
+    for round_ in range(value_of_flag(ROUNDS) + WARMUP_ROUNDS):
+        for name, run in parts.items():
+            seconds = run(value_of_flag(STEPS))
+            if round_ >= WARMUP_ROUNDS:
+                times[name] += seconds
+    return {name: 1000 * statistics.median(x) for name, x in times.items()}
+
+
+def make_views_step(anchors, batch, **counts):
+    """Function of a count that runs steps with several views and returns their seconds."""
+    import numpy as np
+
+    import keras_isd
+
+    backbone = keras_isd.backbones.ConvNet((32, 32, 3), (16, 32, 64, 128))
+    model = keras_isd.ISDModel.from_recipe(
+        "cifar_resnet18", backbone=backbone, queue_size=anchors, **counts
+    )
+    model.compile(keras_isd.optimizers.SGD(0.05, momentum=0.9))
+    views = random_views(batch, 32, 32, 3)
+    if "query_views" in counts:
+        views["query"] = np.random.rand(batch, counts["query_views"], 32, 32, 3).astype("float32")
+    if "small_views" in counts:
+        views["small"] = np.random.rand(batch, counts["small_views"], 16, 16, 3).astype("float32")
+    return lambda count: fit_seconds(model, (views,), count)
+
+
+def run_views():
+    print(f"{current_backend()}, milliseconds of a step (medians)")
+    print(f"| batch | one query | two queries | {SMALL_VIEWS} small views | small / query |")
+    print("| --- | --- | --- | --- | --- |")
+    for anchors in map(int, value_of_flag(ANCHORS)):
+        for batch in map(int, value_of_flag(BATCHES)):
+            cases = {"one": {}, "two": {"query_views": 2}, "small": {"small_views": SMALL_VIEWS}}
+            parts = {name: make_views_step(anchors, batch, **case) for name, case in cases.items()}
+            one, two, small = interleaved_medians(parts).values()
+            ratio = (small - one) / SMALL_VIEWS / (two - one)
+            print(f"| {batch} | {one:.1f} | {two:.1f} | {small:.1f} | {ratio:.2f} |", flush=True)
+
+
 def run_queue():
     jits = {"tensorflow": (False, True), "jax": (True,), "torch": (False,)}[current_backend()]
     for anchors in map(int, value_of_flag(ANCHORS)):
@@ -317,13 +367,7 @@ def run_queue():
                     "step, K": make_dense_step(anchors, batch, jit_compile),
                     "step, 64": make_dense_step(64, batch, jit_compile),
                 }
-                times = {name: [] for name in parts}
-                for round_ in range(value_of_flag(ROUNDS) + WARMUP_ROUNDS):
-                    for name, run in parts.items():
-                        seconds = run(value_of_flag(STEPS))
-                        if round_ >= WARMUP_ROUNDS:
-                            times[name] += seconds
-                medians = {name: 1000 * statistics.median(x) for name, x in times.items()}
+                medians = interleaved_medians(parts)
                 beyond = medians["step, K"] - medians["step, 64"] - medians["products"]
                 row = "".join(f"{value:>10.1f}" for value in (*medians.values(), beyond))
                 print(f"{batch:>6}{jit_compile!s:>10}{row}", flush=True)
@@ -334,7 +378,8 @@ def main(_):
         measure, *arguments = CASE.value.split(",")
         {"growth": serve_growth, "loss": serve_loss}[measure](*arguments)
     else:
-        {"growth": run_growth, "loss": run_loss, "queue": run_queue}[MEASURE.value]()
+        run = {"growth": run_growth, "loss": run_loss, "queue": run_queue, "views": run_views}
+        run[MEASURE.value]()
 
 
 if __name__ == "__main__":

@@ -52,8 +52,8 @@ class MomentumModel(ValidatedModel):
 
     With `query_views=n` a batch has n views of each image for the student, `"query"`
     `(B, n, H, W, C)`, and with `small_views=s` also s smaller ones, `"small"` `(B, s, h, w, C)`:
-    all of them share the image's key. A small view of half the side costs a quarter of a view, and
-    usually shows less of an image than its key. With `key_views=m` the key is the mean of
+    all of them share the image's key. A small view of half the side costs about a third of a view,
+    and usually shows less of an image than its key. With `key_views=m` the key is the mean of
     the teacher's embeddings of m views, `"key"` `(B, m, H, W, C)`.
 
     A training step whose loss is not finite changes nothing, and `fit` then stops

@@ -19,12 +19,14 @@ CASES = {
         (4, False, (87, 8, 61)),
         (2, False, (87, 8, 61, "moco")),
         (2, False, (88, 8, 61, "msf")),
+        (2, False, (88, 8, 61, "several")),
     ],
     "jax": [
         (2, False, (88, 8, 61)),
         (4, True, (96, 16, 40)),
         (2, True, (96, 16, 40, "moco")),
         (2, True, (96, 16, 40, "msf")),
+        (2, True, (96, 16, 40, "several")),
         *(
             pytest.param(*case, marks=pytest.mark.nightly)
             for case in [

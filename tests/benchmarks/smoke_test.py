@@ -31,6 +31,9 @@ RUNS = {
         ("--measure=queue", "--anchors=128", "--batches=2", "--dim=8", *ONCE),
         "step, 64",
     ),
+    "scaling views": (
+        ("--measure=views", "--anchors=16", "--batches=2", *ONCE), "| small / query |"
+    ),
     "data views": (("--images=12", "--batch_size=2", "--rounds=1"), "| keras_isd |"),
     "data photographs": (
         ("--measure=photographs", "--photographs=2", "--passes=3", "--batch_size=2", "--rounds=1"),

@@ -93,8 +93,12 @@ def golden_model(
         state = state or Trajectory("isd_r18").state("init")
         model = keras_isd.baselines.MoCoModel(**shared, queue_size=queue_size, symmetric=True)
     else:
+        several = {"query_views": 2, "small_views": 3} if name == "several" else {}
+        if several:  # has no golden steps either
+            state = state or Trajectory("isd_r18").state("init")
         model = keras_isd.ISDModel(
             **shared,
+            **several,
             predictor=keras_isd.heads.mlp(16, 16, 16, hidden_bias=False, name="predictor"),
             queue_size=queue_size,
             teacher_temperature=0.02,
@@ -108,6 +112,17 @@ def golden_model(
         model.queue.embeddings.assign(np.resize(state["queue"], model.queue.embeddings.shape))
     model.compile(optimizer or golden_optimizer(), **compile_kwargs)
     return model
+
+
+def several_views(views):
+    """Two queries of each image and three small ones, for the model `"several"`."""
+    query, key = views["query"], views["key"]
+    small = [query[:, ::2, ::2], query[:, 1::2, ::2], key[:, :4, 2:6]]
+    return {
+        "query": np.stack([query, key[:, ::-1]], axis=1),
+        "small": np.stack(small, axis=1),
+        "key": key,
+    }
 
 
 def parts(model):

@@ -117,6 +117,9 @@ def main():
         scope = tensorflow_scope(arguments.devices, arguments.workers, arguments.worker)
 
     views, labels = golden.Trajectory("isd_r18").flat_views()
+    whole = [(views["query"][:16], labels[:16])]
+    if arguments.model == "several":
+        views = golden.several_views(views)
     views = {name: images[: arguments.images] for name, images in views.items()}
     data = {
         "x": views,
@@ -134,7 +137,6 @@ def main():
         on_train_batch_end=lambda step, logs: losses.append(logs["loss"])
     )
     resume = [keras_isd.callbacks.Resume(arguments.resume)] if arguments.resume else []
-    whole = [(views["query"][:16], labels[:16])]
     watching = [
         keras_isd.callbacks.HealthMonitor(),
         keras_isd.callbacks.KNNEvaluation(whole, whole, k=3),
