@@ -97,12 +97,12 @@ class MoCoModel(QueueModel):
         if self.shuffle_groups > 1:
             self._check_groups(sizes())
 
-    def embed_query(self, images, training=False):
+    def embed_query(self, images, training=False, any_size=False):
         if not training or self.shuffle_groups == 1:
-            return super().embed_query(images, training=training)
+            return super().embed_query(images, training=training, any_size=any_size)
         self._check_groups({images.shape[0]})
         with self._in_groups():
-            return super().embed_query(images, training=True)
+            return super().embed_query(images, training=True, any_size=any_size)
 
     def embed_key(self, images, training=False):
         if not training or self.shuffle_groups == 1:

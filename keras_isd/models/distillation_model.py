@@ -196,8 +196,7 @@ class DistillationModel(ISDModel):
     def enqueue(self, x, labels, keys, loss):
         """Step 4: enqueues each image's key once, unless the anchors are fixed."""
         if not self.fixed_anchors:
-            indices = x.get("index") if isinstance(x, dict) else None
-            self.queue.enqueue(keys, labels, self.is_healthy(loss), indices)
+            super().enqueue(x, labels, keys, loss)
 
     def parameter_pairs(self):
         """No pairs: no parameter of the teacher follows one of the student."""

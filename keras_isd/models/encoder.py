@@ -128,11 +128,11 @@ def _has_size_of(submodel, images):
     return all(None in (a, b) or a == b for a, b in zip(shape[1:3], images.shape[1:3]))
 
 
-def embed(submodels, images, training):
+def embed(submodels, images, training, any_size=False):
     """Runs sub-models in turn (None is the identity): `(B, D)`, float32 unit rows.
 
-    Images may have another height and width than the first sub-model was built for, if its layers
-    allow it: convolutions and pooling do.
+    With `any_size` images may have another height and width than the first sub-model was built for,
+    if its layers allow it: convolutions and pooling do. Otherwise Keras refuses them.
 
     An image that is not finite gets a NaN embedding, so that the loss shows it: a ReLU or
     max-pooling may drop a NaN on the way and hide it until the gradient.
@@ -141,7 +141,7 @@ def embed(submodels, images, training):
     for submodel in submodels:
         if submodel is not None:
             # Keras compares sizes with those of the model's input, but no layer depends on them.
-            run = submodel if _has_size_of(submodel, x) else submodel.call
+            run = submodel.call if any_size and not _has_size_of(submodel, x) else submodel
             x = run(x, training=training)
     # 1e-12 as in PyTorch's `normalize`.
     x = ops.normalize(ops.cast(x, "float32"), axis=-1, epsilon=1e-12)

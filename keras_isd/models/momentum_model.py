@@ -1,5 +1,7 @@
 """The training step of a student and its momentum teacher, in the paper's order."""
 
+import functools
+
 import keras
 from keras import ops
 
@@ -227,6 +229,7 @@ class MomentumModel(ValidatedModel):
         return self.query_augmenter and self.make_view_layer(self.key_augmenter)
 
     def make_view_layer(self, key_augmenter):
+        """Creates the layer with this model's numbers of views; the key's augmenter may be None."""
         return TwoViews(
             self.query_augmenter,
             key_augmenter,
@@ -292,7 +295,8 @@ class MomentumModel(ValidatedModel):
             for query, _ in pairs
         ]
         if self.small_views:
-            small = self._embed_views(self.embed_query, inputs["small"], self.small_views, training)
+            embed = functools.partial(self.embed_query, any_size=True)
+            small = self._embed_views(embed, inputs["small"], self.small_views, training)
             queries = [ops.concatenate([query, small], axis=1) for query in queries]
         keys = [
             self._embed_views(self.embed_key, inputs[key], self.key_views, training)
@@ -308,10 +312,10 @@ class MomentumModel(ValidatedModel):
             images = ops.reshape(images, (-1, *ops.shape(images)[2:]))
         return ops.reshape(embed(images, training=training), (-1, views, self.embedding_dim))
 
-    def embed_query(self, images, training=False):
-        """Embeds images with the student: `(B, D)`, unit rows."""
+    def embed_query(self, images, training=False, any_size=False):
+        """Embeds images with the student: `(B, D)`, unit rows; small views have `any_size`."""
         student = (self.student_backbone, self.projector, self.predictor)
-        return encoder.embed(student, images, training)
+        return encoder.embed(student, images, training, any_size)
 
     def embed_key(self, images, training=False):
         """Embeds images with the teacher: `(B, D)`, unit rows, without gradient."""

@@ -222,3 +222,14 @@ def test_batches_without_the_views_are_refused():
     model = make("isd", query_views=3)
     with pytest.raises(ValueError, match=r'under "query" images \(batch, 3, height'):
         model.fit({"query": VIEWS["query"], "key": VIEWS["key"]}, verbose=0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("small_views", [0, 3])
+def test_only_small_views_may_have_another_size_than_the_backbone(method, small_views):
+    model = make(method, small_views=small_views)
+    views = {name: np.zeros((8, 10, 10, 3), "float32") for name in ("query", "key")}
+    if small_views:
+        views["small"] = VIEWS["small"][:8]
+    with pytest.raises(ValueError, match=r"\(None, 8, 8, 3\).*\(8, 10, 10, 3\)"):
+        model.train_on_batch(views)
